@@ -1,0 +1,75 @@
+"""augscope shows, exactly, which features a data augmentation makes a network learn (Oh & Yun, NeurIPS 2024)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from augscope.accuracy import TestAccuracy, test_accuracy
+    from augscope.descent import Run, default_record_steps, train
+    from augscope.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
+    from augscope.experiment import Experiment, presets
+    from augscope.measures import History, cutmix_plateau, feature_scores, features_learned, noise_memorised, unevenness
+    from augscope.methods import CutMix, Cutout, Erm, Method
+    from augscope.network import Network
+    from augscope.sampling import Dataset, sample_dataset
+    from augscope.theorems import THEOREMS, noise_ratio
+    from augscope.verification import Verdict, verify
+
+# Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
+_HOMES = {
+    "accuracy": ("TestAccuracy", "test_accuracy"),
+    "descent": ("Run", "default_record_steps", "train"),
+    "distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
+    "experiment": ("Experiment", "presets"),
+    "measures": ("History", "cutmix_plateau", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
+    "methods": ("CutMix", "Cutout", "Erm", "Method"),
+    "network": ("Network",),
+    "sampling": ("Dataset", "sample_dataset"),
+    "theorems": ("THEOREMS", "noise_ratio"),
+    "verification": ("Verdict", "verify"),
+}
+_HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "THEOREMS",
+    "CutMix",
+    "Cutout",
+    "Dataset",
+    "Erm",
+    "Experiment",
+    "FeatureNoise",
+    "History",
+    "Method",
+    "Network",
+    "Rarity",
+    "Run",
+    "TestAccuracy",
+    "Verdict",
+    "cutmix_plateau",
+    "default_record_steps",
+    "derive_rarity",
+    "feature_scores",
+    "features_learned",
+    "learning_ratios",
+    "noise_memorised",
+    "noise_ratio",
+    "presets",
+    "sample_dataset",
+    "test_accuracy",
+    "train",
+    "unevenness",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'augscope' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,224 @@
+"""What is measured of a network at a step: features learned, noise memorised, evenness, plateau, fit, stationarity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from math import comb
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import expit
+
+from augscope.accuracy import accuracy_from_projections
+from augscope.distribution import FeatureNoise
+from augscope.methods import CutMix, Method
+from augscope.network import Network
+from augscope.sampling import Dataset
+from augscope.validation import check
+
+LEARNED_SHARE = 0.15  # of the run's largest feature score (model.md §5)
+
+
+@dataclass(frozen=True)
+class History:
+    """Every measure at every recorded step; the leading axis R counts records.
+
+    Attributes:
+        steps: (R,) steps, increasing.
+        loss: (R,) the method's training loss.
+        gradient_norm: (R,) ‖∇_W L‖.
+        feature_scores: (R, 2, K), y (φ(⟨w_1,v⟩) − φ(⟨w_{−1},v⟩)), row 0 for label +1.
+        noise_memorised: (R, 2, 2, K), mean c_{s,i,p} ‖ξ_i^(p)‖² over the points with feature k (identity 6.7): axis 1 is the
+            filter (0: s = y_i, 1: s = −y_i), axis 2 the kind of patch (0 dominant, 1 background; NaN where there is none).
+        unevenness: (R,) standard deviation of y a over all training patches, over the absolute value of its mean: 0 is
+            perfectly even.
+        plateau: (R, 2) mean of y a over all patches of the points with label +1, and with label −1 (NaN if there are none).
+        excess_loss: (R,) loss above its minimum over all scores (CutMix with P ≥ 3 and both labels; else NaN).
+        margin: (R,) smallest y_i f(X_i).
+        augmented_margin: (R,) smallest y_i f over augmented points (Cutout: all subsets; ERM: as `margin`; CutMix: NaN, a
+            mixed point has two labels).
+        feature_projections: (R, 2, 2, K), ⟨w_s, v_{s',k}⟩; axis 1 is the filter.
+        noise_gram: (R, 2, 2), Gram matrix of the weights' parts orthogonal to the features.
+        accuracy: (R,) exact P[y f(X) > 0]; accuracy_per_feature: (R, 2, K); accuracy_error: (R,) its error bound;
+            tie_probability: (R,) P[f(X) = 0].
+        predicted_plateau: (2,), where CutMix settles (identity 6.8), NaN where there is none.
+    """
+
+    steps: Int[np.ndarray, " R"]
+    loss: Float[np.ndarray, " R"]
+    gradient_norm: Float[np.ndarray, " R"]
+    feature_scores: Float[np.ndarray, "R 2 K"]
+    noise_memorised: Float[np.ndarray, "R 2 2 K"]
+    unevenness: Float[np.ndarray, " R"]
+    plateau: Float[np.ndarray, "R 2"]
+    excess_loss: Float[np.ndarray, " R"]
+    margin: Float[np.ndarray, " R"]
+    augmented_margin: Float[np.ndarray, " R"]
+    feature_projections: Float[np.ndarray, "R 2 2 K"]
+    noise_gram: Float[np.ndarray, "R 2 2"]
+    accuracy: Float[np.ndarray, " R"]
+    accuracy_per_feature: Float[np.ndarray, "R 2 K"]
+    accuracy_error: Float[np.ndarray, " R"]
+    tie_probability: Float[np.ndarray, " R"]
+    predicted_plateau: Float[np.ndarray, " 2"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the arrays as nested lists, ready for JSON (NaN becomes None)."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _plain(array: np.ndarray) -> Any:
+    return np.where(np.isfinite(array), array, None).tolist() if array.dtype.kind == "f" else array.tolist()
+
+
+def feature_scores(projections: Float[np.ndarray, "2 2 K"], network: Network) -> Float[np.ndarray, "2 K"]:
+    """Return y (φ(⟨w_1, v_{y,k}⟩) − φ(⟨w_{−1}, v_{y,k}⟩)), row 0 for label +1, from ⟨w_s, v⟩ with the filter first."""
+    active = network.activation(np.asarray(projections))
+    return (active[0] - active[1]) * np.array([[1.0], [-1.0]])
+
+
+def features_learned(scores: Float[np.ndarray, "2 K"], learned_share: float = LEARNED_SHARE) -> Bool[np.ndarray, " K"]:
+    """Return which features are learned: signed score at least `learned_share` of the largest, for both labels (model.md §5)."""
+    scores = np.asarray(scores)
+    return (scores.min(axis=0) >= learned_share * scores.max()) & (scores.min(axis=0) > 0)
+
+
+def noise_memorised(coefficients: Float[np.ndarray, "2 N"], dataset: Dataset) -> Float[np.ndarray, "2 2 K"]:
+    """Return mean c_{s,i,p} ‖ξ_i^(p)‖² per filter (own label, other), kind (dominant, background) and feature (6.7).
+
+    NaN where no point carries the feature, and for background patches when P = 2.
+    """
+    squares = (np.asarray(dataset.noise) ** 2).sum(axis=-1)  # (n, P−1)
+    return _noise_memorised(np.asarray(coefficients), squares, dataset)
+
+
+def _noise_memorised(coefficients: Any, squares: Any, dataset: Dataset) -> Any:
+    strength = coefficients.reshape(2, *squares.shape) * squares
+    positive = (np.asarray(dataset.labels) == 1)[None, :, None]
+    own_and_other = np.where(positive, strength, strength[::-1])  # filter of the point's own label first
+    by_kind = np.stack([own_and_other[:, :, 0], _mean_or_nan(own_and_other[:, :, 1:])], axis=1)  # (2, 2, n)
+    carries = np.asarray(dataset.feature_index) == np.arange(dataset.distribution.num_features)[:, None]
+    counts = carries.sum(axis=1)
+    totals = by_kind @ carries.T
+    return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
+
+
+def _mean_or_nan(array: np.ndarray) -> np.ndarray:
+    return array.mean(axis=-1) if array.shape[-1] else np.full(array.shape[:-1], np.nan)
+
+
+def unevenness(scores: Float[np.ndarray, "n P"], labels: Int[np.ndarray, " n"]) -> float:
+    """Return the spread of y a over all patches: standard deviation over |mean|; infinite if the mean is 0."""
+    signed = np.asarray(labels)[:, None] * np.asarray(scores)
+    mean = abs(signed.mean())
+    return float(signed.std() / mean) if mean > 0 else float("inf")
+
+
+@lru_cache(maxsize=256)
+def cutmix_plateau(num_patches: int, positive_share: float) -> tuple[float, float, float]:
+    """Return (c_+, c_−, loss): the even scores at which CutMix settles and its least loss over all scores (identity 6.8).
+
+    Every patch of a +1 point scores c_+, of a −1 point −c_−. For P ≥ 3 and both labels present the minimum is finite and
+    global; otherwise all three are NaN.
+
+    Args:
+        num_patches: P ≥ 2.
+        positive_share: share of training points with label +1, in [0, 1].
+
+    Example:
+        >>> import augscope as ag
+        >>> [round(value, 5) for value in ag.cutmix_plateau(3, 137 / 300)[:2]]
+        [1.38873, 1.40578]
+    """
+    check(num_patches >= 2, f"`num_patches` must be at least 2, got {num_patches}")
+    check(0 <= positive_share <= 1, f"`positive_share` must be in [0, 1], got {positive_share}")
+    if num_patches < 3 or positive_share in (0, 1):
+        return (float("nan"),) * 3
+    directions, weights = _even_terms(num_patches, positive_share)
+    at = np.ones(2)
+    for _ in range(100):  # Newton, damped: smooth and convex in two variables
+        margins = directions @ at
+        slope = -(weights * expit(-margins)) @ directions
+        curvature = (directions * (weights * expit(margins) * expit(-margins))[:, None]).T @ directions
+        step = np.linalg.solve(curvature, slope)
+        at = at - step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-14:
+            break
+    return float(at[0]), float(at[1]), float(weights @ np.logaddexp(0, -directions @ at))
+
+
+def _even_terms(num_patches: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The even CutMix loss as Σ weight · ℓ(direction · (c_+, c_−)): rows of directions, and weights."""
+    rows: list[tuple[float, float, float]] = [(num_patches, 0, share**2), (0, num_patches, (1 - share) ** 2)]
+    for size in range(num_patches + 1):  # a mixed pair with `size` patches from the point with label +1
+        mixed = 2 * share * (1 - share) / (num_patches + 1)
+        part = size / num_patches
+        rows += [(size, size - num_patches, mixed * part), (-size, num_patches - size, mixed * (1 - part))]
+    table = np.array(rows)
+    return table[:, :2], table[:, 2]
+
+
+class Recorder:
+    """Turns observations into a `History`, one record at a time; keeps measures only, so memory is bounded."""
+
+    def __init__(self, dataset: Dataset, network: Network, method: Method) -> None:
+        self._dataset, self._network, self._method = dataset, network, method
+        self._labels = np.asarray(dataset.labels)
+        self._squares = np.asarray((dataset.noise**2).sum(axis=-1))
+        share = float((self._labels == 1).mean())
+        settles = isinstance(method, CutMix)
+        plateau = cutmix_plateau(dataset.distribution.num_patches, share) if settles else (float("nan"),) * 3
+        self._plateau, self._least_loss = np.array(plateau[:2]), plateau[2]
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, step: int, seen: Any) -> None:
+        """Measure one `dual.Observation`."""
+        distribution = self._dataset.distribution
+        scores, labels = np.asarray(seen.scores, np.float64), self._labels
+        projections = np.asarray(seen.feature_projections, np.float64).reshape(2, 2, distribution.num_features)
+        gram = np.asarray(seen.noise_gram, np.float64)
+        augmented = np.nan if isinstance(self._method, CutMix) else self._method.augmented_margins(scores, labels).min()
+        self._rows.append(
+            {
+                "steps": step,
+                "loss": float(seen.loss),
+                "gradient_norm": float(seen.gradient_norm),
+                "feature_scores": feature_scores(projections, self._network),
+                "noise_memorised": _noise_memorised(np.asarray(seen.noise_coefficients), self._squares, self._dataset),
+                "unevenness": unevenness(scores, labels),
+                "plateau": [_mean_score(scores, labels, label) for label in (1, -1)],
+                "excess_loss": float(seen.loss) - self._least_loss,
+                "margin": (labels[:, None] * scores).sum(axis=1).min(),
+                "augmented_margin": augmented,
+                "feature_projections": projections,
+                "noise_gram": gram,
+                **_accuracy(projections, gram, distribution, self._network),
+            }
+        )
+
+    def history(self) -> History:
+        """Return everything recorded so far."""
+        stacked = {name: np.array([row[name] for row in self._rows]) for name in (self._rows[0] if self._rows else ())}
+        return History(**stacked, predicted_plateau=self._plateau)
+
+
+def _mean_score(scores: np.ndarray, labels: np.ndarray, label: int) -> float:
+    mine = labels == label
+    return float(label * scores[mine].mean()) if mine.any() else float("nan")
+
+
+def _accuracy(projections: Any, gram: Any, distribution: FeatureNoise, network: Network) -> dict[str, Any]:
+    """Exact test accuracy as history fields; a network that is not finite has none."""
+    if not (np.isfinite(projections).all() and np.isfinite(gram).all()):
+        nothing = np.full((2, distribution.num_features), np.nan)
+        return {"accuracy": np.nan, "accuracy_per_feature": nothing, "accuracy_error": np.nan, "tie_probability": np.nan}
+    result = accuracy_from_projections(projections, gram, distribution, network)
+    frequencies = np.array(distribution.frequencies)
+    return {
+        "accuracy": result.overall,
+        "accuracy_per_feature": result.per_feature,
+        "accuracy_error": result.error_bound,
+        "tie_probability": float((result.tie_probability @ frequencies).mean()),
+    }

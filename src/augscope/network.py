@@ -1,0 +1,95 @@
+"""The two-layer CNN of Oh & Yun (2024): two filters, a smoothed leaky ReLU, and the scores it gives to patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from pydantic import field_validator
+
+from augscope.validation import Value, check, check_finite, check_key, check_positive, check_precision
+
+
+class Network(Value):
+    """f_W(X) = Σ_p φ(⟨w_1, x^(p)⟩) − Σ_p φ(⟨w_{−1}, x^(p)⟩) with the smoothed leaky ReLU φ (paper, §2.2; model.md §3).
+
+    φ(z) = βz for z ≤ 0; (1−β)z²/(2r) + βz for 0 ≤ z ≤ r; z − (1−β)r/2 for z ≥ r. Its methods take NumPy or JAX arrays
+    of any shape and return the same kind.
+
+    Args:
+        negative_slope: β in (0, 1].
+        smoothing: r > 0, the width of the quadratic piece.
+
+    Example:
+        >>> import numpy as np, augscope as ag
+        >>> network = ag.Network(negative_slope=0.1, smoothing=1.0)
+        >>> network.activation(np.array([-1.0, 0.5, 2.0])).round(4).tolist()
+        [-0.1, 0.1625, 1.55]
+    """
+
+    negative_slope: float = 0.1
+    smoothing: float = 1.0
+
+    @field_validator("negative_slope")
+    @classmethod
+    def _check_slope(cls, negative_slope: float) -> float:
+        check(0 < negative_slope <= 1, f"`negative_slope` must be in (0, 1], got {negative_slope}")
+        return negative_slope
+
+    @field_validator("smoothing")
+    @classmethod
+    def _check_smoothing(cls, smoothing: float) -> float:
+        check_positive("smoothing", smoothing)
+        return smoothing
+
+    def activation(self, z: Any) -> Any:
+        """Return φ(z), elementwise."""
+        xp = z.__array_namespace__()
+        beta, r = self.negative_slope, self.smoothing
+        bent = xp.clip(z, 0, r)  # the part of z inside the quadratic piece
+        return beta * z + (1 - beta) * (bent * bent / (2 * r) + xp.maximum(z - r, xp.zeros_like(z)))
+
+    def activation_slope(self, z: Any) -> Any:
+        """Return φ'(z) in [β, 1], elementwise."""
+        xp = z.__array_namespace__()
+        return self.negative_slope + (1 - self.negative_slope) * xp.clip(z, 0, self.smoothing) / self.smoothing
+
+    def activation_inverse(self, y: Any) -> Any:
+        """Return φ^{−1}(y), elementwise; φ is increasing and onto, so every real y has exactly one."""
+        xp = y.__array_namespace__()
+        beta, r = self.negative_slope, self.smoothing
+        top = (1 + beta) * r / 2  # φ(r)
+        inside = xp.clip(y, 0, top)
+        # The stable root of (1−β)z²/(2r) + βz = y: no difference of near-equal numbers.
+        bent = 2 * inside / (beta + xp.sqrt(beta * beta + 2 * (1 - beta) * inside / r))
+        return xp.where(y <= 0, y / beta, xp.where(y >= top, y + (1 - beta) * r / 2, bent))
+
+    def initial_weights(self, key: Any, dim: int, init_std: float, dtype: str = "float64") -> Float[Array, "2 dim"]:
+        """Draw W(0) with independent N(0, init_std²) entries; row 0 is w_1, row 1 is w_{−1}.
+
+        Raises:
+            ValueError: if `key` is not a JAX key, `init_std` < 0, or float64 is not enabled and not waived.
+        """
+        check_key(key)
+        check_precision(dtype)
+        check(init_std >= 0, f"`init_std` must be at least 0, got {init_std}")
+        return init_std * jax.random.normal(key, (2, dim), dtype)
+
+    def scores(self, weights: Float[Array, "2 D"], patches: Float[Array, "n P D"]) -> Float[Array, "n P"]:
+        """Return the patch scores a_{i,p} = φ(⟨w_1, x_i^(p)⟩) − φ(⟨w_{−1}, x_i^(p)⟩). Cost O(n P D)."""
+        check(
+            len(weights.shape) == 2 and weights.shape[0] == 2 and weights.shape[-1] == patches.shape[-1],
+            f"`weights` must have shape (2, {patches.shape[-1]}) to match `patches`, got {tuple(weights.shape)}",
+        )
+        if not isinstance(weights, jax.core.Tracer):
+            check_finite("weights", weights)
+        check_precision(weights.dtype)
+        projections = jnp.einsum("sd,npd->snp", weights, patches)
+        values = self.activation(projections)
+        return values[0] - values[1]
+
+    def predict(self, weights: Float[Array, "2 D"], patches: Float[Array, "n P D"]) -> Float[Array, " n"]:
+        """Return the predicted labels: +1 where f_W(X) ≥ 0, else −1 (a tie predicts +1)."""
+        return jnp.where(self.scores(weights, patches).sum(axis=1) >= 0, 1, -1)
