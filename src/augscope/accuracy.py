@@ -25,7 +25,8 @@ from augscope.validation import check, check_finite
 SINGULAR = 1e-12  # how far below 0 the determinant of a normalised Gram matrix may round
 TRUNCATION = 1e-9  # bound on the discarded part of the frequency sum that stops it
 ENOUGH = 1e-7  # bound on it that is accepted where more frequencies would be slower than repeated convolution
-BLOCKS = (256, 256, 512, 1024)  # frequencies evaluated at a time
+BLOCKS = (64, 64, 128, 256, 512)  # frequencies evaluated at a time
+MOST_POINTS = 8000  # quadrature points of a table beyond which repeated convolution is faster
 FLOOR = 1e-13  # rounding of the final sums
 
 
@@ -132,12 +133,13 @@ def accuracy_from_projections(
     values = network.activation(projections)
     thresholds = (values[1] - values[0]).ravel()  # f > 0 where the noise exceeds −c_{s,k}
     slack = np.abs(values).sum(axis=0).ravel()
-    below, above, ties, errors = [], [], [], []
     means = [tuple(mean) for mean in (distribution.feature_noise * projections[:, :, 0]).T.tolist()]
-    for mean in dict.fromkeys(means):  # once, where both are equal
-        answer = _noise_cdf(noise, mean, distribution, network, thresholds, slack)
-        for found, part in zip((below, above, ties, errors), answer, strict=True):
-            found += [part] * means.count(mean)
+    laws = [DifferenceLaw(noise, distribution.dominant_noise_std, mean, network) for mean in dict.fromkeys(means)]
+    if distribution.num_patches == 2 or noise.same:  # every background patch scores 0
+        answers = [_alone(law, thresholds, slack) for law in laws]
+    else:
+        answers = _with_background(laws, distribution, thresholds)
+    below, above, ties, errors = zip(*answers, strict=True)
     below, above, ties = (np.mean(part, axis=0).reshape(2, -1) for part in (below, above, ties))
     per_feature = np.clip(np.stack([1 - above[0], below[1]]), 0.0, 1.0)
     overall = float(np.array(distribution.frequencies) @ per_feature.mean(axis=0))
@@ -162,63 +164,57 @@ def _checked_gram(gram: np.ndarray) -> np.ndarray:
 Sides = tuple[np.ndarray, np.ndarray, np.ndarray, float]  # P(S < t), P(S ≤ t), P(S = t), error bound
 
 
-def _noise_cdf(
-    noise: PairNoise, mean: Any, distribution: FeatureNoise, network: Network, thresholds: np.ndarray, slack: np.ndarray
-) -> Sides:
-    """Return the cdf of S = D + B_1 + … + B_{P−2} at the thresholds, given u (which sets the mean of D)."""
-    dominant = DifferenceLaw(noise, distribution.dominant_noise_std, mean, network)
-    count = distribution.num_patches - 2
-    if count == 0 or noise.same:  # every B is 0
-        below, above, error = dominant.sides(thresholds, slack)
-        ties = dominant.atom(thresholds, slack)
-        return below, above, ties, float((error + np.maximum(above - below - ties, 0.0)).max())
-    background = tabulate(DifferenceLaw(noise, distribution.background_noise_std, (0.0, 0.0), network))
-    steepest = background.steepest()
-    table = tabulate(dominant, steepest)
-    # Replacing one cdf of a convolution by another moves it by at most their largest distance.
-    error = table.error + count * background.error + table.blur * steepest
-    values, more = _sum_cdf(table, background, count, _spread(noise, distribution, network), network, thresholds)
-    return values, values, np.zeros_like(values), error + more
+def _alone(law: DifferenceLaw, thresholds: np.ndarray, slack: np.ndarray) -> Sides:
+    """Return the law of S = D at the thresholds, atoms included."""
+    below, above, error = law.sides(thresholds, slack)
+    ties = law.atom(thresholds, slack)
+    return below, above, ties, float((error + np.maximum(above - below - ties, 0.0)).max())
 
 
-def _spread(noise: PairNoise, distribution: FeatureNoise, network: Network) -> float:
-    """A Lipschitz constant of S in standard normals: P(|S − E S| ≥ x) ≤ 2 exp(−x²/2L²) for it."""
-    unit = DifferenceLaw(noise, 1.0, (0.0, 0.0), network).lipschitz
-    variance = distribution.dominant_noise_std**2 + (distribution.num_patches - 2) * distribution.background_noise_std**2
-    return unit * float(np.sqrt(variance))
+def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray) -> list[Sides]:
+    """Return the law of S = D + B_1 + … + B_{P−2} at the thresholds for every law of D (one for each u).
 
-
-def _sum_cdf(
-    dominant: Table, background: Table, count: int, spread: float, network: Network, thresholds: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Return P(D + B_1 + … + B_count ≤ t) for the tables, and the error this adds."""
-    if count > 1:
-        values, error = _by_frequencies(dominant, background, count, spread, network, thresholds)
-        if error <= ENOUGH:
-            return values, error
-        summed = _repeated(background, count)
-        return convolve(dominant, summed, thresholds), summed.error - count * background.error + FLOOR
-    return convolve(dominant, background, thresholds), FLOOR
+    Replacing one cdf of a convolution by another moves it by at most their largest distance: errors of tables add.
+    """
+    count, network = distribution.num_patches - 2, laws[0].network
+    background = tabulate(DifferenceLaw(laws[0].noise, distribution.background_noise_std, (0.0, 0.0), network))
+    steepest, summed, answers = background.steepest(), background if count == 1 else None, []
+    spread = np.hypot(distribution.dominant_noise_std, np.sqrt(count) * distribution.background_noise_std)
+    for law in laws:
+        dominant = tabulate(law, steepest)
+        error = dominant.error + dominant.blur * steepest
+        if summed is None:
+            lipschitz = law.lipschitz * spread / law.std
+            values, more = _by_frequencies(dominant, background, count, lipschitz, network, thresholds)
+            more += count * background.error
+            summed = None if more <= ENOUGH else _repeated(background, count)
+        if summed is not None:
+            values, more = convolve(dominant, summed, thresholds), summed.error
+        answers.append((values, values, np.zeros_like(values), error + more))
+    return answers
 
 
 def _by_frequencies(
-    dominant: Table, background: Table, count: int, spread: float, network: Network, thresholds: np.ndarray
+    dominant: Table, background: Table, count: int, lipschitz: float, network: Network, thresholds: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Invert the characteristic function ψ_S = ψ_D ψ_B^count by Davies' sum, and bound its error.
 
-    P(S ≤ t) = ½ − Σ_{j≥0} Im[ψ_S(ω_j) e^{−iω_j t}] / (π (j + ½)), ω_j = (j + ½) 2π/T, up to P(|S − t| > T). The part cut
-    off is bounded through the largest |ψ_S| last seen: beyond, it decays (or stays, over at most a factor 1/β).
+    P(S ≤ t) = ½ − Σ_{j≥0} Im[ψ_S(ω_j) e^{−iω_j t}] / (π (j + ½)), ω_j = (j + ½) 2π/T, up to P(|S − t| > T), where
+    P(|S − E S| ≥ x) ≤ 2 exp(−x²/2L²) for the Lipschitz constant L of S in standard normals. The part cut off is bounded through the largest |ψ_S| last seen: beyond, it decays (or stays, over at most a factor 1/β).
     """
     means = dominant.mean(), background.mean()
     center = means[0] + count * means[1]
     reach = max(
-        min(REACH * spread, dominant.edges[-1] + count * background.edges[-1] - center),
-        min(REACH * spread, center - dominant.edges[0] - count * background.edges[0]),
+        min(REACH * lipschitz, dominant.edges[-1] + count * background.edges[-1] - center),
+        min(REACH * lipschitz, center - dominant.edges[0] - count * background.edges[0]),
     )
     step = np.pi / reach  # T = 2 × reach
     inside = np.abs(thresholds - center) < reach
     values, start, cut = np.full(len(thresholds), 0.5), 0, np.inf
+    width = max(np.ptp(dominant.edges), np.ptp(background.edges))
     for size in BLOCKS:
+        if 2 * width * (start + size) * step > MOST_POINTS:
+            break
         psi = _characteristic(dominant, means[0], step, start, size)
         psi = psi * _characteristic(background, means[1], step, start, size) ** count
         orders = start + np.arange(size) + 0.5
