@@ -209,11 +209,11 @@ class DifferenceLaw:
 
     def _quadrature_cdf(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the integral of the class docstring by vectorised adaptive Gauss–Legendre quadrature."""
-        breaks = self._breakpoints(y)
+        breaks, sharpness = self._breakpoints(y)
         keep = breaks[:, 1:] - breaks[:, :-1] > 1e-15
         owner = np.nonzero(keep)[0]
         left, right = breaks[:, :-1][keep], breaks[:, 1:][keep]
-        total, error = np.zeros(len(y)), np.full(len(y), OUTSIDE + self._rounding())
+        total, error = np.zeros(len(y)), np.full(len(y), OUTSIDE) + self._rounding() * sharpness
         while len(left):
             middle, half = (left + right) / 2, (right - left) / 2
             x = middle[:, None] + half[:, None] * PANEL_NODES
@@ -232,7 +232,7 @@ class DifferenceLaw:
         return np.clip(total, 0.0, 1.0), error
 
     def _rounding(self) -> float:
-        """The effect on the cdf of rounding in z − E(inner): at most its size over √(2π) s; usually far less."""
+        """The largest effect on Φ of rounding in its argument, a sum of numbers far larger than s when M is near singular."""
         (a, _), (c, _) = self.outer_line, self.inner_line
         gap_scale = abs(a - c) + abs(self.noise.slope_gap) * self.outer_line[1]
         return 0.4 * np.finfo(float).eps * min(gap_scale / self.inner_std, 1e15)
@@ -257,23 +257,27 @@ class DifferenceLaw:
         shift = np.where((z <= 0) & (end <= 0), target / beta, shift)
         return np.where((z >= r) & (end >= r), target, shift)
 
-    def _breakpoints(self, y: np.ndarray) -> np.ndarray:
-        """Return sorted breakpoints in x, (len(y), any): kinks of the integrand, and its steps with their widths."""
+    def _breakpoints(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return sorted breakpoints in x, (len(y), any), and the share of x where Φ is neither 0 nor 1, (len(y),).
+
+        They are the kinks of the integrand, and its steps with their widths.
+        """
         (a, b), network = self.outer_line, self.network
         fixed = np.array([-REACH, -2.0, 2.0, REACH])
         if b == 0:
-            return np.broadcast_to(fixed, (len(y), len(fixed)))
+            return np.broadcast_to(fixed, (len(y), len(fixed))), np.ones(len(y))
         r = network.smoothing
         levels = network.activation(np.array([0.0, r])) - self.sign * y[:, None]
         moving = (network.activation_inverse(levels) - a) / b  # where the inner coordinate reaches 0 and r
         steps, widths = self._steps(y)
+        sharpness = np.minimum(1.0, 2 * widths.sum(axis=1))
         fixed = np.concatenate([fixed, [-a / b, (r - a) / b]])
         columns = [np.broadcast_to(fixed, (len(y), len(fixed))), moving]
         sharp = widths < 0.3  # bisection resolves the others
         if sharp.any():
             steps, widths = np.where(sharp, steps, REACH), np.where(sharp, widths, 0.0)
             columns += [steps + factor * widths for factor in (-6.0, -2.0, 0.0, 2.0, 6.0)]
-        return np.sort(np.clip(np.concatenate(columns, axis=1), -REACH, REACH), axis=1)
+        return np.sort(np.clip(np.concatenate(columns, axis=1), -REACH, REACH), axis=1), sharpness
 
     def _steps(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where the integrand's Φ passes ½ (or nearly), and over what width in x: s / |d(gap)/dx|."""
@@ -281,11 +285,12 @@ class DifferenceLaw:
         roots = np.sort(self._line_roots(y), axis=1)
         roots = roots[:, : max(1, int(np.isfinite(roots).sum(axis=1).max(initial=0)))]
         turns = self._turning_points() if self.inner_std < 0.3 * b else np.zeros(0)
-        steps = np.concatenate([np.where(np.isnan(roots), REACH, roots), np.broadcast_to(turns, (len(y), len(turns)))], axis=1)
-        steps = np.clip(steps, -REACH, REACH)
+        steps = np.concatenate([roots, np.broadcast_to(turns, (len(y), len(turns)))], axis=1)
+        present = np.isfinite(steps)
+        steps = np.clip(np.where(present, steps, REACH), -REACH, REACH)
         slopes = network.activation_slope(a + b * steps) / network.activation_slope(c + d * steps)
         rate = np.abs(slopes - self.noise.slope) * b
-        return steps, np.minimum(self.inner_std / np.maximum(rate, 1e-300), REACH)
+        return steps, np.where(present, np.minimum(self.inner_std / np.maximum(rate, 1e-300), REACH), 0.0)
 
     def landmarks(self) -> np.ndarray:
         """Return the values of y where the cdf is least smooth."""

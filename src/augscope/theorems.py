@@ -149,9 +149,8 @@ def assumptions(method: Method, distribution: FeatureNoise, rarity: tuple[Rarity
     ]
     if isinstance(method, Cutout):
         rows.append(Assumption(f"C = {method.num_cut} < P/2 = {num_patches / 2:g}", method.num_cut < num_patches / 2))
-    ratios = learning_ratios(distribution, num_samples)
-    for k, name in enumerate(rarity):
-        rows.append(_rarity_assumption(k, name, *ratios[:, k]))
+    ratios = learning_ratios(distribution, num_samples).T.tolist()
+    rows += [_rarity_assumption(k, name, *ratios[k]) for k, name in enumerate(rarity)]
     return rows
 
 

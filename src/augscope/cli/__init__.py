@@ -1,0 +1,37 @@
+"""The `augscope` command: one thin file a subcommand, no logic; heavy imports inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import cyclopts
+
+from augscope import __version__
+
+BAD_USAGE = 2
+
+app = cyclopts.App(
+    name="augscope",
+    help="Shows, exactly, which features a data augmentation makes a network learn.",
+    version=__version__,
+    result_action="return_value",
+)
+app.command("augscope.cli.verify:verify", name="verify", help="Hold Theorems 3.1–3.3 against exactly trained networks.")
+app.command("augscope.cli.train:train", name="train", help="Train exactly and measure what was learned.")
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done (verify: all theorems hold), 1 violated, 2 bad usage, 3 undecided."""
+    try:
+        status = app(arguments, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        _fail(str(error).strip().splitlines()[0])
+    except ValueError as error:  # bad arguments, found before any work
+        _fail(str(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"augscope: {sentence}", file=sys.stderr)
+    sys.exit(BAD_USAGE)

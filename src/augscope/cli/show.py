@@ -1,0 +1,163 @@
+"""What `verify` and `train` have in common on a terminal: progress, tables, files."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from augscope.cli.options import OutputOptions
+    from augscope.experiment import Experiment
+    from augscope.record import Results
+    from augscope.store import OutputFolder
+
+FILES = ("record.json", "config.toml", "features.svg", "features.png", "report.html")
+TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
+WIDTH_WITHOUT_TERMINAL = 120
+
+
+def enable_float64() -> None:
+    """The program that runs asks JAX for float64; importing the library never does."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+
+def console(*, to_stderr: bool) -> Console:
+    """Return a console; without a terminal it is wide enough for the tables."""
+    found = Console(stderr=to_stderr, highlight=False, soft_wrap=False)
+    return found if found.is_terminal else Console(stderr=to_stderr, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """Yield a callback (what is running, share done): a bar on a terminal's stderr, else a line per change of task."""
+    screen = Console(stderr=True, highlight=False)
+    if not screen.is_terminal:
+        yield _plain_progress()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task("compiling", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def _plain_progress() -> Callable[[str, float], None]:
+    shown = ""
+
+    def tell(what: str, share: float) -> None:
+        nonlocal shown
+        if what != shown:
+            shown = what
+            print(f"{share:4.0%}  {what}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def claim_folder(output: OutputOptions, command: str, experiment: Experiment) -> OutputFolder | None:
+    """Check the output folder before any work."""
+    from augscope.store import claim
+
+    if output.out is None:
+        return None
+    return claim(output.out, command, experiment.identity, overwrite=output.overwrite, names=FILES)
+
+
+def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
+    """Return the command line that runs it again from the folder's config.toml."""
+    listed = str(len(seeds)) if seeds == tuple(range(len(seeds))) else ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+    return shlex.join(["augscope", command, "--config", "config.toml", "--seeds", listed, *extra])
+
+
+def write_files(folder: OutputFolder, results: Results) -> list[Path]:
+    """Write record, configuration, pictures and report."""
+    from augscope.figures import features_figure, to_bytes
+    from augscope.record import to_record
+    from augscope.report import configuration_toml, html_report
+
+    figure = features_figure(results)
+    svg = to_bytes(figure, "svg")
+    return folder.write(
+        {
+            "record.json": json.dumps(to_record(results), allow_nan=False).encode(),
+            "config.toml": configuration_toml(results.experiment).encode(),
+            "features.svg": svg,
+            "features.png": to_bytes(figure, "png"),
+            "report.html": html_report(results, svg).encode(),
+        }
+    )
+
+
+def finish(results: Results, output: OutputOptions, folder: OutputFolder | None) -> None:
+    """Write the files and print the result: a table, or JSON on stdout and the table on stderr."""
+    from augscope.record import summary_record
+
+    written = write_files(folder, results) if folder is not None else []
+    screen = console(to_stderr=output.json)
+    if results.verdict is not None:
+        show_verdict(screen, results)
+    show_measures(screen, results)
+    if folder is not None:
+        screen.print(f"Written to {folder.path}: {', '.join(path.name for path in written)}", soft_wrap=True)
+    if output.json:
+        print(json.dumps(summary_record(results), allow_nan=False, indent=2))
+
+
+def show_verdict(screen: Console, results: Results) -> None:
+    """Print the theorem table, a sentence per theorem, and the summary."""
+    from augscope.report import line_cells, theorem_sentence, tone
+
+    verdict = results.verdict
+    assert verdict is not None  # only called for verify
+    table = Table(title=f"Theorems 3.1–3.3 over {len(results.seeds)} seeds", title_justify="left", expand=False)
+    table.add_column("statement")
+    for name in ("measured", "predicted", "tolerance", "margin", "seeds", "from step"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for found in verdict.theorems:
+        heading = f"{found.theorem.number} {found.theorem.title}"
+        style = TONES[tone(found.verdict)]
+        table.add_row(f"[bold]{heading}[/bold]", "", "", "", "", f"{found.seeds_holding}/{found.num_seeds}", "", f"[{style}]{found.verdict}[/{style}]")
+        for line in found.lines:
+            cell = line_cells(line)
+            names = ("measured", "predicted", "tolerance", "margin", "seeds", "onset")
+            row_style = TONES[cell["tone"]]
+            table.add_row(f"  ({cell['index']}) {cell['text']}", *(cell[name] for name in names), f"[{row_style}]{cell['verdict']}[/{row_style}]")
+        table.add_section()
+    screen.print(table)
+    if verdict.rarity_derived:
+        names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
+        screen.print(f"Rarity was not stated; derived from the learning speeds: {names}.")
+    for found in verdict.theorems:
+        screen.print(theorem_sentence(found), markup=False)
+    for sentence in verdict.summary:
+        screen.print(sentence, markup=False)
+    if verdict.interrupted:
+        screen.print("Interrupted: the verdicts rest on the runs finished until then.")
+
+
+def show_measures(screen: Console, results: Results) -> None:
+    """Print the measures at the last record, one column a method, and a sentence for each run that needs one."""
+    from augscope.report import measure_rows, run_notes
+
+    titles, rows = measure_rows(results)
+    table = Table(title="At the last recorded step, mean over seeds", title_justify="left")
+    table.add_column("measure")
+    for title in titles:
+        table.add_column(title, justify="right")
+    for name, values in rows:
+        table.add_row(name, *values)
+    if titles:
+        screen.print(table)
+    for note in run_notes(results):
+        screen.print(note, markup=False)
+

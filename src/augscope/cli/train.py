@@ -1,0 +1,33 @@
+"""`augscope train`."""
+
+from __future__ import annotations
+
+from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
+
+
+def train(*, options: ExperimentOptions | None = None, output: OutputOptions | None = None, seeds: str = "1") -> int:
+    """Train exactly and measure what was learned.
+
+    Exit status: 0 if every run completed, 1 if one diverged, 2 for bad usage, 3 if interrupted.
+
+    Parameters
+    ----------
+    seeds
+        A count (3 means seeds 0, 1, 2) or a list such as 3,5,8.
+    """
+    from augscope.cli import show
+
+    options, output = options or ExperimentOptions(), output or OutputOptions()
+    show.enable_float64()
+    experiment, chosen = options.experiment(), parse_seeds(seeds)
+    folder = show.claim_folder(output, "train", experiment)
+    from augscope.record import Results
+    from augscope.verification import checked_seeds, run_seeds
+
+    experiment.check_memory()
+    with show.progress_bar() as progress:
+        runs, interrupted = run_seeds(experiment, checked_seeds(chosen), progress)
+    show.finish(Results("train", experiment, chosen, tuple(runs), None, show.again("train", chosen)), output, folder)
+    if interrupted:
+        return 3
+    return 1 if any(run.status == "diverged" for run in runs) else 0

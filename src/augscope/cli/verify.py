@@ -1,0 +1,39 @@
+"""`augscope verify`."""
+
+from __future__ import annotations
+
+from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
+
+
+def verify(
+    *,
+    options: ExperimentOptions | None = None,
+    output: OutputOptions | None = None,
+    seeds: str = "8",
+    tolerance: float = 0.01,
+) -> int:
+    """Hold Theorems 3.1–3.3 against exactly trained networks.
+
+    Exit status: 0 if all theorems hold, 1 if one is violated, 2 for bad usage, 3 for anything inconclusive or not met.
+
+    Parameters
+    ----------
+    seeds
+        A count (8 means seeds 0 to 7) or a list such as 3,5,8. Six are the fewest that can decide.
+    tolerance
+        Distance of an exact accuracy from its prediction at which the statement still holds.
+    """
+    from augscope.cli import show
+
+    options, output = options or ExperimentOptions(), output or OutputOptions()
+    show.enable_float64()
+    experiment, chosen = options.experiment(), parse_seeds(seeds)
+    folder = show.claim_folder(output, "verify", experiment)
+    from augscope.record import Results
+    from augscope.verification import verify as run_verify
+
+    with show.progress_bar() as progress:
+        verdict = run_verify(experiment, chosen, tolerance=tolerance, progress=progress)
+    again = show.again("verify", chosen, "--tolerance", f"{tolerance:g}")
+    show.finish(Results("verify", experiment, chosen, verdict.runs, verdict, again), output, folder)
+    return verdict.exit_status

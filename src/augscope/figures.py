@@ -1,0 +1,112 @@
+"""Pictures of finished runs: which features each method learns, and how well it predicts, over the steps."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from augscope.distribution import Rarity
+from augscope.measures import LEARNED_SHARE
+from augscope.methods import Method
+from augscope.record import Results, mean_over_seeds
+from augscope.theorems import resolve_rarity, theorem_for
+from augscope.verification import SeedRun
+
+# Okabe & Ito's palette: told apart by colour-blind readers too; each rarity also has its own line style.
+COLOURS = {Rarity.COMMON: "#0072B2", Rarity.RARE: "#E69F00", Rarity.EXTREMELY_RARE: "#D55E00", Rarity.BORDERLINE: "#666666"}
+STYLES = {Rarity.COMMON: "-", Rarity.RARE: "--", Rarity.EXTREMELY_RARE: "-.", Rarity.BORDERLINE: ":"}
+SEED_ALPHA = 0.18
+
+
+def features_figure(results: Results) -> Figure:
+    """Return a figure with a column a method: feature scores over steps above, exact test accuracy below.
+
+    Thick lines are means over seeds and labels, thin ones single seeds. Grey: the level above which a feature counts as
+    learned. Black: overall accuracy, with the theorem's prediction dotted.
+    """
+    experiment = results.experiment
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    methods = [m for m in experiment.methods if any(r.method == m and len(r.history.steps) for r in results.runs)]
+    figure = Figure(figsize=(4.1 * max(1, len(methods)), 6.2), layout="constrained")
+    if not methods:
+        return figure
+    axes = figure.subplots(2, len(methods), sharex=True, squeeze=False)
+    for column, method in enumerate(methods):
+        runs = [run for run in results.runs if run.method == method and len(run.history.steps)]
+        _draw_scores(axes[0, column], runs, experiment.distribution.frequencies, rarity)
+        _draw_accuracy(axes[1, column], runs, rarity, _predicted(method, results))
+        axes[0, column].set_title(method.title, fontweight="bold")
+    axes[0, 0].set_ylabel("feature score (signed, mean over labels)")
+    axes[1, 0].set_ylabel("P[y f(X) > 0], exact")
+    axes[0, 0].legend(loc="upper left", fontsize=8, frameon=False)
+    axes[1, 0].legend(loc="lower right", fontsize=8, frameon=False)
+    dim, count = experiment.distribution.dim, len(results.seeds)
+    figure.suptitle(f"Features learned over training, d = {dim:,}, n = {experiment.num_samples:,}, {count} seed{'s' * (count > 1)}")
+    return figure
+
+
+def _predicted(method: Method, results: Results) -> float | None:
+    theorem, distribution = theorem_for(method), results.experiment.distribution
+    if theorem is None or results.verdict is None:
+        return None
+    return theorem.statements[-1].predicted(distribution, results.verdict.rarity)
+
+
+def _log_steps(steps: np.ndarray) -> np.ndarray:
+    """Steps on a logarithmic axis, with step 0 drawn at 0.5."""
+    return np.where(steps == 0, 0.5, steps)
+
+
+def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[float], rarity: Sequence[Rarity]) -> None:
+    """Feature scores over steps, one line a feature."""
+    mean = mean_over_seeds(runs, "feature_scores").mean(axis=1)  # (R, K)
+    steps = _log_steps(runs[0].history.steps)[: len(mean)]
+    for k, (rho, name) in enumerate(zip(frequencies, rarity, strict=True)):
+        label = f"{str(name).replace('_', ' ')}, ρ = {rho:g}"
+        axis.plot(steps, mean[:, k], color=COLOURS[name], linestyle=STYLES[name], linewidth=2, label=label)
+        for run in runs:
+            history = run.history
+            axis.plot(_log_steps(history.steps), history.feature_scores[:, :, k].mean(axis=1), color=COLOURS[name], alpha=SEED_ALPHA, linewidth=0.8)
+    axis.axhline(LEARNED_SHARE * mean[-1].max(), color="0.6", linewidth=0.9)
+    axis.annotate("learned above", (steps[0], LEARNED_SHARE * mean[-1].max()), (0, 2), textcoords="offset points", fontsize=7, color="0.4")
+    plateau = np.nanmean(runs[0].history.predicted_plateau) if np.isfinite(runs[0].history.predicted_plateau).all() else None
+    if plateau is not None:
+        axis.axhline(plateau, color="black", linewidth=0.9, linestyle=":")
+        axis.annotate("predicted plateau", (steps[0], plateau), (0, 3), textcoords="offset points", fontsize=7)
+    axis.set_xscale("log")
+    _tidy(axis)
+
+
+def _draw_accuracy(axis: Axes, runs: Sequence[SeedRun], rarity: Sequence[Rarity], predicted: float | None) -> None:
+    """Exact accuracy over steps: overall, and on each feature."""
+    per_feature = mean_over_seeds(runs, "accuracy_per_feature").mean(axis=1)
+    overall = mean_over_seeds(runs, "accuracy")
+    steps = _log_steps(runs[0].history.steps)[: len(overall)]
+    for k, name in enumerate(rarity):
+        axis.plot(steps, per_feature[:, k], color=COLOURS[name], linestyle=STYLES[name], linewidth=1.5)
+    axis.plot(steps, overall, color="black", linewidth=2, label="overall")
+    if predicted is not None:
+        axis.axhline(predicted, color="black", linewidth=0.9, linestyle=":", label=f"theorem: {predicted:g}")
+        axis.legend(loc="lower right", fontsize=8, frameon=False)
+    axis.set_ylim(0.0, 1.03)
+    axis.set_xlabel("step (0 drawn at ½)")
+    _tidy(axis)
+
+
+def _tidy(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(alpha=0.2)
+
+
+def to_bytes(figure: Figure, kind: str) -> bytes:
+    """Return the figure as "png" (at 160 dots an inch) or "svg" bytes; equal figures give equal bytes."""
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "augscope", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {"Software": None})
+    return buffer.getvalue()

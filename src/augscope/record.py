@@ -1,0 +1,131 @@
+"""A finished `verify` or `train` as plain data: what is written to disk, printed as JSON and drawn from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from augscope.experiment import Experiment
+from augscope.measures import features_learned
+from augscope.verification import SeedRun, TheoremVerdict, Verdict
+
+FORMAT = 1  # of the record; raised when a field changes its meaning
+VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a command has to show.
+
+    Attributes:
+        command: "verify" or "train".
+        experiment, seeds: what was run.
+        runs: one per seed and method, in order.
+        verdict: the theorems' verdicts, or None for "train".
+        again: the command line that runs it again.
+    """
+
+    command: str
+    experiment: Experiment
+    seeds: tuple[int, ...]
+    runs: tuple[SeedRun, ...]
+    verdict: Verdict | None
+    again: str
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide the numbers."""
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}}
+
+
+def to_record(results: Results) -> dict[str, Any]:
+    """Return the results as nested dictionaries and lists for JSON; numbers that are not finite become null."""
+    verdict = results.verdict
+    return {
+        "format": FORMAT,
+        "command": results.command,
+        "identity": results.experiment.identity,
+        "configuration": results.experiment.model_dump(mode="json"),
+        "seeds": list(results.seeds),
+        "again": results.again,
+        "versions": versions(),
+        "verdict": None if verdict is None else _verdict_record(verdict),
+        "runs": [_run_record(run) for run in results.runs],
+    }
+
+
+def summary_record(results: Results) -> dict[str, Any]:
+    """Return the record without the histories, each run's last measures in their place: what `--json` prints."""
+    record = to_record(results)
+    for row, run in zip(record["runs"], results.runs, strict=True):
+        history = row.pop("history")
+        row["last"] = {name: values[-1] if len(values) else None for name, values in history.items() if name != "predicted_plateau"}
+        row["last"]["predicted_plateau"] = history["predicted_plateau"]
+        if len(run.history.steps):
+            row["last"]["features_learned"] = features_learned(run.history.feature_scores[-1]).tolist()
+    return record
+
+
+def _run_record(run: SeedRun) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "method": run.method.model_dump(mode="json"),
+        "status": run.status,
+        "message": run.message,
+        "oscillating": run.oscillating,
+        "feature_counts": [list(row) for row in run.feature_counts],
+        "seconds": round(run.seconds, 3),
+        "history": run.history.to_dict(),
+    }
+
+
+def _verdict_record(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "tolerance": verdict.tolerance,
+        "rarity": [str(name) for name in verdict.rarity],
+        "rarity_derived": verdict.rarity_derived,
+        "noise_ratio": verdict.noise_ratio,
+        "interrupted": verdict.interrupted,
+        "exit_status": verdict.exit_status,
+        "summary": list(verdict.summary),
+        "theorems": [_theorem_record(theorem) for theorem in verdict.theorems],
+    }
+
+
+def _theorem_record(found: TheoremVerdict) -> dict[str, Any]:
+    return {
+        "theorem": found.theorem.number,
+        "title": found.theorem.title,
+        "method": found.method.title,
+        "verdict": found.verdict,
+        "seeds_holding": found.seeds_holding,
+        "num_seeds": found.num_seeds,
+        "interval": list(found.interval),
+        "onset": found.onset,
+        "largest_distance": finite_or_none(found.largest_distance),
+        "assumptions": [{"text": row.text, "met": row.met} for row in found.assumptions],
+        "statements": [{name: _plain(value) for name, value in vars(line).items()} for line in found.lines],
+        "seeds": [{name: _plain(value) for name, value in vars(outcome).items()} for outcome in found.outcomes],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return finite_or_none(value) if isinstance(value, float) else value
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return the number, or None if it is not finite: JSON has no NaN."""
+    return float(value) if np.isfinite(value) else None
+
+
+def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> np.ndarray:
+    """Return the mean over runs of a history field, cut to the records that all of them have."""
+    length = min(len(run.history.steps) for run in runs)
+    return np.mean([getattr(run.history, field)[:length] for run in runs], axis=0)

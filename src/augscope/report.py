@@ -1,0 +1,194 @@
+"""The words of a result: the verdict table, the measures table, and the self-contained HTML report made of them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+import tomli_w
+
+from augscope.experiment import Experiment
+from augscope.measures import features_learned
+from augscope.record import Results, versions
+from augscope.theorems import resolve_rarity
+from augscope.verification import HOLDS, VIOLATED, Line, SeedRun, TheoremVerdict
+
+
+def configuration_toml(experiment: Experiment) -> str:
+    """Return the configuration as TOML that `--config` reads back to an equal experiment."""
+    return tomli_w.dumps(_without_none(experiment.model_dump(mode="json")))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    return value
+
+
+def line_cells(line: Line) -> dict[str, str]:
+    """Return one statement's cells as text: measured, predicted, tolerance, margin, seeds, onset, verdict."""
+    digits = {"near": "{:.4f}", "above": "{:.3g}", "vanishing": "{:.1e}"}[line.kind]
+    predicted = {"near": f"{line.predicted:.4f}", "above": f"> {line.predicted:g}", "vanishing": "≈ 0"}[line.kind]
+    return {
+        "index": line.number[-2],
+        "text": line.text,
+        "measured": digits.format(line.measured),
+        "predicted": predicted,
+        "tolerance": "" if line.tolerance is None else f"{line.tolerance:g}",
+        "margin": digits.format(line.margin),
+        "seeds": f"{line.seeds_holding}/{line.num_seeds}",
+        "onset": "never" if line.onset is None else f"{line.onset:,.0f}",
+        "verdict": line.verdict,
+        "tone": tone(line.verdict),
+    }
+
+
+def tone(verdict: str) -> str:
+    """Return "holds", "violated" or "open": how a verdict is coloured."""
+    return {HOLDS: "holds", VIOLATED: "violated"}.get(verdict, "open")
+
+
+def theorem_sentence(found: TheoremVerdict) -> str:
+    """Return what happened to one theorem in words: how many seeds, from which step, how far off; and why not, if not."""
+    low, high = found.interval
+    text = f"Theorem {found.theorem.number}: {found.verdict}; {found.seeds_holding} of {found.num_seeds} seeds "
+    text += f"(95 % interval of the share: {low:.2f}–{high:.2f})."
+    if found.onset is not None:
+        if found.theorem.lasting:
+            text += f" All statements hold together from step {found.onset:,.0f} (median) to the end;"
+            text += f" over that time the accuracy strays at most {found.largest_distance:.4f} from its prediction."
+        else:
+            text += f" The last recorded step at which all statements hold is {found.onset:,.0f} (median)."
+            text += f" The accuracy there is at most {found.largest_distance:.2g} from its prediction."
+    unmet = [row.text for row in found.assumptions if not row.met]
+    if unmet:
+        text += " Not met: " + "; ".join(unmet) + "."
+    excluded = [outcome.excluded for outcome in found.outcomes if outcome.excluded]
+    if excluded:
+        text += " Set aside: " + "; ".join(excluded) + "."
+    return text
+
+
+def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Return the methods' titles and rows (name, one text per method) of measures at the last record, mean over seeds."""
+    groups = {m.title: [r for r in results.runs if r.method == m and len(r.history.steps)] for m in results.experiment.methods}
+    groups = {title: runs for title, runs in groups.items() if runs}
+    distribution = results.experiment.distribution
+    rarity = resolve_rarity(distribution, results.experiment.num_samples)
+    names = [f"{str(name).replace('_', ' ')} (ρ = {rho:g})" for rho, name in zip(distribution.frequencies, rarity, strict=True)]
+    rows: list[tuple[str, list[str]]] = []
+
+    def row(name: str, value: Any) -> None:
+        rows.append((name, [value(runs) for runs in groups.values()]))
+
+    for k, name in enumerate(names):
+        row(f"feature score, {name}", lambda runs, k=k: _number(_last(runs, "feature_scores")[:, k].mean()))
+    row("features learned", _learned)
+    for k, name in enumerate(names):
+        row(f"noise memorised, {name}: dominant / background", lambda runs, k=k: _pair(_last(runs, "noise_memorised")[0, :, k]))
+    row("unevenness of patch scores (0: even)", lambda runs: _number(_last(runs, "unevenness")))
+    row("mean patch score, label +1 / −1", lambda runs: _pair(_last(runs, "plateau"), ".4f"))
+    row("predicted plateau, label +1 / −1", lambda runs: _pair(np.mean([r.history.predicted_plateau for r in runs], axis=0), ".4f"))
+    row("largest distance from the predicted plateau", _plateau_distance)
+    row("loss", lambda runs: _number(_last(runs, "loss"), ".3e"))
+    row("loss above its minimum", lambda runs: _number(_last(runs, "excess_loss"), ".1e"))
+    row("gradient norm, largest over seeds", lambda runs: _number(max(r.history.gradient_norm[-1] for r in runs), ".1e"))
+    row("gradient norm over its largest on the way", _norm_share)
+    row("fewest points of one feature, over seeds", lambda runs: str(min(min(min(c) for c in r.feature_counts) for r in runs)))
+    row("training margin: data / augmented", lambda runs: _pair([_last(runs, "margin"), _last(runs, "augmented_margin")]))
+    for k, name in enumerate(names):
+        row(f"test accuracy, {name}", lambda runs, k=k: _number(_last(runs, "accuracy_per_feature")[:, k].mean(), ".4f"))
+    row("test accuracy, overall", lambda runs: _number(_last(runs, "accuracy"), ".5f"))
+    row("bound on the accuracy's error", lambda runs: _number(max(r.history.accuracy_error[-1] for r in runs), ".0e"))
+    if any(run.history.tie_probability[-1] > 0 for runs in groups.values() for run in runs):
+        row("probability of a tie", lambda runs: _number(_last(runs, "tie_probability"), ".4f"))
+    return list(groups), rows
+
+
+def _last(runs: list[SeedRun], field: str) -> Any:
+    return np.mean([getattr(run.history, field)[-1] for run in runs], axis=0)
+
+
+def _learned(runs: list[SeedRun]) -> str:
+    counts = [int(features_learned(run.history.feature_scores[-1]).sum()) for run in runs]
+    low, high = min(counts), max(counts)
+    total = runs[0].history.feature_scores.shape[-1]
+    return f"{low} of {total}" if low == high else f"{low}–{high} of {total}"
+
+
+def _norm_share(runs: list[SeedRun]) -> str:
+    return _number(max(run.history.gradient_norm[-1] / max(run.history.gradient_norm.max(), 1e-300) for run in runs), ".1e")
+
+
+def _plateau_distance(runs: list[SeedRun]) -> str:
+    return _number(max(np.abs(run.history.plateau[-1] - run.history.predicted_plateau).max() for run in runs), ".1e")
+
+
+def _number(value: float, digits: str = ".3g") -> str:
+    return format(float(value), digits) if np.isfinite(value) else "–"
+
+
+def _pair(values: Any, digits: str = ".3g") -> str:
+    shown = [_number(value, digits) for value in values]
+    return "–" if set(shown) == {"–"} else " / ".join(shown)
+
+
+def run_notes(results: Results) -> list[str]:
+    """Return a sentence for each run that diverged, oscillated or was interrupted."""
+    return [f"{run.method.title}, seed {run.seed}: {run.message}" for run in results.runs if run.status != "completed" or run.oscillating]
+
+
+def html_report(results: Results, svg: bytes) -> str:
+    """Return the report as one HTML page that needs no other file; every value is escaped."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(files("augscope").joinpath("templates/report.html").read_text(encoding="utf-8"))
+    methods, rows = measure_rows(results)
+    verdict = results.verdict
+    return template.render(
+        title="The three theorems against exact training" if verdict else "Exact training",
+        lead=_lead(results),
+        verdict=verdict,
+        theorems=[_theorem_context(found) for found in verdict.theorems] if verdict else [],
+        summary=verdict.summary if verdict else [],
+        svg=_inline(svg),
+        measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},
+        notes=run_notes(results),
+        configuration=configuration_toml(results.experiment),
+        identity=results.experiment.identity,
+        seeds=results.seeds,
+        versions=versions(),
+        again=results.again,
+    )
+
+
+def _theorem_context(found: TheoremVerdict) -> dict[str, Any]:
+    return {
+        "number": found.theorem.number,
+        "title": found.theorem.title,
+        "method": found.method.title,
+        "verdict": found.verdict,
+        "tone": tone(found.verdict),
+        "lines": [line_cells(line) for line in found.lines],
+        "sentence": theorem_sentence(found),
+        "assumptions": found.assumptions,
+    }
+
+
+def _lead(results: Results) -> str:
+    distribution = results.experiment.distribution
+    size = f"d = {distribution.dim:,}, P = {distribution.num_patches}, n = {results.experiment.num_samples:,}, "
+    size += f"{results.experiment.num_steps:,} exact gradient steps, {len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}."
+    if results.verdict is None:
+        return size
+    found = "; ".join(f"Theorem {t.theorem.number} {t.verdict}" for t in results.verdict.theorems)
+    return f"{found}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
+
+
+def _inline(svg: bytes) -> str:
+    """The SVG element alone, labelled for readers who cannot see it."""
+    text = svg.decode("utf-8")
+    text = text[text.index("<svg") :]
+    label = "Line charts, one column a method: feature scores over steps above, exact test accuracy over steps below."
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)

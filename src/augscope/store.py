@@ -1,0 +1,71 @@
+"""Output folders: written whole or not at all, never over somebody else's work."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that has been found fit to hold one run's files; get one from `claim`."""
+
+    path: Path
+
+    def write(self, files: dict[str, bytes]) -> list[Path]:
+        """Write the files, each to a temporary name and then renamed; the record last, so that it vouches for the rest."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        staged = {name: self._stage(name, content) for name, content in files.items()}
+        for name in sorted(staged, key=lambda name: name == RECORD):
+            os.replace(staged[name], self.path / name)
+        return [self.path / name for name in files]
+
+    def _stage(self, name: str, content: bytes) -> Path:
+        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        return Path(temporary)
+
+
+def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: tuple[str, ...]) -> OutputFolder:
+    """Check, before any work and without touching a file, that a run may write to a folder.
+
+    An empty or missing folder is free. One that holds this command's run of the same configuration will have its files
+    replaced. Another run's needs `overwrite`. Files of the same names that no record vouches for are never replaced.
+
+    Raises:
+        ValueError: with a sentence naming the folder and the rule.
+    """
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not parent.is_dir():
+        raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
+    try:
+        tempfile.TemporaryFile(dir=parent).close()  # leaves no trace, and asks what permissions alone do not tell
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None
+    strangers = [name for name in names if (folder / name).exists()]
+    if not strangers:
+        return OutputFolder(folder)
+    held = _held(folder / RECORD)
+    if held is None:
+        raise ValueError(f"`out` must not hold other files of these names, got {folder} with {', '.join(strangers)}: choose another folder")
+    if held != (command, identity) and not overwrite:
+        raise ValueError(f"`out` must not hold another configuration's run, got {folder} with a run of `augscope {held[0]}`: choose another folder or give --overwrite")
+    return OutputFolder(folder)
+
+
+def _held(record: Path) -> tuple[str, str] | None:
+    """The command and identity of the run that a folder holds, or None if no record of ours can be read there."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        return str(found["command"]), str(found["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
