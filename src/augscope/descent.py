@@ -204,7 +204,9 @@ def _advance(
 
 
 @partial(jax.jit, static_argnums=(4, 5))
-def _chunk(data: dual.Geometry, state: _State, step_size: Any, num_steps: Any, network: Network, method: Method) -> _State:
+def _chunk(
+    data: dual.Geometry, state: _State, step_size: Any, num_steps: Any, network: Network, method: Method
+) -> _State:
     """Take `num_steps` steps (a run-time count, so that one program serves every chunk), fewer if the run stops."""
     end = state.step + num_steps
 
@@ -226,7 +228,9 @@ def _chunk(data: dual.Geometry, state: _State, step_size: Any, num_steps: Any, n
     return jax.lax.while_loop(lambda state: (state.step < end) & ~_stop_flag(state), body, state)
 
 
-def _observe(data: dual.Geometry, state: _State, step_size: float, network: Network, method: Method) -> dual.Observation:
+def _observe(
+    data: dual.Geometry, state: _State, step_size: float, network: Network, method: Method
+) -> dual.Observation:
     """Everything that is measured at the state's step. A step taken on a copy yields the loss and gradient there."""
     fresh = state._replace(steps_above=jnp.zeros_like(state.steps_above), finite=jnp.ones_like(state.finite))
     ahead = _chunk(data, fresh, step_size, 1, network, method)
@@ -261,5 +265,8 @@ def _outcome(state: _State, num_steps: int, interrupted: bool) -> tuple[Any, str
         )
     if _oscillating(state):
         rises, window = int(state.rises.sum()), min(step, RISE_WINDOW)
-        return "completed", f"oscillating: the loss rose in {rises:,} of the last {window:,} steps; a smaller step size would help"
+        return (
+            "completed",
+            f"oscillating: the loss rose in {rises:,} of the last {window:,} steps; a smaller step size would help",
+        )
     return "completed", f"completed {step:,} steps"

@@ -52,7 +52,9 @@ class PairNoise:
         determinant = own * other - cross * cross
         if determinant > 0:
             slope, gap = float(cross / own), float((own - cross) / own)
-            return PairNoise(outer, float(np.sqrt(float(own))), slope, gap, float(np.sqrt(float(determinant / own))), gram)
+            return PairNoise(
+                outer, float(np.sqrt(float(own))), slope, gap, float(np.sqrt(float(determinant / own))), gram
+            )
         slope = float(np.sign(float(cross)) * np.sqrt(float(other / own)))
         return PairNoise(outer, float(np.sqrt(float(own))), slope, 1 - slope, 0.0, gram)
 
@@ -109,7 +111,9 @@ class DifferenceLaw:
         """A Lipschitz constant of Y in standard normals: max over slopes a, b in {β, 1} of σ |(a, −b)|_M."""
         slopes = (self.network.negative_slope, 1.0)
         directions = np.array([(a, -b) for a in slopes for b in slopes])
-        return self.std * float(np.sqrt(max(np.einsum("ij,jk,ik->i", directions, self.noise.gram, directions).max(), 0.0)))
+        return self.std * float(
+            np.sqrt(max(np.einsum("ij,jk,ik->i", directions, self.noise.gram, directions).max(), 0.0))
+        )
 
     def cdf(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return P(Y ≤ y) and a bound on its absolute error, elementwise."""
@@ -149,7 +153,9 @@ class DifferenceLaw:
         for a, b in lines:
             value = a + b * middles
             second, first, zeroth = parts[(value > 0).astype(int) + (value > r)].T
-            local.append(np.stack([second * b * b, (2 * second * a + first) * b, (second * a + first) * a + zeroth], axis=1))
+            local.append(
+                np.stack([second * b * b, (2 * second * a + first) * b, (second * a + first) * a + zeroth], axis=1)
+            )
         return kinks, local[0] - local[1]
 
     def _turning_points(self) -> np.ndarray:
@@ -458,7 +464,9 @@ def _initial_edges(marks: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def convolve(first: Table, second: Table, y: np.ndarray) -> np.ndarray:
     """Return P(A + B ≤ y) = ∫ F_A(y − b) dF_B(b) for two tables: Gauss–Legendre on common panels, exact for them."""
-    edges = np.concatenate([np.broadcast_to(second.edges, (len(y), len(second.edges))), y[:, None] - first.edges], axis=1)
+    edges = np.concatenate(
+        [np.broadcast_to(second.edges, (len(y), len(second.edges))), y[:, None] - first.edges], axis=1
+    )
     edges = np.sort(np.clip(edges, second.edges[0], second.edges[-1]), axis=1)
     result = first.cdf(y[:, None] - second.edges) @ second.jumps()
     keep = np.diff(edges, axis=1) > 0

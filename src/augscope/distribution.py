@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -67,7 +68,7 @@ class FeatureNoise(Value):
         check(len(frequencies) >= 1, "`frequencies` must hold at least one feature, got none")
         check(min(frequencies) > 0, f"`frequencies` must be above 0, got {min(frequencies)}")
         check(
-            all(a >= b for a, b in zip(frequencies, frequencies[1:], strict=False)),
+            all(a >= b for a, b in pairwise(frequencies)),
             f"`frequencies` must be decreasing, got {frequencies}",
         )
         check(
@@ -110,7 +111,9 @@ class FeatureNoise(Value):
 
     def __str__(self) -> str:
         names = self.rarity or ("rarity not stated",) * self.num_features
-        features = ", ".join(f"{rho:g} ({str(name).replace('_', ' ')})" for rho, name in zip(self.frequencies, names, strict=True))
+        features = ", ".join(
+            f"{rho:g} ({str(name).replace('_', ' ')})" for rho, name in zip(self.frequencies, names, strict=True)
+        )
         return (
             f"FeatureNoise: d = {self.dim}, P = {self.num_patches}, K = {self.num_features} features a label\n"
             f"  frequencies   {features}\n"

@@ -95,7 +95,11 @@ def slot_projections(data: Geometry, at: Coefficients) -> Float[Array, "2 n P"]:
     on_noise = (data.initial_noise + moved).reshape(2, data.labels.shape[0], -1)
     hidden = on_features @ data.noise_members.T
     return jnp.concatenate(
-        [(on_features @ data.feature_members.T)[:, :, None], (on_noise[:, :, 0] + hidden)[:, :, None], on_noise[:, :, 1:]],
+        [
+            (on_features @ data.feature_members.T)[:, :, None],
+            (on_noise[:, :, 0] + hidden)[:, :, None],
+            on_noise[:, :, 1:],
+        ],
         axis=2,
     )
 
@@ -153,4 +157,6 @@ class Observation(NamedTuple):
 def observe(data: Geometry, at: Coefficients, loss: Any, slope: Coefficients, network: Network) -> Observation:
     """Return what measures need at these coefficients, given the loss and its gradient there. Cost O(N D)."""
     norm = jnp.linalg.norm(combine(data, slope))
-    return Observation(loss, scores(data, at, network)[0], norm, feature_projections(data, at), noise_gram(data, at), at.noise)
+    return Observation(
+        loss, scores(data, at, network)[0], norm, feature_projections(data, at), noise_gram(data, at), at.noise
+    )

@@ -17,7 +17,12 @@ from augscope.theorems import resolve_rarity, theorem_for
 from augscope.verification import SeedRun
 
 # Okabe & Ito's palette: told apart by colour-blind readers too; each rarity also has its own line style.
-COLOURS = {Rarity.COMMON: "#0072B2", Rarity.RARE: "#E69F00", Rarity.EXTREMELY_RARE: "#D55E00", Rarity.BORDERLINE: "#666666"}
+COLOURS = {
+    Rarity.COMMON: "#0072B2",
+    Rarity.RARE: "#E69F00",
+    Rarity.EXTREMELY_RARE: "#D55E00",
+    Rarity.BORDERLINE: "#666666",
+}
 STYLES = {Rarity.COMMON: "-", Rarity.RARE: "--", Rarity.EXTREMELY_RARE: "-.", Rarity.BORDERLINE: ":"}
 SEED_ALPHA = 0.18
 
@@ -40,12 +45,14 @@ def features_figure(results: Results) -> Figure:
         _draw_scores(axes[0, column], runs, experiment.distribution.frequencies, rarity)
         _draw_accuracy(axes[1, column], runs, rarity, _predicted(method, results))
         axes[0, column].set_title(method.title, fontweight="bold")
-    axes[0, 0].set_ylabel("feature score (signed, mean over labels)")
+    axes[0, 0].set_ylabel("signed feature score")
     axes[1, 0].set_ylabel("P[y f(X) > 0], exact")
     axes[0, 0].legend(loc="upper left", fontsize=8, frameon=False)
     axes[1, 0].legend(loc="lower right", fontsize=8, frameon=False)
     dim, count = experiment.distribution.dim, len(results.seeds)
-    figure.suptitle(f"Features learned over training, d = {dim:,}, n = {experiment.num_samples:,}, {count} seed{'s' * (count > 1)}")
+    figure.suptitle(
+        f"Features learned over training, d = {dim:,}, n = {experiment.num_samples:,}, {count} seed{'s' * (count > 1)}"
+    )
     return figure
 
 
@@ -70,11 +77,24 @@ def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[floa
         axis.plot(steps, mean[:, k], color=COLOURS[name], linestyle=STYLES[name], linewidth=2, label=label)
         for run in runs:
             history = run.history
-            axis.plot(_log_steps(history.steps), history.feature_scores[:, :, k].mean(axis=1), color=COLOURS[name], alpha=SEED_ALPHA, linewidth=0.8)
+            axis.plot(
+                _log_steps(history.steps),
+                history.feature_scores[:, :, k].mean(axis=1),
+                color=COLOURS[name],
+                alpha=SEED_ALPHA,
+                linewidth=0.8,
+            )
     axis.axhline(LEARNED_SHARE * mean[-1].max(), color="0.6", linewidth=0.9)
-    axis.annotate("learned above", (steps[0], LEARNED_SHARE * mean[-1].max()), (0, 2), textcoords="offset points", fontsize=7, color="0.4")
-    plateau = np.nanmean(runs[0].history.predicted_plateau) if np.isfinite(runs[0].history.predicted_plateau).all() else None
-    if plateau is not None:
+    axis.annotate(
+        "learned above",
+        (steps[0], LEARNED_SHARE * mean[-1].max()),
+        (0, 2),
+        textcoords="offset points",
+        fontsize=7,
+        color="0.4",
+    )
+    plateau = float(runs[0].history.predicted_plateau.mean())
+    if np.isfinite(plateau):
         axis.axhline(plateau, color="black", linewidth=0.9, linestyle=":")
         axis.annotate("predicted plateau", (steps[0], plateau), (0, 3), textcoords="offset points", fontsize=7)
     axis.set_xscale("log")
@@ -92,7 +112,7 @@ def _draw_accuracy(axis: Axes, runs: Sequence[SeedRun], rarity: Sequence[Rarity]
     if predicted is not None:
         axis.axhline(predicted, color="black", linewidth=0.9, linestyle=":", label=f"theorem: {predicted:g}")
         axis.legend(loc="lower right", fontsize=8, frameon=False)
-    axis.set_ylim(0.0, 1.03)
+    axis.set_ylim(min(0.45, float(per_feature.min()) - 0.05), 1.02)
     axis.set_xlabel("step (0 drawn at ½)")
     _tidy(axis)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from augscope.network import Network
 from augscope.sampling import Dataset
 from augscope.validation import check
 
+NO_PLATEAU = (float("nan"), float("nan"), float("nan"))
 LEARNED_SHARE = 0.15  # of the run's largest feature score (model.md §5)
 
 
@@ -70,7 +70,9 @@ class History:
 
 
 def _plain(array: np.ndarray) -> Any:
-    return np.where(np.isfinite(array), array, None).tolist() if array.dtype.kind == "f" else array.tolist()
+    return (
+        np.where(np.isfinite(array), array.astype(object), None).tolist() if array.dtype.kind == "f" else array.tolist()
+    )
 
 
 def feature_scores(projections: Float[np.ndarray, "2 2 K"], network: Network) -> Float[np.ndarray, "2 K"]:
@@ -135,7 +137,7 @@ def cutmix_plateau(num_patches: int, positive_share: float) -> tuple[float, floa
     check(num_patches >= 2, f"`num_patches` must be at least 2, got {num_patches}")
     check(0 <= positive_share <= 1, f"`positive_share` must be in [0, 1], got {positive_share}")
     if num_patches < 3 or positive_share in (0, 1):
-        return (float("nan"),) * 3
+        return NO_PLATEAU
     directions, weights = _even_terms(num_patches, positive_share)
     at = np.ones(2)
     for _ in range(100):  # Newton, damped: smooth and convex in two variables
@@ -169,7 +171,7 @@ class Recorder:
         self._squares = np.asarray((dataset.noise**2).sum(axis=-1))
         share = float((self._labels == 1).mean())
         settles = isinstance(method, CutMix)
-        plateau = cutmix_plateau(dataset.distribution.num_patches, share) if settles else (float("nan"),) * 3
+        plateau = cutmix_plateau(dataset.distribution.num_patches, share) if settles else NO_PLATEAU
         self._plateau, self._least_loss = np.array(plateau[:2]), plateau[2]
         self._rows: list[dict[str, Any]] = []
 
@@ -213,7 +215,12 @@ def _accuracy(projections: Any, gram: Any, distribution: FeatureNoise, network: 
     """Exact test accuracy as history fields; a network that is not finite has none."""
     if not (np.isfinite(projections).all() and np.isfinite(gram).all()):
         nothing = np.full((2, distribution.num_features), np.nan)
-        return {"accuracy": np.nan, "accuracy_per_feature": nothing, "accuracy_error": np.nan, "tie_probability": np.nan}
+        return {
+            "accuracy": np.nan,
+            "accuracy_per_feature": nothing,
+            "accuracy_error": np.nan,
+            "tie_probability": np.nan,
+        }
     result = accuracy_from_projections(projections, gram, distribution, network)
     frequencies = np.array(distribution.frequencies)
     return {

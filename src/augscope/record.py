@@ -64,7 +64,9 @@ def summary_record(results: Results) -> dict[str, Any]:
     record = to_record(results)
     for row, run in zip(record["runs"], results.runs, strict=True):
         history = row.pop("history")
-        row["last"] = {name: values[-1] if len(values) else None for name, values in history.items() if name != "predicted_plateau"}
+        row["last"] = {
+            name: values[-1] if len(values) else None for name, values in history.items() if name != "predicted_plateau"
+        }
         row["last"]["predicted_plateau"] = history["predicted_plateau"]
         if len(run.history.steps):
             row["last"]["features_learned"] = features_learned(run.history.feature_scores[-1]).tolist()

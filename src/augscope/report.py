@@ -73,11 +73,16 @@ def theorem_sentence(found: TheoremVerdict) -> str:
 
 def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the methods' titles and rows (name, one text per method) of measures at the last record, mean over seeds."""
-    groups = {m.title: [r for r in results.runs if r.method == m and len(r.history.steps)] for m in results.experiment.methods}
+    groups = {
+        m.title: [r for r in results.runs if r.method == m and len(r.history.steps)] for m in results.experiment.methods
+    }
     groups = {title: runs for title, runs in groups.items() if runs}
     distribution = results.experiment.distribution
     rarity = resolve_rarity(distribution, results.experiment.num_samples)
-    names = [f"{str(name).replace('_', ' ')} (ρ = {rho:g})" for rho, name in zip(distribution.frequencies, rarity, strict=True)]
+    names = [
+        f"{str(name).replace('_', ' ')} (ρ = {rho:g})"
+        for rho, name in zip(distribution.frequencies, rarity, strict=True)
+    ]
     rows: list[tuple[str, list[str]]] = []
 
     def row(name: str, value: Any) -> None:
@@ -87,19 +92,35 @@ def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]
         row(f"feature score, {name}", lambda runs, k=k: _number(_last(runs, "feature_scores")[:, k].mean()))
     row("features learned", _learned)
     for k, name in enumerate(names):
-        row(f"noise memorised, {name}: dominant / background", lambda runs, k=k: _pair(_last(runs, "noise_memorised")[0, :, k]))
+        row(
+            f"noise memorised, {name}: dominant / background",
+            lambda runs, k=k: _pair(_last(runs, "noise_memorised")[0, :, k]),
+        )
     row("unevenness of patch scores (0: even)", lambda runs: _number(_last(runs, "unevenness")))
     row("mean patch score, label +1 / −1", lambda runs: _pair(_last(runs, "plateau"), ".4f"))
-    row("predicted plateau, label +1 / −1", lambda runs: _pair(np.mean([r.history.predicted_plateau for r in runs], axis=0), ".4f"))
+    row(
+        "predicted plateau, label +1 / −1",
+        lambda runs: _pair(np.mean([r.history.predicted_plateau for r in runs], axis=0), ".4f"),
+    )
     row("largest distance from the predicted plateau", _plateau_distance)
     row("loss", lambda runs: _number(_last(runs, "loss"), ".3e"))
     row("loss above its minimum", lambda runs: _number(_last(runs, "excess_loss"), ".1e"))
-    row("gradient norm, largest over seeds", lambda runs: _number(max(r.history.gradient_norm[-1] for r in runs), ".1e"))
+    row(
+        "gradient norm, largest over seeds", lambda runs: _number(max(r.history.gradient_norm[-1] for r in runs), ".1e")
+    )
     row("gradient norm over its largest on the way", _norm_share)
-    row("fewest points of one feature, over seeds", lambda runs: str(min(min(min(c) for c in r.feature_counts) for r in runs)))
-    row("training margin: data / augmented", lambda runs: _pair([_last(runs, "margin"), _last(runs, "augmented_margin")]))
+    row(
+        "fewest points of one feature, over seeds",
+        lambda runs: str(min(min(min(c) for c in r.feature_counts) for r in runs)),
+    )
+    row(
+        "training margin: data / augmented",
+        lambda runs: _pair([_last(runs, "margin"), _last(runs, "augmented_margin")]),
+    )
     for k, name in enumerate(names):
-        row(f"test accuracy, {name}", lambda runs, k=k: _number(_last(runs, "accuracy_per_feature")[:, k].mean(), ".4f"))
+        row(
+            f"test accuracy, {name}", lambda runs, k=k: _number(_last(runs, "accuracy_per_feature")[:, k].mean(), ".4f")
+        )
     row("test accuracy, overall", lambda runs: _number(_last(runs, "accuracy"), ".5f"))
     row("bound on the accuracy's error", lambda runs: _number(max(r.history.accuracy_error[-1] for r in runs), ".0e"))
     if any(run.history.tie_probability[-1] > 0 for runs in groups.values() for run in runs):
@@ -119,7 +140,9 @@ def _learned(runs: list[SeedRun]) -> str:
 
 
 def _norm_share(runs: list[SeedRun]) -> str:
-    return _number(max(run.history.gradient_norm[-1] / max(run.history.gradient_norm.max(), 1e-300) for run in runs), ".1e")
+    return _number(
+        max(run.history.gradient_norm[-1] / max(run.history.gradient_norm.max(), 1e-300) for run in runs), ".1e"
+    )
 
 
 def _plateau_distance(runs: list[SeedRun]) -> str:
@@ -137,12 +160,18 @@ def _pair(values: Any, digits: str = ".3g") -> str:
 
 def run_notes(results: Results) -> list[str]:
     """Return a sentence for each run that diverged, oscillated or was interrupted."""
-    return [f"{run.method.title}, seed {run.seed}: {run.message}" for run in results.runs if run.status != "completed" or run.oscillating]
+    return [
+        f"{run.method.title}, seed {run.seed}: {run.message}"
+        for run in results.runs
+        if run.status != "completed" or run.oscillating
+    ]
 
 
 def html_report(results: Results, svg: bytes) -> str:
     """Return the report as one HTML page that needs no other file; every value is escaped."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     template = environment.from_string(files("augscope").joinpath("templates/report.html").read_text(encoding="utf-8"))
     methods, rows = measure_rows(results)
     verdict = results.verdict

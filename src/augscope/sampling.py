@@ -67,7 +67,9 @@ class Dataset:
     @property
     def feature_row(self) -> Int[np.ndarray, " n"]:
         """Each point's feature as a row of `features.reshape(2K, D)`."""
-        return np.where(np.asarray(self.labels) == 1, 0, self.distribution.num_features) + np.asarray(self.feature_index)
+        return np.where(np.asarray(self.labels) == 1, 0, self.distribution.num_features) + np.asarray(
+            self.feature_index
+        )
 
     @property
     def feature_noise_row(self) -> Int[np.ndarray, " n"]:
@@ -106,7 +108,8 @@ class Dataset:
     def __str__(self) -> str:
         shape = "×".join(str(size) for size in self.patches.shape)
         counts = ", ".join(
-            f"{label:+d}: " + "/".join(str(count) for count in row) for label, row in zip((1, -1), self.feature_counts, strict=True)
+            f"{label:+d}: " + "/".join(str(count) for count in row)
+            for label, row in zip((1, -1), self.feature_counts, strict=True)
         )
         return f"Dataset: {shape} {self.coordinates} patches; points per feature {counts}"
 
@@ -213,7 +216,9 @@ def _draw_parts(key: Any, distribution: FeatureNoise, num_samples: int) -> dict[
     shift = jax.random.randint(keys[3], shape, 1, num_patches)  # never 0: the dominant patch is another one
     return {
         "labels": signs[jax.random.randint(keys[0], shape, 0, 2)],
-        "feature_index": jax.random.choice(keys[1], len(frequencies), shape, p=jnp.asarray(frequencies / frequencies.sum())),
+        "feature_index": jax.random.choice(
+            keys[1], len(frequencies), shape, p=jnp.asarray(frequencies / frequencies.sum())
+        ),
         "feature_position": position,
         "dominant_position": (position + shift) % num_patches,
         "feature_noise_label": signs[jax.random.randint(keys[4], shape, 0, 2)],
@@ -289,12 +294,26 @@ def _wishart(key: Any, freedom: int, dtype: str) -> Float[Array, "2 2"]:
 
 
 def _assemble(
-    distribution: FeatureNoise, parts: dict[str, Any], features: Any, noise: Any, weights: Any, residual: Any, coordinates: str
+    distribution: FeatureNoise,
+    parts: dict[str, Any],
+    features: Any,
+    noise: Any,
+    weights: Any,
+    residual: Any,
+    coordinates: str,
 ) -> Dataset:
     """Put every patch at its position."""
     num_samples, num_patches = noise.shape[0], distribution.num_patches
     empty = jnp.zeros((num_samples, num_patches, noise.shape[-1]), noise.dtype)
-    dataset = Dataset(distribution, empty, **parts, features=features, initial_weights=weights, residual_gram=residual, coordinates=coordinates)
+    dataset = Dataset(
+        distribution,
+        empty,
+        **parts,
+        features=features,
+        initial_weights=weights,
+        residual_gram=residual,
+        coordinates=coordinates,
+    )
     flat = features.reshape(-1, features.shape[-1])
     hidden = distribution.feature_noise * flat[dataset.feature_noise_row]
     by_slot = jnp.concatenate([flat[dataset.feature_row][:, None], noise.at[:, 0].add(hidden)], axis=1)

@@ -56,9 +56,13 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
         return OutputFolder(folder)
     held = _held(folder / RECORD)
     if held is None:
-        raise ValueError(f"`out` must not hold other files of these names, got {folder} with {', '.join(strangers)}: choose another folder")
+        raise ValueError(
+            f"`out` must not hold other files of these names, got {folder} with {', '.join(strangers)}: choose another folder"
+        )
     if held != (command, identity) and not overwrite:
-        raise ValueError(f"`out` must not hold another configuration's run, got {folder} with a run of `augscope {held[0]}`: choose another folder or give --overwrite")
+        raise ValueError(
+            f"`out` must not hold another configuration's run, got {folder} with a run of `augscope {held[0]}`: choose another folder or give --overwrite"
+        )
     return OutputFolder(folder)
 
 

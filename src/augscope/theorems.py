@@ -61,7 +61,6 @@ class Theorem:
     method: type[Method]
     statements: tuple[Statement, ...]
     lasting: bool
-    unlearned: tuple[Rarity, ...]  # what the theorem says is not learned: each is a coin flip
 
 
 def _zero(distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
@@ -73,6 +72,8 @@ def _fit(number: str, of: str, field: str) -> Statement:
 
 
 def _accuracy(number: str, unlearned: tuple[Rarity, ...]) -> Statement:
+    """Accuracy near 1 − ½ Σ ρ_k over the features that are not learned: each of them is a coin flip."""
+
     def predicted(distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
         return 1 - sum(rho for rho, name in zip(distribution.frequencies, rarity, strict=True) if name in unlearned) / 2
 
@@ -86,7 +87,6 @@ THEOREMS: tuple[Theorem, ...] = (
         Erm,
         (_fit("3.1 (1)", "the data", "margin"), _accuracy("3.1 (2)", (Rarity.RARE, Rarity.EXTREMELY_RARE))),
         lasting=True,
-        unlearned=(Rarity.RARE, Rarity.EXTREMELY_RARE),
     ),
     Theorem(
         "3.2",
@@ -98,7 +98,6 @@ THEOREMS: tuple[Theorem, ...] = (
             _accuracy("3.2 (3)", (Rarity.EXTREMELY_RARE,)),
         ),
         lasting=True,
-        unlearned=(Rarity.EXTREMELY_RARE,),
     ),
     Theorem(
         "3.3",
@@ -110,7 +109,6 @@ THEOREMS: tuple[Theorem, ...] = (
             _accuracy("3.3 (3)", ()),
         ),
         lasting=False,
-        unlearned=(),
     ),
 )
 
@@ -128,7 +126,9 @@ class Assumption:
     met: bool
 
 
-def assumptions(method: Method, distribution: FeatureNoise, rarity: tuple[Rarity, ...], num_samples: int) -> list[Assumption]:
+def assumptions(
+    method: Method, distribution: FeatureNoise, rarity: tuple[Rarity, ...], num_samples: int
+) -> list[Assumption]:
     """Return the finite-size assumptions of the method's theorem (model.md §5), each with its numbers. Needs no training.
 
     Args:
@@ -158,7 +158,9 @@ def _rarity_assumption(k: int, name: Rarity, dominant: float, background: float)
     """Whether a feature's stated rarity lies on the right side of its learning-speed ratio (identity 6.9)."""
     who, bar = f"feature {k + 1} ({str(name).replace('_', ' ')})", LEARNING_THRESHOLD
     if name is Rarity.BORDERLINE:
-        return Assumption(f"{who}: R(σ_d) = {dominant:.3g}, R(σ_b) = {background:.3g}, too close to {bar} to tell", False)
+        return Assumption(
+            f"{who}: R(σ_d) = {dominant:.3g}, R(σ_b) = {background:.3g}, too close to {bar} to tell", False
+        )
     if name is Rarity.COMMON:
         return Assumption(f"{who}: R(σ_d) = {dominant:.3g} ≥ {bar}", dominant >= bar)
     if name is Rarity.RARE:
@@ -221,7 +223,7 @@ def judge(
     """
     table = np.array([s.holds(history, distribution, rarity, tolerance) for s in theorem.statements])
     find = _first_lasting if theorem.lasting else _last
-    onset = find(table.all(axis=0))
+    onset = find(np.asarray(table.all(axis=0)))
     at = len(history.steps) - 1 if theorem.lasting or onset is None else onset
     measured = tuple(float(s.measure(history)[at]) for s in theorem.statements)
     accuracy = theorem.statements[-1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.core
+import jax.numpy as jnp
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -57,9 +59,11 @@ def check_positive(name: str, value: float) -> None:
 def check_key(key: Any) -> None:
     """Raise ValueError unless `key` is one JAX random key."""
     is_array = isinstance(key, (jax.Array, np.ndarray))
-    typed = isinstance(key, jax.Array) and jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     legacy = is_array and not typed and key.dtype == np.uint32 and key.shape == (2,)
-    check((typed and key.shape == ()) or legacy, f"`key` must be a JAX random key such as jax.random.key(0), got {key!r}")
+    check(
+        (typed and key.shape == ()) or legacy, f"`key` must be a JAX random key such as jax.random.key(0), got {key!r}"
+    )
 
 
 def check_precision(dtype: Any) -> None:

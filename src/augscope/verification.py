@@ -16,7 +16,18 @@ from augscope.experiment import Experiment
 from augscope.measures import History, features_learned
 from augscope.methods import Method
 from augscope.sampling import Dataset
-from augscope.theorems import STATIONARY_NORM, TOLERANCE, Assumption, SeedOutcome, Theorem, assumptions, judge, noise_ratio, resolve_rarity, theorem_for
+from augscope.theorems import (
+    STATIONARY_NORM,
+    TOLERANCE,
+    Assumption,
+    SeedOutcome,
+    Theorem,
+    assumptions,
+    judge,
+    noise_ratio,
+    resolve_rarity,
+    theorem_for,
+)
 from augscope.validation import check, check_precision
 
 HOLDS, VIOLATED, INCONCLUSIVE, NOT_MET = "holds", "violated", "inconclusive", "assumptions not met"
@@ -228,7 +239,12 @@ def _reporter(progress: Any, what: str, done: int, total: int, num_steps: int) -
 
 
 def _theorem_verdict(
-    theorem: Theorem, method: Method, experiment: Experiment, rarity: tuple[Rarity, ...], runs: list[SeedRun], tolerance: float
+    theorem: Theorem,
+    method: Method,
+    experiment: Experiment,
+    rarity: tuple[Rarity, ...],
+    runs: list[SeedRun],
+    tolerance: float,
 ) -> TheoremVerdict:
     needed = tuple(assumptions(method, experiment.distribution, rarity, experiment.num_samples))
     outcomes = tuple(_outcome(theorem, run, experiment, rarity, tolerance) for run in runs if len(run.history.steps))
@@ -237,7 +253,8 @@ def _theorem_verdict(
     all_met = all(row.met for row in needed)
     verdict = decide(holding, len(counted)) if all_met and (counted or not outcomes) else NOT_MET
     lines = tuple(
-        _line(theorem, index, experiment, rarity, counted, tolerance, all_met) for index in range(len(theorem.statements) if counted else 0)
+        _line(theorem, index, experiment, rarity, counted, tolerance, all_met)
+        for index in range(len(theorem.statements) if counted else 0)
     )
     onsets = [outcome.onset for outcome in counted if outcome.onset is not None]
     distances = [outcome.largest_distance for outcome in counted if outcome.onset is not None]
@@ -256,7 +273,9 @@ def _theorem_verdict(
     )
 
 
-def _outcome(theorem: Theorem, run: SeedRun, experiment: Experiment, rarity: tuple[Rarity, ...], tolerance: float) -> SeedOutcome:
+def _outcome(
+    theorem: Theorem, run: SeedRun, experiment: Experiment, rarity: tuple[Rarity, ...], tolerance: float
+) -> SeedOutcome:
     """Judge one run; a run that did not complete satisfies nothing, and a sample without some feature is excluded."""
     missing = [
         f"seed {run.seed}: no point with label {label} carries feature {k + 1}"
@@ -295,7 +314,9 @@ def _line(
     statement = theorem.statements[index]
     values = np.array([outcome.measured[index] for outcome in counted])
     predicted = statement.predicted(experiment.distribution, rarity)
-    room = {"near": tolerance - np.abs(values - predicted), "above": values - predicted}.get(statement.kind, STATIONARY_NORM - values)
+    room = {"near": tolerance - np.abs(values - predicted), "above": values - predicted}.get(
+        statement.kind, STATIONARY_NORM - values
+    )
     onsets = [onset for outcome in counted if (onset := outcome.statement_onsets[index]) is not None]
     return Line(
         number=statement.number,
@@ -315,11 +336,17 @@ def _line(
 
 def summarise(experiment: Experiment, runs: Sequence[SeedRun]) -> list[str]:
     """Return sentences that order the methods by features learned and by accuracy, and say where the two orders differ."""
-    by_method = {method: [run for run in runs if run.method == method and len(run.history.steps)] for method in experiment.methods}
-    by_method = {method: mine for method, mine in by_method.items() if mine}
+    by_method: dict[Method, list[SeedRun]] = {
+        method: mine
+        for method in experiment.methods
+        if (mine := [run for run in runs if run.method == method and len(run.history.steps)])
+    }
     if len(by_method) < 2:
         return []
-    learned = {m: float(np.mean([features_learned(r.history.feature_scores[-1]).sum() for r in mine])) for m, mine in by_method.items()}
+    learned = {
+        m: float(np.mean([features_learned(r.history.feature_scores[-1]).sum() for r in mine]))
+        for m, mine in by_method.items()
+    }
     accuracy = {m: float(np.mean([r.history.accuracy[-1] for r in mine])) for m, mine in by_method.items()}
     by_features, by_accuracy = sorted(learned, key=learned.__getitem__), sorted(accuracy, key=accuracy.__getitem__)
     num_features = experiment.distribution.num_features

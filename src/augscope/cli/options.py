@@ -13,7 +13,15 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from augscope.experiment import Experiment
 
-_DISTRIBUTION = ("dim", "num_patches", "frequencies", "feature_noise", "dominant_noise_std", "background_noise_std", "rarity")
+_DISTRIBUTION = (
+    "dim",
+    "num_patches",
+    "frequencies",
+    "feature_noise",
+    "dominant_noise_std",
+    "background_noise_std",
+    "rarity",
+)
 _NETWORK = ("negative_slope", "smoothing")
 _DESCENT = ("num_samples", "init_std", "step_size", "num_steps", "record_at", "coordinates", "frame")
 

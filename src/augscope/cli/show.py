@@ -45,7 +45,13 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
     if not screen.is_terminal:
         yield _plain_progress()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("compiling", total=1.0)
         yield lambda what, share: bar.update(task, description=what, completed=share)
@@ -74,7 +80,11 @@ def claim_folder(output: OutputOptions, command: str, experiment: Experiment) ->
 
 def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
     """Return the command line that runs it again from the folder's config.toml."""
-    listed = str(len(seeds)) if seeds == tuple(range(len(seeds))) else ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+    listed = (
+        str(len(seeds))
+        if seeds == tuple(range(len(seeds)))
+        else ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+    )
     return shlex.join(["augscope", command, "--config", "config.toml", "--seeds", listed, *extra])
 
 
@@ -126,12 +136,25 @@ def show_verdict(screen: Console, results: Results) -> None:
     for found in verdict.theorems:
         heading = f"{found.theorem.number} {found.theorem.title}"
         style = TONES[tone(found.verdict)]
-        table.add_row(f"[bold]{heading}[/bold]", "", "", "", "", f"{found.seeds_holding}/{found.num_seeds}", "", f"[{style}]{found.verdict}[/{style}]")
+        table.add_row(
+            f"[bold]{heading}[/bold]",
+            "",
+            "",
+            "",
+            "",
+            f"{found.seeds_holding}/{found.num_seeds}",
+            "",
+            f"[{style}]{found.verdict}[/{style}]",
+        )
         for line in found.lines:
             cell = line_cells(line)
             names = ("measured", "predicted", "tolerance", "margin", "seeds", "onset")
             row_style = TONES[cell["tone"]]
-            table.add_row(f"  ({cell['index']}) {cell['text']}", *(cell[name] for name in names), f"[{row_style}]{cell['verdict']}[/{row_style}]")
+            table.add_row(
+                f"  ({cell['index']}) {cell['text']}",
+                *(cell[name] for name in names),
+                f"[{row_style}]{cell['verdict']}[/{row_style}]",
+            )
         table.add_section()
     screen.print(table)
     if verdict.rarity_derived:
@@ -160,4 +183,3 @@ def show_measures(screen: Console, results: Results) -> None:
         screen.print(table)
     for note in run_notes(results):
         screen.print(note, markup=False)
-

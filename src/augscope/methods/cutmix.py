@@ -50,7 +50,7 @@ class CutMix(Method):
 
     @property
     def title(self) -> str:
-        """"CutMix"."""
+        """ "CutMix"."""
         return "CutMix"
 
     def check_num_patches(self, num_patches: int) -> None:

@@ -24,7 +24,7 @@ class Erm(Method):
 
     @property
     def title(self) -> str:
-        """"ERM"."""
+        """ "ERM"."""
         return "ERM"
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:

@@ -86,11 +86,13 @@ def _branch(num_nodes: int | None, members: Any, law: Any) -> Any:
         chunk = max(1, min(num_subsets, CHUNK_ELEMENTS // ((num_nodes or num_samples) * num_samples)))
         num_chunks = ceil(num_subsets / chunk)
         padding = num_chunks * chunk - num_subsets  # padded with empty subsets of probability 0
-        table = jnp.asarray(np.pad(members, ((0, padding), (0, 0))), scores.dtype).reshape(num_chunks, chunk, num_patches)
+        table = jnp.asarray(np.pad(members, ((0, padding), (0, 0))), scores.dtype).reshape(
+            num_chunks, chunk, num_patches
+        )
         weights = jnp.asarray(np.pad(law, (0, padding)), scores.dtype).reshape(num_chunks, chunk)
 
         def add(total: Any, part: Any) -> tuple[Any, None]:
-            value, gradient = _chunk_sums(scores, labels, *part, num_nodes)
+            value, gradient = _chunk_sums(scores, labels, part[0], part[1], num_nodes)
             return (total[0] + value, total[1] + gradient), None
 
         if num_chunks == 1:
