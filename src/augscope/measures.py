@@ -70,9 +70,10 @@ class History:
 
 
 def _plain(array: np.ndarray) -> Any:
-    return (
-        np.where(np.isfinite(array), array.astype(object), None).tolist() if array.dtype.kind == "f" else array.tolist()
-    )
+    plain = array.astype(object)
+    if array.dtype.kind == "f":
+        plain[~np.isfinite(array)] = None
+    return plain.tolist()
 
 
 def feature_scores(projections: Float[np.ndarray, "2 2 K"], network: Network) -> Float[np.ndarray, "2 K"]:

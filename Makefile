@@ -1,0 +1,45 @@
+# Two commands do everything: `make verify` and `make test`. Each sets up .venv on first use and leaves it alone after.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OUT ?= reports/verify
+
+.PHONY: verify test test-slow lint bench clean
+
+verify: .venv/installed
+	$(BIN)/augscope verify --preset theorem --seeds 8 --out $(OUT)
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed-test
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/installed-bench
+	$(BIN)/python benchmarks/figure.py
+
+clean:
+	rm -rf .venv reports
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "augscope needs Python 3.11 or newer, got %s: use make PYTHON=python3.12, say" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@ .venv/installed
+
+# torch by its exact pin first: a range may fetch several gigabytes of GPU packages.
+.venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install $$(grep '^torch==' constraints.txt)
+	$(PIP) install -c constraints.txt -e '.[torch]'
+	@touch $@ .venv/installed
