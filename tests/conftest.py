@@ -15,7 +15,7 @@ settings.register_profile("fixed", derandomize=True, deadline=None, max_examples
 settings.load_profile("fixed")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def distribution() -> ag.FeatureNoise:
     """A small 𝒟 with every part present: two frequencies, feature noise, unequal noise. Use `.replace` to vary it."""
     return ag.FeatureNoise(
@@ -28,7 +28,7 @@ def distribution() -> ag.FeatureNoise:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def network() -> ag.Network:
     """A network whose smoothing is not 1, so that a forgotten r shows."""
     return ag.Network(negative_slope=0.1, smoothing=0.7)

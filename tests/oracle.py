@@ -56,7 +56,9 @@ def cutout(scores: np.ndarray, labels: np.ndarray, num_cut: int = 1) -> tuple[fl
     n, num_patches = scores.shape
     cuts = list(combinations(range(num_patches), num_cut))
     terms = [
-        (1 / (n * len(cuts)), labels[i], [(i, p) for p in range(num_patches) if p not in cut]) for i in range(n) for cut in cuts
+        (1 / (n * len(cuts)), labels[i], [(i, p) for p in range(num_patches) if p not in cut])
+        for i in range(n)
+        for cut in cuts
     ]
     return _loss_and_gradient(scores, terms)
 

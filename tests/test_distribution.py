@@ -37,7 +37,9 @@ class TestValidation:
         with pytest.raises(ValueError, match=re.escape(sentence)):
             distribution.replace(**changes)
 
-    @pytest.mark.parametrize(("field", "text"), [("dim", "2000"), ("feature_noise", "0.1"), ("frequencies", ("0.7", "0.3"))])
+    @pytest.mark.parametrize(
+        ("field", "text"), [("dim", "2000"), ("feature_noise", "0.1"), ("frequencies", ("0.7", "0.3"))]
+    )
     def test_numbers_given_as_text_are_refused(self, distribution, field, text):
         with pytest.raises(ValueError, match=f"`{field}"):
             distribution.replace(**{field: text})
@@ -79,9 +81,14 @@ class TestPrinting:
 class TestRarity:
     def test_learning_ratios_at_the_presets(self):
         # ρ_k n/(σ² d) by hand: σ²d is 125 and 45 at both presets, n is 300.
-        by_hand = [[0.8 * 300 / 125, 0.15 * 300 / 125, 0.05 * 300 / 125], [0.8 * 300 / 45, 0.15 * 300 / 45, 0.05 * 300 / 45]]
+        by_hand = [
+            [0.8 * 300 / 125, 0.15 * 300 / 125, 0.05 * 300 / 125],
+            [0.8 * 300 / 45, 0.15 * 300 / 45, 0.05 * 300 / 45],
+        ]
         for preset in ag.presets:
-            np.testing.assert_allclose(ag.learning_ratios(preset.distribution, 300), by_hand, rtol=1e-14)  # a few roundings
+            np.testing.assert_allclose(
+                ag.learning_ratios(preset.distribution, 300), by_hand, rtol=1e-14
+            )  # a few roundings
 
     @pytest.mark.parametrize(
         ("dominant_ratio", "background_ratio", "rarity"),

@@ -16,13 +16,12 @@ from hypothesis.extra.numpy import arrays
 import augscope as ag
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
-each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
 STEPS = (0, 1, 20, 60)
 
 
-@pytest.fixture(params=METHODS, ids=lambda method: method.title)
+@pytest.fixture(scope="module", params=METHODS, ids=lambda method: method.title)
 def run(request, distribution, network) -> ag.Run:
-    """60 steps on 7 points of 3 patches, every second measure non-trivial; N = 14 noise vectors in 16 dimensions."""
+    """60 steps on 7 points of 3 patches; N = 14 noise vectors in 16 dimensions, so that coefficients are unique."""
     dataset = ag.sample_dataset(jax.random.key(3), distribution, num_samples=7, init_std=0.1, frame="random")
     return ag.train(dataset, network, request.param, step_size=0.5, num_steps=STEPS[-1], record_at=STEPS)
 
@@ -93,7 +92,9 @@ class TestOfARun:
             assert math.isnan(run.history.augmented_margin[-1])
         else:
             num_cut = getattr(run.method, "num_cut", 0)
-            assert run.history.augmented_margin[-1] == pytest.approx(oracle.cutout_margins(scores, labels, num_cut).min(), rel=1e-12)
+            assert run.history.augmented_margin[-1] == pytest.approx(
+                oracle.cutout_margins(scores, labels, num_cut).min(), rel=1e-12
+            )
 
     def test_loss_and_stationarity(self, run):
         arguments = (np.asarray(a) for a in (run.weights, run.dataset.patches, run.dataset.labels))
@@ -177,7 +178,8 @@ class TestUnevenness:
 
 class TestPlateau:
     @pytest.mark.parametrize(
-        ("share", "positive", "negative"), [(137 / 300, 1.38873, 1.40578), (0.5, 1.39540, 1.39540), (163 / 300, 1.40578, 1.38873)]
+        ("share", "positive", "negative"),
+        [(137 / 300, 1.38873, 1.40578), (0.5, 1.39540, 1.39540), (163 / 300, 1.40578, 1.38873)],
     )
     def test_values_of_the_specification(self, share, positive, negative):
         # model.md, identity 6.8, rounded there to five decimals.

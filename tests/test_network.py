@@ -25,8 +25,12 @@ class TestActivation:
     @each_network
     def test_value_and_slope(self, network):
         # Three products and two sums of numbers up to 50: a few units in the last place of the largest, 1e-14.
-        np.testing.assert_allclose(network.activation(POINTS), by_oracle(oracle.activation, network), rtol=1e-14, atol=1e-14)
-        np.testing.assert_allclose(network.activation_slope(POINTS), by_oracle(oracle.activation_slope, network), rtol=1e-14)
+        np.testing.assert_allclose(
+            network.activation(POINTS), by_oracle(oracle.activation, network), rtol=1e-14, atol=1e-14
+        )
+        np.testing.assert_allclose(
+            network.activation_slope(POINTS), by_oracle(oracle.activation_slope, network), rtol=1e-14
+        )
 
     @each_network
     def test_the_slope_is_the_derivative(self, network):
@@ -49,8 +53,12 @@ class TestActivation:
     @each_network
     def test_the_inverse(self, network):
         # The inverse multiplies relative errors by z φ'(z)/φ(z) or its inverse, at most 2 on the quadratic piece.
-        np.testing.assert_allclose(network.activation_inverse(network.activation(POINTS)), POINTS, rtol=1e-14, atol=1e-300)
-        np.testing.assert_allclose(network.activation(network.activation_inverse(POINTS)), POINTS, rtol=1e-14, atol=1e-300)
+        np.testing.assert_allclose(
+            network.activation_inverse(network.activation(POINTS)), POINTS, rtol=1e-14, atol=1e-300
+        )
+        np.testing.assert_allclose(
+            network.activation(network.activation_inverse(POINTS)), POINTS, rtol=1e-14, atol=1e-300
+        )
 
     @pytest.mark.parametrize("name", ["activation", "activation_slope", "activation_inverse"])
     def test_numpy_and_jax_arrays_return_their_own_kind(self, network, name):
@@ -68,7 +76,9 @@ class TestScores:
         rng = np.random.default_rng(0)
         weights, patches = rng.normal(size=(2, 6)), rng.normal(size=(30, 4, 6))
         expected = oracle.patch_scores(weights, patches, network.negative_slope, network.smoothing)
-        np.testing.assert_allclose(network.scores(weights, patches), expected, rtol=0, atol=1e-14)  # inner products of length 6
+        np.testing.assert_allclose(
+            network.scores(weights, patches), expected, rtol=0, atol=1e-14
+        )  # inner products of length 6
         assert network.predict(weights, patches).tolist() == np.where(expected.sum(axis=1) >= 0, 1, -1).tolist()
         assert set(network.predict(weights, patches).tolist()) == {1, -1}
 

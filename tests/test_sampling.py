@@ -10,7 +10,6 @@ import re
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -44,20 +43,22 @@ def noise_rows(dataset: ag.Dataset) -> np.ndarray:
     return np.asarray(dataset.noise).reshape(-1, dataset.patches.shape[-1])
 
 
-class TestLaw:
-    """One large sample, d small: 20,000 points show a deviation of 2 % in any probability."""
+@pytest.fixture(scope="module")
+def dataset() -> ag.Dataset:
+    """One large sample, d small."""
+    distribution = ag.FeatureNoise(
+        dim=10,
+        num_patches=4,
+        frequencies=(0.6, 0.3, 0.1),
+        feature_noise=0.2,
+        dominant_noise_std=0.3,
+        background_noise_std=0.15,
+    )
+    return sample(KEY, distribution, num_samples=20_000, frame="random")
 
-    @pytest.fixture(scope="class")
-    def dataset(self):
-        distribution = ag.FeatureNoise(
-            dim=10,
-            num_patches=4,
-            frequencies=(0.6, 0.3, 0.1),
-            feature_noise=0.2,
-            dominant_noise_std=0.3,
-            background_noise_std=0.15,
-        )
-        return sample(KEY, distribution, num_samples=20_000, frame="random")
+
+class TestLaw:
+    """20,000 points show a deviation of 2 % in any probability."""
 
     def test_discrete_parts_are_uniform(self, dataset):
         assert uniform_p(dataset.labels, (1, -1)) > PASS
@@ -68,7 +69,9 @@ class TestLaw:
     @pytest.mark.parametrize("label", [1, -1])
     def test_features_occur_with_their_frequencies_given_the_label(self, dataset, label):
         indices = np.asarray(dataset.feature_index)[np.asarray(dataset.labels) == label]
-        assert stats.chisquare(np.bincount(indices, minlength=3), len(indices) * np.array([0.6, 0.3, 0.1])).pvalue > PASS
+        assert (
+            stats.chisquare(np.bincount(indices, minlength=3), len(indices) * np.array([0.6, 0.3, 0.1])).pvalue > PASS
+        )
 
     def test_the_dominant_patch_is_uniform_on_the_other_positions(self, dataset):
         shift = (np.asarray(dataset.dominant_position) - np.asarray(dataset.feature_position)) % 4
@@ -116,7 +119,9 @@ class TestGeometry:
             np.testing.assert_array_equal(patches[i, dataset.feature_position[i]], own)
             hidden = np.asarray(dataset.features)[0 if dataset.feature_noise_label[i] == 1 else 1, 0]
             dominant = patches[i, dataset.dominant_position[i]]
-            np.testing.assert_allclose(dominant @ features.T, 0.2 * features @ hidden, rtol=0, atol=1e-15)  # α on u alone
+            np.testing.assert_allclose(
+                dominant @ features.T, 0.2 * features @ hidden, rtol=0, atol=1e-15
+            )  # α on u alone
             np.testing.assert_allclose(np.asarray(dataset.noise)[i, 0], dominant - 0.2 * hidden, rtol=0, atol=1e-15)
             (rest,) = {0, 1, 2} - {int(dataset.feature_position[i]), int(dataset.dominant_position[i])}
             np.testing.assert_array_equal(patches[i, rest], np.asarray(dataset.noise)[i, 1])
@@ -168,15 +173,20 @@ EDGES = {
     "one point": ({}, 1),
     "one point of two patches, one feature, no noise": ({"num_patches": 2, "frequencies": (1.0,), "dim": 2}, 1),
     "no feature noise": ({"feature_noise": 0.0}, 6),
-    "six patches": ({"num_patches": 6}, 2),
 }
-each_edge = pytest.mark.parametrize(("changes", "num_samples"), EDGES.values(), ids=EDGES)
+# The frame plays no part in most edges, and every new shape compiles for a second: random frames where they might matter.
+EDGE_CASES = [
+    pytest.param(*edge, *kind, id=f"{name}, {kind[0]} {kind[1]}")
+    for name, edge in EDGES.items()
+    for kind in KINDS
+    if kind[1] == "standard" or name in ("more noise vectors than dimensions", "no room for noise")
+]
+each_edge = pytest.mark.parametrize(("changes", "num_samples", "coordinates", "frame"), EDGE_CASES)
 
 
 class TestEdges:
     @each_edge
-    @each_kind
-    def test_shapes_and_a_descent(self, distribution, network, changes, num_samples, coordinates, frame):
+    def test_shapes(self, distribution, changes, num_samples, coordinates, frame):
         distribution = distribution.replace(**changes)
         dataset = sample(KEY, distribution, num_samples=num_samples, coordinates=coordinates, frame=frame)
         num_noise = num_samples * (distribution.num_patches - 1)
@@ -191,19 +201,25 @@ class TestEdges:
         assert (residual == 0).all() == (coordinates == "dense" or span == distribution.dim)
 
     @each_edge
-    @each_kind
     def test_reduce_preserves_every_inner_product(self, distribution, changes, num_samples, coordinates, frame):
-        dataset = sample(KEY, distribution.replace(**changes), num_samples=num_samples, coordinates=coordinates, frame=frame)
+        dataset = sample(
+            KEY, distribution.replace(**changes), num_samples=num_samples, coordinates=coordinates, frame=frame
+        )
         reduced = dataset.reduce()
         assert reduced.coordinates == "reduced"
         assert reduced.patches.shape[-1] == sampling.reduced_dim(dataset.distribution, num_samples)
-        before, after = ([np.asarray(d.initial_weights), np.asarray(d.patches).reshape(-1, d.patches.shape[-1])] for d in (dataset, reduced))
+        before, after = (
+            [np.asarray(d.initial_weights), np.asarray(d.patches).reshape(-1, d.patches.shape[-1])]
+            for d in (dataset, reduced)
+        )
         # Rotations by Householder QR: rounding of a few 1e-15 relative to the patches' norms (at most about 1.3).
         np.testing.assert_allclose(after[1] @ after[1].T, before[1] @ before[1].T, rtol=0, atol=1e-12)
         np.testing.assert_allclose(after[0] @ after[1].T, before[0] @ before[1].T, rtol=0, atol=1e-12)
         full = [w @ w.T + np.asarray(d.residual_gram) for (w, _), d in ((before, dataset), (after, reduced))]
         np.testing.assert_allclose(full[1], full[0], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(reduced.features.reshape(-1, after[1].shape[1]), np.eye(*flat_features(reduced).shape), atol=0)
+        np.testing.assert_allclose(
+            reduced.features.reshape(-1, after[1].shape[1]), np.eye(*flat_features(reduced).shape), atol=0
+        )
 
     def test_a_billion_dimensions(self, distribution):
         dataset = sample(KEY, distribution.replace(dim=10**9), num_samples=50, coordinates="reduced")
@@ -215,10 +231,10 @@ class TestEdges:
         np.testing.assert_allclose(residual, np.eye(2), rtol=0, atol=5 * 4.5e-5)
 
     def test_float32(self, distribution):
-        for coordinates in ("dense", "reduced"):
-            dataset = sample(KEY, distribution, num_samples=5, coordinates=coordinates, dtype="float32")
-            for name in ("patches", "features", "initial_weights", "residual_gram"):
-                assert getattr(dataset, name).dtype == np.float32
+        # Dense float32, in a process without float64, is trained in test_methods.
+        dataset = sample(KEY, distribution, num_samples=5, coordinates="reduced", dtype="float32")
+        for name in ("patches", "features", "initial_weights", "residual_gram"):
+            assert getattr(dataset, name).dtype == np.float32
 
 
 class TestBadInput:
@@ -230,7 +246,10 @@ class TestBadInput:
             ({"init_std": float("nan")}, "`init_std` must be at least 0, got nan"),
             ({"coordinates": "sparse"}, "`coordinates` must be 'dense' or 'reduced', got 'sparse'"),
             ({"frame": "tilted"}, "`frame` must be 'standard' or 'random', got 'tilted'"),
-            ({"coordinates": "reduced", "frame": "random"}, "`frame` = 'random' needs `coordinates` = 'dense', got 'reduced'"),
+            (
+                {"coordinates": "reduced", "frame": "random"},
+                "`frame` = 'random' needs `coordinates` = 'dense', got 'reduced'",
+            ),
             ({"key": 7}, "`key` must be a JAX random key such as jax.random.key(0), got 7"),
         ],
     )
@@ -245,9 +264,11 @@ class TestBadInput:
 
     def test_what_does_not_fit_is_refused_with_the_bytes(self, distribution):
         huge = distribution.replace(dim=10**12)
-        with pytest.raises(ValueError, match=r"needs [\d,]{20,} bytes in dense coordinates, [\d,]+ are free: use coordinates='reduced'"):
+        with pytest.raises(
+            ValueError, match=r"needs [\d,]+ bytes in dense coordinates, [\d,]+ are free: use coordinates='reduced'"
+        ):
             sample(KEY, huge, num_samples=5)
-        with pytest.raises(ValueError, match=r"needs [\d,]{16,} bytes in reduced coordinates, [\d,]+ are free$"):
+        with pytest.raises(ValueError, match=r"needs [\d,]+ bytes in reduced coordinates, [\d,]+ are free$"):
             sample(KEY, huge, num_samples=10**7, coordinates="reduced")
 
 
@@ -256,6 +277,27 @@ def gram_entries(noise) -> np.ndarray:
     flat = np.asarray(noise).reshape(len(noise), -1, noise.shape[-1])
     grams = flat @ flat.transpose(0, 2, 1)
     return grams[:, *np.tril_indices(grams.shape[1])]
+
+
+def samples(distribution: ag.FeatureNoise, num_samples: int, count: int) -> tuple[list[ag.Dataset], list[ag.Dataset]]:
+    """`count` dense and `count` reduced datasets, each with a key of its own."""
+    keys = jax.random.split(KEY, (2, count))
+    return tuple(
+        [sample(key, distribution, num_samples=num_samples, coordinates=kind) for key in mine]
+        for mine, kind in zip(keys, ("dense", "reduced"), strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs(distribution):
+    """200 of each kind at n = 3, P = 3, d = 13, so that W(0) has 3 coordinates outside the span."""
+    return samples(distribution.replace(dim=13), num_samples=3, count=200)
+
+
+@pytest.fixture(scope="module")
+def seeds(distribution):
+    """40 of each kind at n = 30, P = 3, d = 200."""
+    return samples(distribution.replace(dim=200), num_samples=30, count=40)
 
 
 class TestReducedHasTheLawOfDense:
@@ -273,7 +315,9 @@ class TestReducedHasTheLawOfDense:
             return sampling._reduced_noise(key, distribution, num_samples, "float64")
 
         keys = jax.random.split(KEY, 4000)
-        grams = [gram_entries(jax.jit(jax.vmap(draw))(half)) for draw, half in ((dense, keys[:2000]), (reduced, keys[2000:]))]
+        grams = [
+            gram_entries(jax.jit(jax.vmap(draw))(half)) for draw, half in ((dense, keys[:2000]), (reduced, keys[2000:]))
+        ]
         for left, right in zip(*(gram.T for gram in grams), strict=True):
             assert stats.ks_2samp(left, right).pvalue > PASS
         # Joint law: the largest eigenvalue sees all entries together.
@@ -300,23 +344,13 @@ class TestReducedHasTheLawOfDense:
         else:
             assert stats.ks_2samp(*determinants).pvalue > PASS
 
-    @pytest.fixture(scope="class")
-    def pairs(self):
-        """300 whole datasets of each kind: n = 3, P = 3, d = 13, so that W(0) has 3 coordinates outside the span."""
-        distribution = ag.FeatureNoise(
-            dim=13, num_patches=3, frequencies=(0.7, 0.3), feature_noise=0.2, dominant_noise_std=1.0, background_noise_std=0.5
-        )
-        keys = jax.random.split(KEY, 600)
-        dense = [sample(key, distribution, num_samples=3) for key in keys[:300]]
-        return dense, [sample(key, distribution, num_samples=3, coordinates="reduced") for key in keys[300:]]
-
     def test_initial_weights_against_noise_and_features(self, pairs):
         def projections(dataset):
             vectors = np.concatenate([noise_rows(dataset), flat_features(dataset)])
             return (np.asarray(dataset.initial_weights) @ vectors.T).ravel()
 
         dense, reduced = (np.array([projections(dataset) for dataset in kind]) for kind in pairs)
-        assert dense.shape == (300, 20)
+        assert dense.shape == (200, 20)
         for left, right in zip(dense.T, reduced.T, strict=True):
             assert stats.ks_2samp(left, right).pvalue > PASS
 
@@ -332,17 +366,15 @@ class TestReducedHasTheLawOfDense:
         assert stats.kstest(reduced[:, 0, 0] / 0.1**2, stats.chi2(9).cdf).pvalue > PASS
 
     @pytest.mark.parametrize("method", [ag.Erm(), ag.Cutout(), ag.CutMix()], ids=lambda method: method.title)
-    def test_trained_networks(self, distribution, network, method):
-        # 40 seeds of each kind after 200 steps. 11 numbers a method: false alarm 1e-3 a method on a new set of keys.
-        distribution = distribution.replace(dim=200)
-
-        def trained(seed: int, coordinates: str) -> np.ndarray:
-            dataset = sample(jax.random.key(seed), distribution, num_samples=30, coordinates=coordinates)
+    def test_trained_networks(self, seeds, network, method):
+        # 7 numbers after 200 steps on 40 seeds of each kind: false alarm 7e-4 a method on a new set of keys.
+        def trained(dataset: ag.Dataset) -> np.ndarray:
             history = ag.train(dataset, network, method, step_size=1.0, num_steps=200, record_at=()).history
-            return np.concatenate([a[-1].ravel() for a in (history.feature_scores, history.accuracy, history.noise_gram)])
+            return np.concatenate(
+                [a[-1].ravel() for a in (history.feature_scores, history.accuracy, history.noise_gram[:, :, 0])]
+            )
 
-        dense, reduced = (
-            np.array([trained(first + seed, kind) for seed in range(40)]) for first, kind in ((0, "dense"), (1000, "reduced"))
-        )
+        dense, reduced = (np.array([trained(dataset) for dataset in kind]) for kind in seeds)
+        assert dense.shape == (40, 7)
         for left, right in zip(dense.T, reduced.T, strict=True):
             assert stats.ks_2samp(left, right).pvalue > PASS

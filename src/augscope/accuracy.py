@@ -183,6 +183,7 @@ def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thre
     for law in laws:
         dominant = tabulate(law, steepest)
         error = dominant.error + dominant.blur * steepest
+        values, more = thresholds, np.inf
         if summed is None:
             lipschitz = law.lipschitz * spread / law.std
             values, more = _by_frequencies(dominant, background, count, lipschitz, network, thresholds)
