@@ -114,7 +114,9 @@ def main() -> None:
     dataset, dense = preset.sample(0), preset.replace(coordinates="dense", num_steps=1)
     rows = {method.title: time_ours(method, preset, dataset) for method in preset.methods}
     peak = peak_mib()
-    print(f"{'method':8} {'whole run':>10} {'T steps':>9} {'a step':>10} {'PyTorch step: median (range)':>34} {'ratio':>7}  accuracy")
+    print(
+        f"{'method':8} {'whole run':>10} {'T steps':>9} {'a step':>10} {'PyTorch step: median (range)':>34} {'ratio':>7}  accuracy"
+    )
     for method in preset.methods:
         row = rows[method.title]
         seconds, first = time_reference(method, dense.sample(0), preset)
@@ -132,7 +134,9 @@ def main() -> None:
     print(f"{platform.machine()}, {THREADS} threads, float64, jax {jax.__version__}")
     if arguments.json:
         temporary = arguments.json.with_suffix(".part")
-        temporary.write_text(json.dumps({"rows": rows, "total_seconds": total, "peak_mib": peak}, indent=2), encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"rows": rows, "total_seconds": total, "peak_mib": peak}, indent=2), encoding="utf-8"
+        )
         temporary.replace(arguments.json)
 
 

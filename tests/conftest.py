@@ -9,6 +9,7 @@ from hypothesis import settings
 import augscope as ag
 
 jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The same examples at every run: a failure is reproduced by running the test again.
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=40)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -72,7 +72,7 @@ class _State(NamedTuple):
 
 def default_record_steps(num_steps: int, count: int = DEFAULT_RECORDS) -> tuple[int, ...]:
     """Return up to `count` steps from 0 to `num_steps`, evenly spaced in the logarithm (every step while few)."""
-    spaced = count
+    spaced = count - 1  # and step 0
     while True:  # small steps coincide after rounding: ask for more until enough differ
         steps = np.unique(np.concatenate([[0], np.geomspace(1, num_steps, spaced).round().astype(np.int64)]))
         if len(steps) >= min(count, num_steps + 1) or spaced > 20 * count:
@@ -132,12 +132,16 @@ def train(
     state, interrupted = _initial_state(data), False
     try:
         for target in steps:
-            state = _advance(data, state, step_size, target, network, method, progress)
+            for reached in _advance(data, state, step_size, target, network, method):
+                state = reached  # kept chunk by chunk, for Ctrl-C
+                if progress is not None:
+                    progress(int(state.step), float(state.loss))
             recorder.add(int(state.step), _observe(data, state, step_size, network, method))
             if _stopped(state):
                 break
     except KeyboardInterrupt:
         interrupted = True
+        recorder.add(int(state.step), _observe(data, state, step_size, network, method))
     status, message = _outcome(state, num_steps, interrupted)
     return Run(
         weights=dual.weights(data, state.at),
@@ -188,9 +192,8 @@ def _advance(
     target: int,
     network: Network,
     method: Method,
-    progress: Callable[[int, float], Any] | None,
-) -> _State:
-    """Take steps up to `target`, in chunks sized to last about CHUNK_SECONDS. Ctrl-C is served between chunks."""
+) -> Iterator[_State]:
+    """Take steps up to `target`, in chunks sized to last about CHUNK_SECONDS; yield the state after each."""
     chunk = 1
     while int(state.step) < target and not _stopped(state):
         begun = time.perf_counter()
@@ -198,9 +201,7 @@ def _advance(
         state = jax.block_until_ready(_chunk(data, state, step_size, min(chunk, target - before), network, method))
         rate = (int(state.step) - before) / (time.perf_counter() - begun)
         chunk = max(1, min(8 * chunk, int(rate * CHUNK_SECONDS)))  # grows gently: the first call also compiles
-        if progress is not None:
-            progress(int(state.step), float(state.loss))
-    return state
+        yield state
 
 
 @partial(jax.jit, static_argnums=(4, 5))

@@ -120,7 +120,7 @@ def gradient(data: Geometry, at: Coefficients, network: Network, method: Method)
     loss, score_gradient = method.raw_loss_and_gradient(values, data.labels)
     by_slot = jnp.take_along_axis(score_gradient, data.slots, axis=1)
     signs = jnp.asarray([1, -1], values.dtype)[:, None, None]
-    along = signs * by_slot * network.activation_slope(projections)
+    along = signs * by_slot[None] * network.activation_slope(projections)
     on_features = along[:, :, 0] @ data.feature_members + along[:, :, 1] @ data.noise_members
     return loss, Coefficients(on_features, along[:, :, 1:].reshape(2, -1))
 

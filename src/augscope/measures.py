@@ -178,6 +178,8 @@ class Recorder:
 
     def add(self, step: int, seen: Any) -> None:
         """Measure one `dual.Observation`."""
+        if self._rows and self._rows[-1]["steps"] == step:  # an interruption right after a record
+            return
         distribution = self._dataset.distribution
         scores, labels = np.asarray(seen.scores, np.float64), self._labels
         projections = np.asarray(seen.feature_projections, np.float64).reshape(2, 2, distribution.num_features)

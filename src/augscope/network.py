@@ -75,7 +75,7 @@ class Network(Value):
         """
         check_key(key)
         check_precision(dtype)
-        check(init_std >= 0, f"`init_std` must be at least 0, got {init_std}")
+        check(0 <= init_std < float("inf"), f"`init_std` must be at least 0, got {init_std}")
         return init_std * jax.random.normal(key, (2, dim), dtype)
 
     def scores(self, weights: Float[Array, "2 D"], patches: Float[Array, "n P D"]) -> Float[Array, "n P"]:

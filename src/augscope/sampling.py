@@ -158,7 +158,7 @@ def sample_dataset(
     """
     check_key(key)
     check(num_samples >= 1, f"`num_samples` must be at least 1, got {num_samples}")
-    check(init_std >= 0, f"`init_std` must be at least 0, got {init_std}")
+    check(0 <= init_std < float("inf"), f"`init_std` must be at least 0, got {init_std}")
     check(coordinates in ("dense", "reduced"), f"`coordinates` must be 'dense' or 'reduced', got {coordinates!r}")
     check(frame in ("standard", "random"), f"`frame` must be 'standard' or 'random', got {frame!r}")
     check(
@@ -236,7 +236,7 @@ def _frame(key: Any, distribution: FeatureNoise, frame: str, dtype: str) -> Floa
     if frame == "standard":
         return _standard_features(num_features, dim, dtype)
     columns, triangle = jnp.linalg.qr(jax.random.normal(key, (dim, 2 * num_features), dtype))
-    return (columns * jnp.sign(jnp.diagonal(triangle))).T.reshape(2, num_features, dim)
+    return (columns * jnp.sign(jnp.diagonal(triangle))[None, :]).T.reshape(2, num_features, dim)
 
 
 def _noise_stds(distribution: FeatureNoise, num_samples: int, dtype: Any) -> Float[Array, "n P-1"]:

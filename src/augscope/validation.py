@@ -8,7 +8,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 X64_LINE = 'jax.config.update("jax_enable_x64", True)'
 
@@ -27,9 +27,27 @@ class Value(BaseModel):
         except ValidationError as error:
             raise ValueError("; ".join(_sentence(problem) for problem in error.errors())) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_text_for_numbers(cls, fields: Any) -> Any:
+        for name, value in fields.items() if isinstance(fields, dict) else ():
+            for part in value if isinstance(value, (tuple, list)) else (value,):
+                check(not _is_number_as_text(part), f"`{name}` must hold numbers, got the text {part!r}")
+        return fields
+
     def replace(self, **changes: Any):
         """Return a copy with some fields changed, validated again. Raises ValueError as the constructor does."""
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
+
+
+def _is_number_as_text(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _sentence(problem: Any) -> str:

@@ -70,7 +70,7 @@ def _compiled(method: Method, scores: Any, labels: Any) -> tuple[Any, Any]:
 
 def logistic(margins: Any) -> tuple[Any, Any]:
     """Return ℓ(z) = log(1 + e^{−z}) and ℓ'(z) = −1/(1 + e^z), both to full relative accuracy, elementwise."""
-    small = jnp.exp(-jnp.abs(margins))
+    small = jnp.exp(-jnp.maximum(margins, -margins))  # not abs, to which JAX gives slope 1 at 0: this has 0
     loss = jnp.maximum(-margins, 0) + _log1p_of_unit(small)
     return loss, -jnp.where(margins >= 0, small, 1) / (1 + small)
 

@@ -88,5 +88,7 @@ def _enumerated_loss(scores: Any, labels: Any) -> Any:
     inside = jnp.asarray(members, scores.dtype)
     mixed = (inside @ scores.T)[:, :, None] + ((1 - inside) @ scores.T)[:, None, :]  # (subsets, i, j)
     share = inside.mean(axis=1)[:, None, None]
-    terms = share * logistic(labels[:, None] * mixed)[0] + (1 - share) * logistic(labels * mixed)[0]
+    terms = (
+        share * logistic(labels[None, :, None] * mixed)[0] + (1 - share) * logistic(labels[None, None, :] * mixed)[0]
+    )
     return (jnp.asarray(law, scores.dtype)[:, None, None] * terms).sum() / num_samples**2

@@ -60,7 +60,7 @@ class Cutout(Method):
         """Return the loss and gradient without checking arguments."""
         num_samples, num_patches = scores.shape
         kept = jnp.asarray(kept_patches(num_patches, self.num_cut), scores.dtype)
-        losses, slopes = logistic(labels * (kept @ scores.T))  # (subsets, n)
+        losses, slopes = logistic(labels[None, :] * (kept @ scores.T))  # (subsets, n)
         return losses.mean(), labels[:, None] * (slopes.T @ kept) / (num_samples * kept.shape[0])
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:

@@ -108,15 +108,15 @@ def _chunk_sums(scores: Any, labels: Any, inside: Any, weights: Any, num_nodes: 
     rows, columns = inside @ scores.T, (1 - inside) @ scores.T  # A and B: (subsets, n)
     share = inside.mean(axis=1)[:, None]
     nodes, matrix = _interpolation(rows, num_nodes)
-    terms = logistic(labels * (nodes[:, :, None] + columns[:, None, :]))  # (subsets, m, n); G = −slope
+    terms = logistic(labels[None, None, :] * (nodes[:, :, None] + columns[:, None, :]))  # (subsets, m, n); G = −slope
     losses, slopes = jax.lax.optimization_barrier(terms)  # one vectorised pass; XLA would fuse it into slow reductions
     column_weights = jnp.ones_like(rows) if matrix is None else matrix.sum(axis=2)  # Σ_i L_ik
     node_slopes = slopes @ labels
     opposite = (scores.shape[0] - labels * labels.sum()) / 2  # how many points carry the other label, per point
     value = jnp.einsum("sk,skj->s", column_weights, losses) + share[:, 0] * _label_term(rows, columns, labels)
     row_slopes = node_slopes if matrix is None else jnp.einsum("sk,ski->si", node_slopes, matrix)
-    row_slopes = row_slopes - share * labels * opposite
-    column_slopes = labels * (jnp.einsum("sk,skj->sj", column_weights, slopes) + share * opposite)
+    row_slopes = row_slopes - share * (labels * opposite)[None, :]
+    column_slopes = labels[None, :] * (jnp.einsum("sk,skj->sj", column_weights, slopes) + share * opposite[None, :])
     row_slopes, column_slopes = weights[:, None] * row_slopes, weights[:, None] * column_slopes
     return weights @ value, (row_slopes - column_slopes).T @ inside + column_slopes.sum(axis=0)[:, None]
 
@@ -124,7 +124,7 @@ def _chunk_sums(scores: Any, labels: Any, inside: Any, weights: Any, num_nodes: 
 def _label_term(rows: Any, columns: Any, labels: Any) -> Any:
     """Σ_{i,j: y_i ≠ y_j} y_j (A_i + B_j) for each subset, in O(n)."""
     opposite = (labels.shape[0] - labels * labels.sum()) / 2
-    return ((columns - rows) * labels * opposite).sum(axis=1)
+    return (columns - rows) @ (labels * opposite)
 
 
 def _interpolation(rows: Any, num_nodes: int | None) -> tuple[Any, Any]:
@@ -138,7 +138,9 @@ def _interpolation(rows: Any, num_nodes: int | None) -> tuple[Any, Any]:
     barycentric = jnp.asarray((-1.0) ** np.arange(num_nodes) * np.sin(angles), rows.dtype)
     tiny = jnp.finfo(rows.dtype).tiny * 1e8  # small enough to win every sum, large enough to divide by
     unit = (rows - center) / jnp.maximum(half, tiny)
-    distance = unit[:, None, :] - points[:, None]
-    ratio = barycentric[:, None] / jnp.where(distance == 0, tiny, distance)  # a point on a node takes that node's value
+    distance = unit[:, None, :] - points[None, :, None]
+    ratio = barycentric[None, :, None] / jnp.where(
+        distance == 0, tiny, distance
+    )  # a point on a node takes that node's value
     matrix = jax.lax.optimization_barrier(ratio / ratio.sum(axis=1, keepdims=True))  # used twice: do not recompute it
-    return center + half * points, matrix
+    return center + half * points[None, :], matrix

@@ -1,0 +1,132 @@
+"""The commands as installed: what they print, write, refuse and exit with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("augscope")
+QUICK = ["--num-samples", "40", "--num-steps", "3", "--dim", "2000"]
+
+
+def augscope(*arguments, **options) -> subprocess.CompletedProcess[str]:
+    """Run the installed command without a terminal."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A quick `verify` with everything asked for, and its folder."""
+    folder = tmp_path_factory.mktemp("out") / "run"
+    return augscope("verify", *QUICK, "--seeds", "2", "--json", "--out", folder), folder
+
+
+def test_json_is_alone_on_stdout(finished):
+    done, _ = finished
+    record = json.loads(done.stdout)
+    assert done.returncode == record["verdict"]["exit_status"]
+    assert [row["theorem"] for row in record["verdict"]["theorems"]] == ["3.1", "3.2", "3.3"]
+    assert len(record["runs"]) == 6
+    assert "statement" in done.stderr  # the table
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_the_folder_holds_everything(finished):
+    _, folder = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"record.json", "config.toml", "features.svg", "features.png", "report.html"}
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "augscope verify --config config.toml --seeds 2" in report
+    assert "src=" not in report  # self-contained: nothing is fetched
+    assert json.loads((folder / "record.json").read_text())["identity"] in report
+
+
+def test_the_configuration_reads_back_and_the_same_run_is_replaced(finished):
+    _, folder = finished
+    before = json.loads((folder / "record.json").read_text())
+    done = augscope("verify", "--config", folder / "config.toml", "--seeds", "2", "--out", folder)
+    assert done.returncode in (1, 3), done.stderr
+    after = json.loads((folder / "record.json").read_text())
+    assert after["identity"] == before["identity"]
+    for row in [*before["runs"], *after["runs"]]:
+        row.pop("seconds")
+    assert after["runs"] == before["runs"]  # same seed, same machine, same bits
+
+
+def test_another_configurations_run_is_kept(finished):
+    _, folder = finished
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = augscope("verify", *QUICK, "--step-size", "0.5", "--seeds", "1", "--out", folder)
+    assert done.returncode == 2
+    assert "another configuration's run" in done.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+BAD = {
+    "frequencies that do not sum": (["--frequencies", "0.8,0.1"], "`frequencies` must sum to 1"),
+    "frequencies that increase": (["--frequencies", "0.1,0.9"], "`frequencies` must be decreasing"),
+    "too few dimensions": (["--dim", "5"], "`dim` must be at least 2K = 6"),
+    "one patch": (["--num-patches", "1"], "`num_patches` must be at least 2"),
+    "cut everything": (["--num-cut", "3"], "`num_cut` must be in [1, P), got 3 with P = 3"),
+    "no noise": (["--dominant-noise-std", "0"], "`dominant_noise_std` must be above 0"),
+    "negative scale": (["--init-std=-1"], "`init_std` must be at least 0"),
+    "flat slope": (["--negative-slope", "0"], "`negative_slope` must be in (0, 1]"),
+    "no smoothing": (["--smoothing", "0"], "`smoothing` must be above 0"),
+    "backwards": (["--step-size=-1"], "`step_size` must be above 0"),
+    "no steps": (["--num-steps", "0"], "`num_steps` must be at least 1"),
+    "no seeds": (["--seeds", "0"], "`seeds` must be at least one"),
+    "words for seeds": (["--seeds", "many"], "`seeds` must be comma-separated whole numbers"),
+    "unknown preset": (["--preset", "nothing"], "`preset` must be one of figure, theorem"),
+    "unknown option": (["--nonsense", "1"], "nonsense"),
+    "unknown method": (["--methods", "mixup"], "mixup"),
+    "too large": (["--dim", "1000000000", "--coordinates", "dense"], "bytes"),
+    "missing file": (["--config", "nowhere.toml"], "`config` must be a readable file"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD.values(), ids=BAD.keys())
+def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path):
+    done = augscope("verify", *arguments, "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("bogus = 1\npreset = 'theorem'", "`bogus` is not a known field"), ("num_steps = = 3", "must be valid TOML")],
+)
+def test_bad_files_are_refused(text, sentence, tmp_path):
+    (tmp_path / "bad.toml").write_text(text)
+    done = augscope("verify", "--config", tmp_path / "bad.toml")
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+def test_an_output_that_cannot_be_a_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = augscope("train", *QUICK, "--out", tmp_path / "file" / "run")
+    assert done.returncode == 2
+    assert "`out` must be a folder" in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_train_prints_and_diverges_with_a_sentence():
+    done = augscope("train", "--preset", "figure", "--methods", "cutmix", "--step-size", "1e8", "--num-steps", "150", "--num-samples", "40")
+    assert done.returncode == 1
+    assert "diverged: from step" in done.stdout
+
+
+def test_help_is_quick_to_import():
+    # Not a timing: the help must not import JAX, which is what makes it slow.
+    code = "import sys; sys.argv=['augscope','--help']\nfrom augscope.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nassert 'jax' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
