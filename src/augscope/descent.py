@@ -118,7 +118,7 @@ def train(
         >>> dataset = ag.sample_dataset(jax.random.key(0), preset.distribution, num_samples=60, init_std=0.001,
         ...                             coordinates="reduced")
         >>> run = ag.train(dataset, preset.network, ag.CutMix(), step_size=1.0, num_steps=50)
-        >>> run.status, run.history.loss[-1] < run.history.loss[0]
+        >>> run.status, bool(run.history.loss[-1] < run.history.loss[0])
         ('completed', True)
     """
     check_positive("step_size", step_size)

@@ -35,7 +35,7 @@ class CutMix(Method):
         >>> scores, labels = np.array([[1.0, 0.5, 0.0], [-1.0, 0.0, -0.5]]), np.array([1, -1])
         >>> fast, slow = (ag.CutMix(algorithm=name).loss(scores, labels) for name in ("interpolate", "enumerate"))
         >>> round(float(fast), 9), abs(float(fast - slow)) < 1e-12
-        (0.44320275, True)
+        (0.326109988, True)
     """
 
     name: Literal["cutmix"] = "cutmix"
