@@ -10,10 +10,10 @@ verify: .venv/installed
 	$(BIN)/augscope verify --preset theorem --seeds 10 --out $(OUT)
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
