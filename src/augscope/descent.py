@@ -175,7 +175,7 @@ def _initial_state(data: dual.Geometry) -> _State:
     infinity = jnp.asarray(jnp.inf, data.labels.dtype)
     return _State(
         at=dual.start(data),
-        step=jnp.zeros((), jnp.int32),
+        step=jnp.zeros((), int),  # 64 bits wherever float64 is on: any number of steps
         initial_loss=infinity,
         loss=infinity,
         steps_above=jnp.zeros((), jnp.int32),

@@ -177,7 +177,9 @@ class Recorder:
         self._rows: list[dict[str, Any]] = []
 
     def add(self, step: int, seen: Any) -> None:
-        """Measure one `dual.Observation`."""
+        """Measure one `dual.Observation`; a step that is already recorded (Ctrl-C just after) is not recorded twice."""
+        if self._rows and self._rows[-1]["steps"] == step:
+            return
         if self._rows and self._rows[-1]["steps"] == step:  # an interruption right after a record
             return
         distribution = self._dataset.distribution
