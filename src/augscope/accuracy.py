@@ -8,25 +8,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from augscope.difference_law import (
-    REACH,
-    TAIL,
-    DifferenceLaw,
-    PairNoise,
-    Table,
-    build_table,
-    convolve,
-    tabulate,
-)
+from augscope.cdf_table import convolve, repeated_sum, tabulate
+from augscope.difference_law import DifferenceLaw, PairNoise
 from augscope.distribution import FeatureNoise
+from augscope.fourier import Coordinates, sum_cdf
 from augscope.network import Network
 from augscope.validation import check, check_finite
 
 SINGULAR = 1e-12  # how far below 0 the determinant of a normalised Gram matrix may round
-TRUNCATION = 1e-9  # bound on the discarded part of the frequency sum that stops it
-ENOUGH = 1e-7  # bound on it that is accepted where more frequencies would be slower than repeated convolution
-BLOCKS = (64, 64, 128, 256, 512)  # frequencies evaluated at a time
-MOST_POINTS = 8000  # quadrature points of a table beyond which repeated convolution is faster
+NEARLY_PARALLEL = 0.2  # conditional over marginal standard deviation below which tables are used
 FLOOR = 1e-13  # rounding of the final sums
 
 
@@ -177,93 +167,32 @@ def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thre
     Replacing one cdf of a convolution by another moves it by at most their largest distance: errors of tables add.
     """
     count, network = distribution.num_patches - 2, laws[0].network
+    if (answers := _by_frequencies(laws, distribution, thresholds)) is not None:
+        return answers
     background = tabulate(DifferenceLaw(laws[0].noise, distribution.background_noise_std, (0.0, 0.0), network))
-    steepest, summed, answers = background.steepest(), background if count == 1 else None, []
-    spread = np.hypot(distribution.dominant_noise_std, np.sqrt(count) * distribution.background_noise_std)
+    summed, steepest, answers = repeated_sum(background, count), background.steepest(), []
     for law in laws:
         dominant = tabulate(law, steepest)
-        error = dominant.error + dominant.blur * steepest
-        values, more = thresholds, np.inf
-        if summed is None:
-            lipschitz = law.lipschitz * spread / law.std
-            values, more = _by_frequencies(dominant, background, count, lipschitz, network, thresholds)
-            more += count * background.error
-            summed = None if more <= ENOUGH else _repeated(background, count)
-        if summed is not None:
-            values, more = convolve(dominant, summed, thresholds), summed.error
-        answers.append((values, values, np.zeros_like(values), error + more))
+        values, error = convolve(dominant, summed, thresholds), dominant.error + dominant.blur * steepest + summed.error
+        answers.append((values, values, np.zeros_like(values), error))
     return answers
 
 
 def _by_frequencies(
-    dominant: Table, background: Table, count: int, lipschitz: float, network: Network, thresholds: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Invert the characteristic function ψ_S = ψ_D ψ_B^count by Davies' sum, and bound its error.
-
-    P(S ≤ t) = ½ − Σ_{j≥0} Im[ψ_S(ω_j) e^{−iω_j t}] / (π (j + ½)), ω_j = (j + ½) 2π/T, up to P(|S − t| > T), where
-    P(|S − E S| ≥ x) ≤ 2 exp(−x²/2L²) for the Lipschitz constant L of S in standard normals. The part cut off is bounded through the largest |ψ_S| last seen: beyond, it decays (or stays, over at most a factor 1/β).
-    """
-    means = dominant.mean(), background.mean()
-    center = means[0] + count * means[1]
-    reach = max(
-        min(REACH * lipschitz, dominant.edges[-1] + count * background.edges[-1] - center),
-        min(REACH * lipschitz, center - dominant.edges[0] - count * background.edges[0]),
+    laws: list[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray
+) -> list[Sides] | None:
+    """Return the same from characteristic functions, where the two filters are far from parallel; else None."""
+    first, second = np.sqrt(np.diag(laws[0].noise.gram))
+    if min(first, second) == 0 or laws[0].noise.inner_std <= NEARLY_PARALLEL * laws[0].noise.outer_std:
+        return None
+    stds = np.array([distribution.background_noise_std, *(law.std for law in laws)])
+    coordinates = Coordinates(
+        np.array([(0.0, 0.0), *(law.mean for law in laws)]),
+        stds[:, None] * [first, second],
+        float(laws[0].noise.gram[0, 1] / (first * second)),
+        laws[0].network,
     )
-    step = np.pi / reach  # T = 2 × reach
-    inside = np.abs(thresholds - center) < reach
-    values, start, cut = np.full(len(thresholds), 0.5), 0, np.inf
-    width = max(np.ptp(dominant.edges), np.ptp(background.edges))
-    for size in BLOCKS:
-        if 2 * width * (start + size) * step > MOST_POINTS:
-            break
-        psi = _characteristic(dominant, means[0], step, start, size)
-        psi = psi * _characteristic(background, means[1], step, start, size) ** count
-        orders = start + np.arange(size) + 0.5
-        waves = np.exp(-1j * step * np.outer(np.where(inside, thresholds - center, 0.0), orders))
-        values = values - (waves * (psi / orders)).imag.sum(axis=1) / np.pi
-        start += size
-        cut = float(np.abs(psi[size // 2 :]).max()) * (1 - np.log(network.negative_slope))
-        if cut <= TRUNCATION:
-            break
-    values = np.where(inside, values, (thresholds > center).astype(float))
-    return np.clip(values, 0.0, 1.0), cut + 2 * TAIL + FLOOR
-
-
-def _characteristic(table: Table, mean: float, step: float, start: int, size: int) -> np.ndarray:
-    """Return E e^{iω(Y − mean)} at ω = (j + ½) step for `size` values of j from `start`.
-
-    e^{iωy} factors over j = start + a q + b, so that 2 √size exponentials a node and one matrix product suffice.
-    """
-    points, masses = table.points((start + size) * step)
-    points = points - mean
-    fine = 2 ** (int(np.log2(size)) // 2)
-    coarse = np.exp(1j * step * np.outer(fine * np.arange(size // fine), points))
-    offsets = np.exp(1j * step * np.outer(start + np.arange(fine) + 0.5, points)) * masses
-    chunk = 64  # products this small stay on one thread
-    padding = ((0, 0), (0, -len(points) % chunk))
-    coarse, offsets = (np.pad(part, padding).reshape(len(part), -1, chunk) for part in (coarse, offsets))
-    return (coarse.transpose(1, 0, 2) @ offsets.transpose(1, 2, 0)).sum(axis=0).ravel()
-
-
-def _repeated(table: Table, count: int) -> Table:
-    """Return the table of a sum of `count` independent copies, by doubling."""
-    result, power = None, table
-    while count:
-        if count % 2:
-            result = power if result is None else _added(result, power)
-        count //= 2
-        power = _added(power, power) if count else power
-    assert result is not None
-    return result
-
-
-def _added(first: Table, second: Table) -> Table:
-    """Return the table of the sum of two independent variables; errors add."""
-
-    def evaluate(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chunks = [convolve(first, second, part) for part in np.array_split(y, len(y) // 500 + 1)]
-        return np.concatenate(chunks), np.zeros(len(y))
-
-    low, high = first.edges[0] + second.edges[0], first.edges[-1] + second.edges[-1]
-    edges = np.unique(np.concatenate([np.linspace(low, high, 9), [0.0] if low < 0 < high else []]))
-    return build_table(evaluate, edges, tail=first.error + second.error + FLOOR, tolerance=TRUNCATION)
+    result = sum_cdf(coordinates, distribution.num_patches - 2, thresholds)
+    if result is None:
+        return None
+    return [(values, values, np.zeros_like(values), result[1]) for values in result[0]]
