@@ -6,9 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
+
+import augscope as ag
+from augscope import verdicts
+from augscope.cli import show
+from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.record import Results
+from augscope.store import OutputFolder
 
 COMMAND = Path(sys.executable).with_name("augscope")
 QUICK = ["--num-samples", "40", "--num-steps", "3", "--dim", "2000"]
@@ -17,7 +27,9 @@ QUICK = ["--num-samples", "40", "--num-steps", "3", "--dim", "2000"]
 def augscope(*arguments, **options) -> subprocess.CompletedProcess[str]:
     """Run the installed command without a terminal."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options)
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +97,14 @@ BAD = {
     "words for seeds": (["--seeds", "many"], "`seeds` must be comma-separated whole numbers"),
     "unknown preset": (["--preset", "nothing"], "`preset` must be one of figure, theorem"),
     "unknown option": (["--nonsense", "1"], "nonsense"),
-    "unknown method": (["--methods", "mixup"], "mixup"),
+    "unknown method": (["--methods", "mixup"], "`methods` must be among erm, cutout, cutmix, got 'mixup'"),
+    "half a dimension": (["--dim", "2000.5"], "must be a whole number, got '2000.5'"),
+    "more seeds than anyone means": (["--seeds", "9999999999"], "`seeds` must be at least one and at most 1,000,000"),
+    "the same seed twice": (["--seeds", "3,3"], "`seeds` must differ from each other, got 3 more than once"),
+    "an option of a method that is not run": (
+        ["--methods", "erm", "--num-cut", "1"],
+        "`num_cut` needs cutout among the methods",
+    ),
     "too large": (["--dim", "1000000000", "--coordinates", "dense"], "bytes"),
     "missing file": (["--config", "nowhere.toml"], "`config` must be a readable file"),
 }
@@ -102,13 +121,88 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("bogus = 1\npreset = 'theorem'", "`bogus` is not a known field"), ("num_steps = = 3", "must be valid TOML")],
+    [
+        ("bogus = 1\npreset = 'theorem'", "`bogus` is not a known field"),
+        ("num_steps = = 3", "must be valid TOML"),
+        ("preset = 'theorem'\nnum_steps = '3'", "`num_steps` must hold numbers, got the text '3'"),
+        ("preset = 'theorem'\ndistribution = 5", "`distribution` must be a table, got 5"),
+        ("preset = 'theorem'\nmethods = 5", "`methods` is not valid"),
+        ("preset = 'theorem'\nmethods = ['mixup', 'cutout']", "`methods` must be among erm, cutout, cutmix, got 'mixup'"),
+    ],
 )
 def test_bad_files_are_refused(text, sentence, tmp_path):
     (tmp_path / "bad.toml").write_text(text)
-    done = augscope("verify", "--config", tmp_path / "bad.toml")
+    done = augscope("verify", "--config", tmp_path / "bad.toml", "--dim", "2000", "--num-cut", "1")
     assert done.returncode == 2
     assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_options_go_before_the_file_and_the_file_before_the_preset(tmp_path):
+    (tmp_path / "some.toml").write_text(
+        "preset = 'figure'\nnum_steps = 7\nmethods = ['erm', {name = 'cutout', num_cut = 2}]\n"
+        "[distribution]\nnum_patches = 5\nrarity = 'derive'\n"
+    )
+    options = ExperimentOptions(
+        config=tmp_path / "some.toml", num_samples=20, methods="cutmix,cutout", algorithm="enumerate"
+    )
+    found = options.experiment()
+    assert (found.distribution.dim, found.distribution.num_patches, found.distribution.rarity) == (2000, 5, None)
+    assert (found.num_steps, found.num_samples) == (7, 20)
+    # A method asked for by name keeps what the file says of it.
+    assert found.methods == (ag.CutMix(algorithm="enumerate"), ag.Cutout(num_cut=2))
+
+
+def test_every_field_of_an_experiment_is_an_option():
+    options = {field.name for field in fields(ExperimentOptions)}
+    methods = {name for method in (ag.Erm, ag.Cutout, ag.CutMix) for name in method.model_fields} - {
+        "name",
+        "tolerance",
+    }
+    of_experiment = {*ag.Experiment.model_fields} - {"distribution", "network"}
+    parts = {*ag.FeatureNoise.model_fields, *ag.Network.model_fields, *methods, "interpolation_tolerance"}
+    assert options == of_experiment | parts | {"preset", "config"}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_verdict_table_fits_the_terminal(width, capsys):
+    line = verdicts.Line(
+        "3.2 (1)",
+        "fits every cut of the data",
+        "near",
+        0.97,
+        (0.9, 1),
+        0.975,
+        0.01,
+        -0.0026,
+        7,
+        10,
+        10_000.0,
+        "inconclusive",
+    )
+    columns = show._verdict_columns(width, [line])
+    assert sum(columns.values()) + len(columns) - 1 <= width
+    found = SimpleNamespace(lines=[line], theorem=ag.THEOREMS[1])
+    Console(width=width).print(show._verdict_table(columns, show._verdict_rows(columns, found)))
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "…" not in first
+    for cell in ("(1) fits every", "0.9700", "0.9750", "0.01", "-0.0026", "7/10", "from 10,000", "inconclusive"):
+        assert cell in first
+
+
+def test_a_folder_that_fails_while_it_is_written_is_left_as_it_was(tmp_path):
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(ValueError, match="`out` could not be written"):
+        OutputFolder(tmp_path).write({"a": b"new", "no/such/place": b"new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+def test_an_interruption_before_anything_was_recorded_keeps_what_is_there(tmp_path, capsys):
+    results = Results("train", ag.presets.theorem, (0,), (), None, "augscope train")
+    show.finish(results, OutputOptions(out=tmp_path), OutputFolder(tmp_path))
+    assert "Interrupted before anything was recorded" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_cannot_be_a_folder_is_refused(tmp_path):
@@ -120,7 +214,19 @@ def test_an_output_that_cannot_be_a_folder_is_refused(tmp_path):
 
 
 def test_train_prints_and_diverges_with_a_sentence():
-    done = augscope("train", "--preset", "figure", "--methods", "cutmix", "--step-size", "1e8", "--num-steps", "150", "--num-samples", "40")
+    done = augscope(
+        "train",
+        "--preset",
+        "figure",
+        "--methods",
+        "cutmix",
+        "--step-size",
+        "1e8",
+        "--num-steps",
+        "150",
+        "--num-samples",
+        "40",
+    )
     assert done.returncode == 1
     assert "diverged: from step" in done.stdout
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import augscope as ag
 from augscope.measures import History
+from augscope.orders import describe_orders
+from augscope.record import mean_over_seeds
+from augscope.seeds import SeedRun
 from augscope.theorems import assumptions, judge
-from augscope.verification import HOLDS, INCONCLUSIVE, VIOLATED, clopper_pearson, decide
+from augscope.verdicts import HOLDS, INCONCLUSIVE, NOT_MET, VIOLATED, clopper_pearson, decide, theorem_verdict
 
 THEOREM = ag.presets.theorem.distribution
 STATED = THEOREM.rarity
@@ -29,31 +34,47 @@ def test_predicted_accuracies_are_those_of_the_paper(index, predicted):
 
 def test_a_lasting_theorem_starts_after_its_last_failure():
     made = history(margin=[-1, 1, 1, 1, 1], accuracy=[0.9, 0.9, 0.95, 0.905, 0.9])
-    onset, alone, measured, largest = judge(ag.THEOREMS[0], made, THEOREM, STATED, 0.01)
-    assert (onset, alone) == (3, (1, 3))
-    assert measured == (1, 0.9)
-    assert largest == pytest.approx(0.005)
+    found = judge(ag.THEOREMS[0], made, THEOREM, STATED, 0.01)
+    assert (found.onset, found.statement_onsets) == (3, (1, 3))
+    assert found.measured == (1, 0.9)
+    assert found.margins == pytest.approx((1, 0.01))
+    assert found.largest_distance == pytest.approx(0.005)
 
 
 def test_a_theorem_that_fails_at_the_end_has_no_onset():
     made = history(margin=[1, 1, 1], accuracy=[0.9, 0.9, 0.92])
-    onset, alone, _, largest = judge(ag.THEOREMS[0], made, THEOREM, STATED, 0.01)
-    assert onset is None
-    assert alone == (0, None)
-    assert np.isnan(largest)
+    found = judge(ag.THEOREMS[0], made, THEOREM, STATED, 0.01)
+    assert found.onset is None
+    assert found.statement_onsets == (0, None)
+    assert found.margins == pytest.approx((1, -0.01))
+    assert np.isnan(found.largest_distance)
+
+
+def test_a_training_fit_is_strict():
+    assert judge(ag.THEOREMS[0], history(margin=[0.0], accuracy=[0.9]), THEOREM, STATED, 0.01).onset is None
+
+
+def test_what_is_not_a_number_does_not_hold():
+    made = history(margin=[1, np.nan], accuracy=[0.9, np.nan], gradient_norm=[1, np.nan])
+    for theorem in (ag.THEOREMS[0], ag.THEOREMS[2]):
+        assert judge(theorem, made, THEOREM, STATED, 0.01).onset is None
 
 
 def test_cutmix_needs_one_common_step_and_reports_the_last():
     made = history(margin=[1, 1, 1, 1], accuracy=[0.5, 1.0, 1.0, 0.9], gradient_norm=[1.0, 5e-4, 1e-4, 1e-5])
-    onset, alone, measured, _ = judge(ag.THEOREMS[2], made, THEOREM, STATED, 0.01)
-    assert onset == 2
-    assert alone == (3, 3, 2)
-    assert measured == (1e-4, 1, 1.0)
+    found = judge(ag.THEOREMS[2], made, THEOREM, STATED, 0.01)
+    assert found.onset == 2
+    assert found.statement_onsets == (3, 3, 2)
+    assert found.measured == (1e-4, 1, 1.0)
+    assert found.margins == pytest.approx((9e-4, 1, 0.01))
+    assert found.largest_distance == 0  # there, not over what follows
 
 
 def test_a_norm_vanishes_only_if_it_fell_a_hundredfold():
     made = history(margin=[1, 1], accuracy=[1.0, 1.0], gradient_norm=[5e-4, 4e-4])
-    assert judge(ag.THEOREMS[2], made, THEOREM, STATED, 0.01)[0] is None
+    found = judge(ag.THEOREMS[2], made, THEOREM, STATED, 0.01)
+    assert found.onset is None
+    assert found.margins[0] == pytest.approx(5e-6 - 4e-4)
 
 
 def test_every_assumption_holds_at_the_theorem_preset_and_each_can_fail():
@@ -87,7 +108,102 @@ def test_verdicts(holding, trials, verdict):
     assert decide(holding, trials) == verdict
 
 
-@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [0.5], [True]])
+ERM = ag.Erm()
+
+
+def made_run(seed=0, method=ERM, status="completed", counts=((1, 1, 1), (1, 1, 1)), **fields) -> SeedRun:
+    return SeedRun(seed, method, history(**fields), status, f"{status}: a word", False, counts, 0.0)
+
+
+class TestSeedsTogether:
+    """`theorem_verdict` on made-up runs of ERM: what counts, what does not."""
+
+    GOOD = {"margin": [1, 1], "accuracy": [0.8, 0.9]}  # noqa: RUF012
+    BAD = {"margin": [1, 1], "accuracy": [0.9, 0.8]}  # noqa: RUF012
+
+    def verdict(self, runs):
+        return theorem_verdict(ag.THEOREMS[0], ag.Erm(), ag.presets.theorem, STATED, runs, 0.01)
+
+    def test_seeds_are_counted_and_the_least_margin_told(self):
+        found = self.verdict([made_run(seed, **(self.BAD if seed == 3 else self.GOOD)) for seed in range(10)])
+        assert (found.verdict, found.seeds_holding, found.num_seeds) == (HOLDS, 9, 10)
+        assert found.interval == clopper_pearson(9, 10)
+        assert found.onset == 10
+        assert found.largest_distance == pytest.approx(0)  # of those that satisfy it
+        assert [(line.seeds_holding, line.onset) for line in found.lines] == [(10, 0), (9, 10)]
+        assert found.lines[1].measured == pytest.approx(0.89)
+        assert found.lines[1].margin == pytest.approx(-0.09)
+        assert "9 of 10 seeds" in str(found)
+
+    def test_a_run_that_was_cut_short_does_not_count(self):
+        runs = [made_run(seed, **self.GOOD) for seed in range(6)]
+        found = self.verdict([*runs, made_run(6, status="interrupted", **self.BAD)])
+        assert (found.verdict, found.num_seeds) == (HOLDS, 6)
+
+    def test_a_run_that_diverged_counts_against(self):
+        found = self.verdict([made_run(seed, status="diverged", **self.GOOD) for seed in range(6)])
+        assert (found.verdict, found.seeds_holding, found.onset) == (VIOLATED, 0, None)
+        assert [line.verdict for line in found.lines] == [VIOLATED, VIOLATED]
+
+    def test_a_sample_without_a_feature_is_set_aside(self):
+        lacking = made_run(6, counts=((1, 1, 1), (1, 1, 0)), **self.BAD)
+        found = self.verdict([*(made_run(seed, **self.GOOD) for seed in range(6)), lacking])
+        assert (found.verdict, found.num_seeds) == (HOLDS, 6)
+        assert "Set aside: seed 6: no point with label −1 carries feature 3" in str(found)
+        assert self.verdict([lacking]).verdict == NOT_MET
+
+    def test_nothing_finished_is_inconclusive(self):
+        assert self.verdict([]).verdict == INCONCLUSIVE
+
+
+class TestOrders:
+    """The two orders of the methods, from made-up last records: (features learned, accuracy)."""
+
+    def described(self, experiment, **finds):
+        methods = {"erm": ag.Erm(), "cutout": ag.Cutout(), "cutmix": ag.CutMix()}
+        scores = {count: np.repeat([1.0, 0.0], [count, 3 - count]) for count in (1, 2, 3)}
+        runs = [
+            made_run(method=methods[name], accuracy=[accuracy], feature_scores=[[scores[count]] * 2])
+            for name, (count, accuracy) in finds.items()
+        ]
+        return describe_orders(experiment, runs)
+
+    def test_they_agree(self):
+        features, accuracy, relation = self.described(
+            ag.presets.theorem, cutmix=(3, 1.0), erm=(1, 0.9), cutout=(2, 0.975)
+        )
+        assert features == "By features learned: ERM (1) < Cutout (2) < CutMix (3) (of 3)."
+        assert accuracy == "By test accuracy: ERM (0.9000) < Cutout (0.9750) < CutMix (1.0000)."
+        assert relation == "The two orders agree."
+
+    def test_a_tie_in_one_order_is_no_difference(self):
+        features, _, relation = self.described(ag.presets.theorem, erm=(1, 0.91), cutout=(1, 0.9))
+        assert features == "By features learned: ERM (1) = Cutout (1) (of 3)."
+        assert relation == "The two orders agree."
+
+    def test_large_test_noise_explains_cutmix(self):
+        *_, relation = self.described(ag.presets.figure, cutout=(2, 0.96), cutmix=(3, 0.92))
+        assert "CutMix learns more features than Cutout yet predicts worse" in relation
+        assert "κ = 0.75" in relation
+        assert "needs κ ≪ 1" in relation
+
+    def test_small_test_noise_explains_nothing(self):
+        *_, relation = self.described(ag.presets.theorem, cutout=(2, 0.96), cutmix=(3, 0.92))
+        assert "does not explain it (κ = 0.075" in relation
+
+    def test_one_method_has_no_order(self):
+        assert self.described(ag.presets.theorem, erm=(1, 0.9)) == []
+
+
+def test_means_are_taken_at_the_steps_that_all_runs_recorded():
+    runs = [made_run(accuracy=[0.5, 0.7, 0.9]), made_run(accuracy=[0.7, 0.1])]
+    runs[1] = replace(runs[1], history=replace(runs[1].history, steps=np.array([0, 15])))  # ended at a step of its own
+    steps, mean = mean_over_seeds(runs, "accuracy")
+    assert steps.tolist() == [0]
+    assert mean.tolist() == pytest.approx([0.6])
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [0.5], [True], 8, [2**63]])
 def test_bad_seeds_are_refused(seeds):
     with pytest.raises(ValueError, match="`seeds` must"):
         ag.verify(ag.presets.theorem, seeds)

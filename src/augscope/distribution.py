@@ -91,7 +91,7 @@ class FeatureNoise(Value):
         if self.rarity is not None:
             check(
                 len(self.rarity) == num_features,
-                f"`rarity` must name each of the {num_features} features, got {len(self.rarity)} names",
+                f"`rarity` must name each of the {num_features} features, got {len(self.rarity)}: {', '.join(self.rarity)}",
             )
             check(
                 Rarity.BORDERLINE not in self.rarity,

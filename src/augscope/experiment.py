@@ -17,6 +17,7 @@ from augscope.network import Network
 from augscope.sampling import Dataset, check_memory, sample_dataset
 from augscope.validation import Value, check, check_positive
 
+METHOD_NAMES = ("erm", "cutout", "cutmix")
 AnyMethod = Annotated[Erm | Cutout | CutMix, Field(discriminator="name")]
 
 
@@ -26,7 +27,7 @@ class Experiment(Value):
     Args:
         distribution: the data distribution.
         network: the activation.
-        methods: the training losses to compare.
+        methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix").
         num_samples: n ≥ 1.
         init_std: σ_0 ≥ 0.
         step_size: η > 0.
@@ -55,6 +56,18 @@ class Experiment(Value):
     record_at: tuple[int, ...] | None = None
     coordinates: Literal["dense", "reduced"] = "reduced"
     frame: Literal["standard", "random"] = "standard"
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _read_names(cls, methods: Any) -> Any:
+        """A method may be given by its name alone, for its defaults."""
+        if not isinstance(methods, (tuple, list)):
+            return methods
+        named = [{"name": method} if isinstance(method, str) else method for method in methods]
+        for method in named:
+            name = method.get("name") if isinstance(method, dict) else getattr(method, "name", method)
+            check(name in METHOD_NAMES, f"`methods` must be among {', '.join(METHOD_NAMES)}, got {name!r}")
+        return tuple(named)
 
     @field_validator("methods")
     @classmethod

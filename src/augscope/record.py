@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from importlib.metadata import version
 from typing import Any
 
@@ -12,7 +13,10 @@ import numpy as np
 
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
-from augscope.verification import SeedRun, TheoremVerdict, Verdict
+from augscope.methods import Method
+from augscope.seeds import SeedRun
+from augscope.verdicts import TheoremVerdict
+from augscope.verification import Verdict
 
 FORMAT = 1  # of the record; raised when a field changes its meaning
 VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy")
@@ -36,6 +40,16 @@ class Results:
     runs: tuple[SeedRun, ...]
     verdict: Verdict | None
     again: str
+
+    @property
+    def shown(self) -> dict[Method, list[SeedRun]]:
+        """Per method, the runs that means and pictures are made of: all that were recorded, but one that Ctrl-C cut short
+        only where it is the method's only one. Methods without any are left out."""
+        groups = {}
+        for method in self.experiment.methods:
+            recorded = [run for run in self.runs if run.method == method and len(run.history.steps)]
+            groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
+        return {method: runs for method, runs in groups.items() if runs}
 
 
 def versions() -> dict[str, str]:
@@ -127,7 +141,8 @@ def finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> np.ndarray:
-    """Return the mean over runs of a history field, cut to the records that all of them have."""
-    length = min(len(run.history.steps) for run in runs)
-    return np.mean([getattr(run.history, field)[:length] for run in runs], axis=0)
+def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps that all runs recorded (one that diverged ends early) and the mean of a history field there."""
+    steps = reduce(np.intersect1d, [run.history.steps for run in runs])
+    values = [getattr(run.history, field)[np.isin(run.history.steps, steps)] for run in runs]
+    return steps, np.mean(values, axis=0)

@@ -12,8 +12,9 @@ import tomli_w
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
 from augscope.record import Results, versions
+from augscope.seeds import SeedRun
 from augscope.theorems import resolve_rarity
-from augscope.verification import HOLDS, VIOLATED, Line, SeedRun, TheoremVerdict
+from augscope.verdicts import HOLDS, VIOLATED, Line, TheoremVerdict
 
 
 def configuration_toml(experiment: Experiment) -> str:
@@ -27,22 +28,28 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def line_cells(line: Line) -> dict[str, str]:
-    """Return one statement's cells as text: measured, predicted, tolerance, margin, seeds, onset, verdict."""
-    digits = {"near": "{:.4f}", "above": "{:.3g}", "vanishing": "{:.1e}"}[line.kind]
+def line_cells(line: Line, *, lasting: bool) -> dict[str, str]:
+    """Return one statement's cells as text: measured, predicted, tolerance, margin, seeds, step, verdict."""
+    digits = {"near": ".4f", "above": ".3g", "vanishing": ".1e"}[line.kind]
     predicted = {"near": f"{line.predicted:.4f}", "above": f"> {line.predicted:g}", "vanishing": "≈ 0"}[line.kind]
     return {
         "index": line.number[-2],
         "text": line.text,
-        "measured": digits.format(line.measured),
+        "measured": _number(line.measured, digits),
         "predicted": predicted,
         "tolerance": "" if line.tolerance is None else f"{line.tolerance:g}",
-        "margin": digits.format(line.margin),
+        "margin": _number(line.margin, digits),
         "seeds": f"{line.seeds_holding}/{line.num_seeds}",
-        "onset": "never" if line.onset is None else f"{line.onset:,.0f}",
+        "step": "never" if line.onset is None else f"{'from' if lasting else 'last'} {line.onset:,.0f}",
         "verdict": line.verdict,
         "tone": tone(line.verdict),
     }
+
+
+HOW_TO_READ = (
+    "Measured: mean over seeds at the end (3.3: at the last step at which all statements hold). Margin: the room left in the "
+    "seed that has least. Seeds: where it holds. Step: median over those, from which it holds to the end (3.3: the last)."
+)
 
 
 def tone(verdict: str) -> str:
@@ -50,33 +57,9 @@ def tone(verdict: str) -> str:
     return {HOLDS: "holds", VIOLATED: "violated"}.get(verdict, "open")
 
 
-def theorem_sentence(found: TheoremVerdict) -> str:
-    """Return what happened to one theorem in words: how many seeds, from which step, how far off; and why not, if not."""
-    low, high = found.interval
-    text = f"Theorem {found.theorem.number}: {found.verdict}; {found.seeds_holding} of {found.num_seeds} seeds "
-    text += f"(95 % interval of the share: {low:.2f}–{high:.2f})."
-    if found.onset is not None:
-        if found.theorem.lasting:
-            text += f" All statements hold together from step {found.onset:,.0f} (median) to the end;"
-            text += f" over that time the accuracy strays at most {found.largest_distance:.4f} from its prediction."
-        else:
-            text += f" The last recorded step at which all statements hold is {found.onset:,.0f} (median)."
-            text += f" The accuracy there is at most {found.largest_distance:.2g} from its prediction."
-    unmet = [row.text for row in found.assumptions if not row.met]
-    if unmet:
-        text += " Not met: " + "; ".join(unmet) + "."
-    excluded = [outcome.excluded for outcome in found.outcomes if outcome.excluded]
-    if excluded:
-        text += " Set aside: " + "; ".join(excluded) + "."
-    return text
-
-
 def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the methods' titles and rows (name, one text per method) of measures at the last record, mean over seeds."""
-    groups = {
-        m.title: [r for r in results.runs if r.method == m and len(r.history.steps)] for m in results.experiment.methods
-    }
-    groups = {title: runs for title, runs in groups.items() if runs}
+    groups = {method.title: runs for method, runs in results.shown.items()}
     distribution = results.experiment.distribution
     rarity = resolve_rarity(distribution, results.experiment.num_samples)
     names = [
@@ -180,8 +163,9 @@ def html_report(results: Results, svg: bytes) -> str:
         lead=_lead(results),
         verdict=verdict,
         theorems=[_theorem_context(found) for found in verdict.theorems] if verdict else [],
+        how_to_read=HOW_TO_READ,
         summary=verdict.summary if verdict else [],
-        svg=_inline(svg),
+        svg=_inline(svg, len(results.shown)),
         measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},
         notes=run_notes(results),
         configuration=configuration_toml(results.experiment),
@@ -194,13 +178,11 @@ def html_report(results: Results, svg: bytes) -> str:
 
 def _theorem_context(found: TheoremVerdict) -> dict[str, Any]:
     return {
-        "number": found.theorem.number,
-        "title": found.theorem.title,
-        "method": found.method.title,
+        "heading": found.heading,
         "verdict": found.verdict,
         "tone": tone(found.verdict),
-        "lines": [line_cells(line) for line in found.lines],
-        "sentence": theorem_sentence(found),
+        "lines": [line_cells(line, lasting=found.theorem.lasting) for line in found.lines],
+        "sentence": str(found),
         "assumptions": found.assumptions,
     }
 
@@ -215,9 +197,10 @@ def _lead(results: Results) -> str:
     return f"{found}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
 
 
-def _inline(svg: bytes) -> str:
-    """The SVG element alone, labelled for readers who cannot see it."""
+def _inline(svg: bytes, columns: int) -> str:
+    """The SVG element alone, labelled for readers who cannot see it, between legible and needlessly wide."""
     text = svg.decode("utf-8")
     text = text[text.index("<svg") :]
     label = "Line charts, one column a method: feature scores over steps above, exact test accuracy over steps below."
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    size = f"min-width: {14 * columns}rem; max-width: {max(38, 24 * columns)}rem"
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" style="{size}" ', 1)

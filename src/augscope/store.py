@@ -18,21 +18,28 @@ class OutputFolder:
     path: Path
 
     def write(self, files: dict[str, bytes]) -> list[Path]:
-        """Write the files, each to a temporary name and then renamed; the record last, so that it vouches for the rest."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        staged = {name: self._stage(name, content) for name, content in files.items()}
-        for name in sorted(staged, key=lambda name: name == RECORD):
-            os.replace(staged[name], self.path / name)
+        """Write the files beside the folder's own and then rename them; the record last, so that it vouches for the rest.
+
+        Raises:
+            ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.path, prefix=".writing-") as staging:
+                for name, content in files.items():
+                    _write(Path(staging) / name, content)
+                for name in sorted(files, key=lambda name: name == RECORD):
+                    os.replace(Path(staging) / name, self.path / name)
+        except OSError as error:
+            raise ValueError(f"`out` could not be written, got {self.path}: {error.strerror}") from None
         return [self.path / name for name in files]
 
-    def _stage(self, name: str, content: bytes) -> Path:
-        handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        return Path(temporary)
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: tuple[str, ...]) -> OutputFolder:
@@ -44,10 +51,10 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
     Raises:
         ValueError: with a sentence naming the folder and the rule.
     """
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not parent.is_dir():
-        raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
     try:
+        parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not parent.is_dir():
+            raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
         tempfile.TemporaryFile(dir=parent).close()  # leaves no trace, and asks what permissions alone do not tell
     except OSError as error:
         raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -40,16 +41,23 @@ class Statement:
     measure: Callable[[History], Float[np.ndarray, " R"]]
     predicted: Callable[[FeatureNoise, tuple[Rarity, ...]], float]
 
+    def margin(
+        self, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
+    ) -> Float[np.ndarray, " R"]:
+        """Return the room left at each recorded step before the statement fails; below 0, by how much it fails."""
+        measured, predicted = self.measure(history), self.predicted(distribution, rarity)
+        if self.kind == "near":
+            return tolerance - np.abs(measured - predicted)
+        if self.kind == "above":
+            return measured - predicted
+        return np.minimum(STATIONARY_NORM, STATIONARY_SHARE * measured.max(initial=0)) - measured
+
     def holds(
         self, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
     ) -> Bool[np.ndarray, " R"]:
-        """Return at which recorded steps the statement holds."""
-        measured, predicted = self.measure(history), self.predicted(distribution, rarity)
-        if self.kind == "near":
-            return np.abs(measured - predicted) <= tolerance
-        if self.kind == "above":
-            return measured > predicted
-        return (measured <= STATIONARY_NORM) & (measured <= STATIONARY_SHARE * measured.max(initial=0))
+        """Return at which recorded steps the statement holds; where it was not measured (NaN) it does not."""
+        margin = self.margin(history, distribution, rarity, tolerance)
+        return margin > 0 if self.kind == "above" else margin >= 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def _zero(distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
 
 
 def _fit(number: str, of: str, field: str) -> Statement:
-    return Statement(number, f"training fit on {of}", "above", lambda history: getattr(history, field), _zero)
+    return Statement(number, f"fits {of}", "above", lambda history: getattr(history, field), _zero)
 
 
 def _accuracy(number: str, unlearned: tuple[Rarity, ...]) -> Statement:
@@ -200,6 +208,7 @@ class SeedOutcome:
             which all hold; None if there is none.
         statement_onsets: likewise for each statement alone.
         measured: each statement's number at the judged step (3.3: `onset` or the end; else the end).
+        margins: the room that each statement has left there; below 0, by how much it fails.
         largest_distance: largest |accuracy − prediction| over [onset, end] (3.3: at `onset`); NaN without an onset.
         note: the run's own sentence where it did not simply complete.
     """
@@ -210,27 +219,39 @@ class SeedOutcome:
     onset: int | None
     statement_onsets: tuple[int | None, ...]
     measured: tuple[float, ...]
+    margins: tuple[float, ...]
     largest_distance: float
     note: str | None
 
 
+class Judgement(NamedTuple):
+    """What `judge` finds in one history. Onsets are indices into its records; see `SeedOutcome` for the fields."""
+
+    onset: int | None
+    statement_onsets: tuple[int | None, ...]
+    measured: tuple[float, ...]
+    margins: tuple[float, ...]
+    largest_distance: float
+
+
 def judge(
     theorem: Theorem, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
-) -> tuple[int | None, tuple[int | None, ...], tuple[float, ...], float]:
-    """Return (onset, onsets of the statements alone, measured values, largest distance of the accuracy); see `SeedOutcome`.
-
-    An onset here is an index into the history's records.
-    """
-    table = np.array([s.holds(history, distribution, rarity, tolerance) for s in theorem.statements])
+) -> Judgement:
+    """Return from when a theorem and each of its statements hold in a history with at least one record, and how well."""
+    told = history, distribution, rarity, tolerance
+    table = np.array([statement.holds(*told) for statement in theorem.statements])
     find = _first_lasting if theorem.lasting else _last
     onset = find(np.asarray(table.all(axis=0)))
     at = len(history.steps) - 1 if theorem.lasting or onset is None else onset
-    measured = tuple(float(s.measure(history)[at]) for s in theorem.statements)
     accuracy = theorem.statements[-1]
     distance = np.abs(accuracy.measure(history) - accuracy.predicted(distribution, rarity))
-    window = slice(onset, None) if theorem.lasting else slice(onset, None if onset is None else onset + 1)
-    largest = float(distance[window].max()) if onset is not None else float("nan")
-    return onset, tuple(find(row) for row in table), measured, largest
+    return Judgement(
+        onset=onset,
+        statement_onsets=tuple(find(row) for row in table),
+        measured=tuple(float(statement.measure(history)[at]) for statement in theorem.statements),
+        margins=tuple(float(statement.margin(*told)[at]) for statement in theorem.statements),
+        largest_distance=float("nan") if onset is None else float(distance[onset : at + 1].max()),
+    )
 
 
 def _first_lasting(holds: Bool[np.ndarray, " R"]) -> int | None:

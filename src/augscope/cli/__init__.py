@@ -9,13 +9,14 @@ import cyclopts
 
 from augscope import __version__
 
-BAD_USAGE = 2
+BAD_USAGE, UNDECIDED = 2, 3
 
 app = cyclopts.App(
     name="augscope",
     help="Shows, exactly, which features a data augmentation makes a network learn.",
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 app.command("augscope.cli.verify:verify", name="verify", help="Hold Theorems 3.1–3.3 against exactly trained networks.")
 app.command("augscope.cli.train:train", name="train", help="Train exactly and measure what was learned.")
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(str(error).strip().splitlines()[0])
     except ValueError as error:  # bad arguments, found before any work
         _fail(str(error))
+    except KeyboardInterrupt:  # outside a descent, which keeps what it has and ends in good order
+        print("augscope: interrupted before anything was kept", file=sys.stderr)
+        sys.exit(UNDECIDED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,26 @@ _DISTRIBUTION = (
     "rarity",
 )
 _NETWORK = ("negative_slope", "smoothing")
+_METHODS = {"num_cut": "cutout", "algorithm": "cutmix", "interpolation_tolerance": "cutmix"}  # option → whose it is
+_METHOD_NAMES = ("erm", "cutout", "cutmix")
 _DESCENT = ("num_samples", "init_std", "step_size", "num_steps", "record_at", "coordinates", "frame")
+
+MAX_SEEDS = 1_000_000  # a count above this is a slip of the hand
+
+
+def _whole(kind: Any, tokens: Any) -> int:
+    """A whole number as typed: 2000 or 2e3, but not 2.5, which would have to be rounded."""
+    text = tokens[0].value
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = None
+    if value is None or not value.is_finite() or value != int(value):
+        raise ValueError(f"it must be a whole number, got {text!r}")
+    return int(value)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 @Parameter(name="*")
@@ -32,12 +52,12 @@ class ExperimentOptions:
     """What to run. Options given by name go before the file, and the file before the preset."""
 
     preset: str | None = None
-    "`theorem` (the default: the asymptotics have set in) or `figure` (the scale of the paper's numbers)."
+    "`theorem` (the default without --config: the asymptotics have set in) or `figure` (the scale of the paper's numbers)."
     config: Path | None = None
     "A TOML file with the fields of an experiment, and `preset` to start from one."
-    dim: int | None = None
+    dim: Whole | None = None
     "d, the dimension of a patch; at least 2K."
-    num_patches: int | None = None
+    num_patches: Whole | None = None
     "P, patches per point; at least 2."
     frequencies: str | None = None
     "ρ: comma-separated, decreasing, summing to 1, such as 0.8,0.15,0.05."
@@ -55,15 +75,19 @@ class ExperimentOptions:
     "r > 0."
     methods: str | None = None
     "Comma-separated erm, cutout, cutmix."
-    num_cut: int | None = None
+    num_cut: Whole | None = None
     "C, the patches that Cutout removes."
-    num_samples: int | None = None
+    algorithm: str | None = None
+    "How CutMix sums over pairs: `interpolate`, or `enumerate` (small sizes only)."
+    interpolation_tolerance: float | None = None
+    "Bound on the interpolation's relative error, 1e-14 to 1e-3."
+    num_samples: Whole | None = None
     "n, training points."
     init_std: float | None = None
     "σ_0 ≥ 0."
     step_size: float | None = None
     "η > 0."
-    num_steps: int | None = None
+    num_steps: Whole | None = None
     "T, gradient steps."
     record_at: str | None = None
     "Comma-separated steps to measure at; by default 40, log-spaced."
@@ -85,15 +109,33 @@ class ExperimentOptions:
         given.pop("preset", None)
         fields = _merge(_preset_fields(preset), given)
         for section, names in (("distribution", _DISTRIBUTION), ("network", _NETWORK)):
-            _merge(fields.setdefault(section, {}), self._named(names))
+            table: Any = fields.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"`{section}` must be a table, got {table!r}")
+            _merge(table, self._named(names))
+            if table.get("rarity") == "derive":  # for files: TOML has no null
+                table["rarity"] = None
         fields.update(self._named(_DESCENT))
-        if self.methods is not None:
-            fields["methods"] = [{"name": name.strip()} for name in self.methods.split(",") if name.strip()]
-        if self.num_cut is not None:
-            for method in fields.get("methods", []):
-                if method.get("name") == "cutout":
-                    method["num_cut"] = self.num_cut
+        fields["methods"] = self._methods(fields.get("methods", list(_METHOD_NAMES)))
         return fields
+
+    def _methods(self, known: Any) -> Any:
+        """The methods' fields: those asked for by name keep what preset and file say of them; then their own options."""
+        if not isinstance(known, list):
+            return known  # refused in a sentence by `Experiment`
+        methods = [{"name": method} if isinstance(method, str) else method for method in known]
+        if self.methods is not None:
+            said = {method["name"]: method for method in methods if isinstance(method, dict) and "name" in method}
+            names = [name.strip() for name in self.methods.split(",") if name.strip()]
+            methods = [said.get(name, {"name": name}) for name in names]
+        for option, name in _METHODS.items():
+            value = getattr(self, option)
+            mine = [method for method in methods if isinstance(method, dict) and method.get("name") == name]
+            if value is not None and not mine:
+                raise ValueError(f"`{option}` needs {name} among the methods, got {value}")
+            for method in mine if value is not None else ():
+                method["tolerance" if option == "interpolation_tolerance" else option] = value
+        return methods
 
     def _named(self, names: Iterable[str]) -> dict[str, Any]:
         """Those of the options that were given, lists parsed."""
@@ -101,7 +143,7 @@ class ExperimentOptions:
         if "frequencies" in given:
             given["frequencies"] = parse_list("frequencies", given["frequencies"], float)
         if "record_at" in given:
-            given["record_at"] = parse_list("record-at", given["record_at"], int)
+            given["record_at"] = parse_list("record_at", given["record_at"], int)
         if "rarity" in given:
             text = given["rarity"]
             given["rarity"] = None if text == "derive" else [name.strip() for name in text.split(",")]
@@ -125,8 +167,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Return 0 … 19 for "20", and the listed seeds for "3,5,8" (or "7," for one). Raises ValueError."""
     seeds = parse_list("seeds", text, int)
     if "," not in text:
-        if seeds[0] < 1:
-            raise ValueError(f"`seeds` must be at least one, got {text}")
+        if not 1 <= seeds[0] <= MAX_SEEDS:
+            raise ValueError(f"`seeds` must be at least one and at most {MAX_SEEDS:,}, got {text}")
         return tuple(range(seeds[0]))
     return seeds
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from augscope.experiment import Experiment
     from augscope.record import Results
     from augscope.store import OutputFolder
+    from augscope.verdicts import Line, TheoremVerdict
 
 FILES = ("record.json", "config.toml", "features.svg", "features.png", "report.html")
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
 WIDTH_WITHOUT_TERMINAL = 120
+GAP = 1  # between the columns of the verdict table
 
 
 def enable_float64() -> None:
@@ -89,7 +91,7 @@ def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
 
 
 def write_files(folder: OutputFolder, results: Results) -> list[Path]:
-    """Write record, configuration, pictures and report."""
+    """Write record, configuration, pictures and report. Raises ValueError if the folder can no longer be written."""
     from augscope.figures import features_figure, to_bytes
     from augscope.record import to_record
     from augscope.report import configuration_toml, html_report
@@ -108,64 +110,83 @@ def write_files(folder: OutputFolder, results: Results) -> list[Path]:
 
 
 def finish(results: Results, output: OutputOptions, folder: OutputFolder | None) -> None:
-    """Write the files and print the result: a table, or JSON on stdout and the table on stderr."""
+    """Print the result, a table, or JSON on stdout and the table on stderr; then write the files."""
     from augscope.record import summary_record
 
-    written = write_files(folder, results) if folder is not None else []
     screen = console(to_stderr=output.json)
+    if not results.shown:
+        screen.print("Interrupted before anything was recorded; nothing is written.")
+        return
     if results.verdict is not None:
         show_verdict(screen, results)
     show_measures(screen, results)
-    if folder is not None:
-        screen.print(f"Written to {folder.path}: {', '.join(path.name for path in written)}", soft_wrap=True)
     if output.json:
-        print(json.dumps(summary_record(results), allow_nan=False, indent=2))
+        print(json.dumps(summary_record(results), allow_nan=False, indent=2), flush=True)
+    if folder is not None:
+        written = write_files(folder, results)
+        screen.print(
+            f"Written to {folder.path}: {', '.join(path.name for path in written)}", soft_wrap=True, markup=False
+        )
 
 
 def show_verdict(screen: Console, results: Results) -> None:
     """Print the theorem table, a sentence per theorem, and the summary."""
-    from augscope.report import line_cells, theorem_sentence, tone
+    from augscope.report import HOW_TO_READ, tone
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
-    table = Table(title=f"Theorems 3.1–3.3 over {len(results.seeds)} seeds", title_justify="left", expand=False)
-    table.add_column("statement")
-    for name in ("measured", "predicted", "tolerance", "margin", "seeds", "from step"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
+    columns = _verdict_columns(screen.width, [line for found in verdict.theorems for line in found.lines])
+    screen.print(_verdict_table(columns, []))
     for found in verdict.theorems:
-        heading = f"{found.theorem.number} {found.theorem.title}"
         style = TONES[tone(found.verdict)]
-        table.add_row(
-            f"[bold]{heading}[/bold]",
-            "",
-            "",
-            "",
-            "",
-            f"{found.seeds_holding}/{found.num_seeds}",
-            "",
-            f"[{style}]{found.verdict}[/{style}]",
-        )
-        for line in found.lines:
-            cell = line_cells(line)
-            names = ("measured", "predicted", "tolerance", "margin", "seeds", "onset")
-            row_style = TONES[cell["tone"]]
-            table.add_row(
-                f"  ({cell['index']}) {cell['text']}",
-                *(cell[name] for name in names),
-                f"[{row_style}]{cell['verdict']}[/{row_style}]",
-            )
-        table.add_section()
-    screen.print(table)
+        screen.print(f"[bold]{found.heading}: [{style}]{found.verdict}[/][/bold]")
+        screen.print(_verdict_table(columns, _verdict_rows(columns, found)))
+    screen.print(f"\n{HOW_TO_READ}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
         screen.print(f"Rarity was not stated; derived from the learning speeds: {names}.")
-    for found in verdict.theorems:
-        screen.print(theorem_sentence(found), markup=False)
-    for sentence in verdict.summary:
+    for sentence in (*map(str, verdict.theorems), *verdict.summary):
         screen.print(sentence, markup=False)
     if verdict.interrupted:
         screen.print("Interrupted: the verdicts rest on the runs finished until then.")
+
+
+def _verdict_columns(width: int, lines: list[Line]) -> dict[str, int]:
+    """Columns and their widths: the statement gets what is left; where that is little, the tolerance joins the prediction."""
+    widths = {"measured": 8, "predicted": 9, "tolerance": 9, "margin": 8, "seeds": 5, "step": 11, "verdict": 12}
+    wanted = max((len(line.text) for line in lines), default=0) + len("  (1) ")
+    if width - sum(widths.values()) - GAP * len(widths) < wanted:
+        del widths["tolerance"]
+        widths["predicted"] = 13
+    left = width - sum(widths.values()) - GAP * len(widths)
+    return {"statement": max(12, min(wanted, left)), **widths}
+
+
+def _verdict_rows(columns: dict[str, int], found: TheoremVerdict) -> list[list[str]]:
+    """One theorem's statements as rows of marked-up cells."""
+    from augscope.report import line_cells
+
+    rows = []
+    for line in found.lines:
+        cell = line_cells(line, lasting=found.theorem.lasting)
+        cell["statement"] = f"({cell['index']}) {cell['text']}"
+        if "tolerance" not in columns and cell["tolerance"]:
+            cell["predicted"] += f" ± {cell['tolerance']}" if line.kind == "near" else f" (≤ {cell['tolerance']})"
+        cell["verdict"] = f"[{TONES[cell['tone']]}]{cell['verdict']}[/]"
+        rows.append([cell[name] for name in columns])
+    return rows
+
+
+def _verdict_table(columns: dict[str, int], rows: list[list[str]]) -> Table:
+    """Rows under each other at fixed widths, so that the theorems' tables align; without rows, the heading."""
+    from rich.padding import Padding
+
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=not rows)
+    for name, width in columns.items():
+        table.add_column(name, width=width, justify="left" if name in ("statement", "verdict") else "right")
+    for statement, *cells in rows:
+        table.add_row(Padding(statement, (0, 0, 0, 2)), *cells)
+    return table
 
 
 def show_measures(screen: Console, results: Results) -> None:

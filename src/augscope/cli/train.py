@@ -22,7 +22,7 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
     experiment, chosen = options.experiment(), parse_seeds(seeds)
     folder = show.claim_folder(output, "train", experiment)
     from augscope.record import Results
-    from augscope.verification import checked_seeds, run_seeds
+    from augscope.seeds import checked_seeds, run_seeds
 
     experiment.check_memory()
     with show.progress_bar() as progress:

@@ -34,6 +34,6 @@ def verify(
 
     with show.progress_bar() as progress:
         verdict = run_verify(experiment, chosen, tolerance=tolerance, progress=progress)
-    again = show.again("verify", chosen, "--tolerance", f"{tolerance:g}")
+    again = show.again("verify", chosen, "--tolerance", repr(tolerance))
     show.finish(Results("verify", experiment, chosen, verdict.runs, verdict, again), output, folder)
     return verdict.exit_status
