@@ -82,8 +82,10 @@ def _log1p_of_unit(x: Any) -> Any:
     a relative remainder below 1e-17, and the result agrees with log1p within 2 units in the last place.
     """
     s = x / (2 + x)
-    square = s * s
-    series = jnp.full_like(square, 1 / 33)
-    for order in range(31, 0, -2):
-        series = series * square + 1 / order
-    return 2 * s * series
+    power = s * s
+    terms: list[Any] = [1 / order for order in range(1, 35, 2)]
+    while len(terms) > 1:  # in pairs (Estrin): a chain of 17 dependent products would wait for each
+        odd = terms[1::2] + [0.0] * (len(terms) % 2)
+        terms = [low + high * power for low, high in zip(terms[::2], odd, strict=True)]
+        power = power * power
+    return 2 * s * terms[0]
