@@ -1,4 +1,4 @@
-"""Exact test accuracy against closed forms, sampling and independent quadrature, singular noise included."""
+"""Exact test accuracy against closed forms, sampling and independent quadrature."""
 
 from __future__ import annotations
 
@@ -7,69 +7,12 @@ from types import SimpleNamespace
 import mpmath
 import numpy as np
 import pytest
-from scipy.special import ndtr, ndtri
+from accuracy_cases import LINEAR, NETWORK, assert_agrees, difference, make_distribution, make_gram, phi, sampled
+from scipy.special import ndtr
 
-from augscope.accuracy import TestAccuracy, accuracy_from_projections, test_accuracy
-from augscope.distribution import FeatureNoise
+from augscope import fourier
+from augscope.accuracy import accuracy_from_projections, test_accuracy
 from augscope.network import Network
-
-NETWORK = Network(negative_slope=0.1, smoothing=1.0)
-LINEAR = Network(negative_slope=1.0, smoothing=1.0)
-
-
-def make_distribution(num_patches, frequencies=(0.8, 0.15, 0.05), alpha=0.1, dominant=0.25, background=0.15, dim=2000):
-    return FeatureNoise(
-        dim=dim,
-        num_patches=num_patches,
-        frequencies=frequencies,
-        feature_noise=alpha,
-        dominant_noise_std=dominant,
-        background_noise_std=background,
-    )
-
-
-def make_gram(first, second, correlation):
-    cross = correlation * first * second
-    return np.array([[first**2, cross], [cross, second**2]])
-
-
-def phi(z, network):
-    """φ written out by cases from model.md §3."""
-    beta, r = network.negative_slope, network.smoothing
-    bent = (1 - beta) * z**2 / (2 * r) + beta * z
-    return np.where(z <= 0, beta * z, np.where(z >= r, z - (1 - beta) * r / 2, bent))
-
-
-def difference(pair, network):
-    return phi(pair[0], network) - phi(pair[1], network)
-
-
-def root_of(gram):
-    values, vectors = np.linalg.eigh(gram)
-    return vectors * np.sqrt(np.maximum(values, 0))
-
-
-def sampled(projections, gram, distribution, network, count, seed):
-    """Estimate the accuracies by sampling the scalar model: (2, K) and its number of samples."""
-    rng, root = np.random.default_rng(seed), root_of(gram)
-    correct, chunk = np.zeros(projections.shape[1:]), 250_000
-    scores = difference(projections, network)
-    for _ in range(count // chunk):
-        u = rng.integers(2, size=chunk)
-        mean = distribution.feature_noise * projections[:, u, 0]
-        total = difference(mean + distribution.dominant_noise_std * (root @ rng.standard_normal((2, chunk))), network)
-        for _ in range(distribution.num_patches - 2):
-            total += difference(distribution.background_noise_std * (root @ rng.standard_normal((2, chunk))), network)
-        total.sort()
-        correct[0] += chunk - np.searchsorted(total, -scores[0], side="right")
-        correct[1] += np.searchsorted(total, -scores[1], side="left")
-    return correct / count
-
-
-def assert_agrees(answer: TestAccuracy, estimate, count):
-    # Five standard deviations: a false alarm of 6e-7 an entry, under 1e-4 for all entries of this file together.
-    slack = 5 * np.sqrt(np.maximum(answer.per_feature * (1 - answer.per_feature), 1 / count) / count) + 1 / count
-    np.testing.assert_array_less(np.abs(answer.per_feature - estimate), slack + answer.error_bound)
 
 
 def random_case(seed):
@@ -201,7 +144,7 @@ def test_two_patches_against_high_precision_quadrature(beta, r, scale, correlati
         grid = sorted(
             {
                 mpmath.mpf(x)
-                for x in [*np.linspace(-9, 9, 61 if abs(correlation) < 0.99 else 121), *bends]
+                for x in [*np.linspace(-9, 9, 31 if abs(correlation) < 0.99 else 61), *bends]
                 if -9 <= x <= 9
             }
         )
@@ -265,129 +208,6 @@ def test_three_patches_against_dense_quadrature(beta, r, correlation):
     assert answer.error_bound <= 1e-8
 
 
-@pytest.mark.parametrize("num_patches", [2, 3, 4, 8, 16])
-@pytest.mark.parametrize("sides", [(1.3, 2.1), (1.3, 1.3), (1.0, 0.1)])
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("gap", [1e-4, 1e-8, 0.0])
-def test_nearly_parallel_filters_agree_with_sampling(num_patches, sides, sign, gap):
-    seed = num_patches
-    distribution, gram = make_distribution(num_patches, (1.0,)), make_gram(*sides, sign * (1 - gap))
-    projections = 0.3 * np.random.default_rng(seed).normal(size=(2, 2, 1))
-    answer = accuracy_from_projections(projections, gram, distribution, NETWORK)
-    assert answer.error_bound <= 1e-6
-    assert_agrees(answer, sampled(projections, gram, distribution, NETWORK, 250_000, seed), 250_000)
-
-
-@pytest.mark.parametrize("num_patches", [2, 3, 4, 16])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_accuracy_is_continuous_at_singular_noise(num_patches, sign):
-    distribution = make_distribution(num_patches)
-    projections = 0.3 * np.random.default_rng(5).normal(size=(2, 2, 3))
-    gaps = (1e-12, 1e-14, 0.0)
-    answers = [
-        accuracy_from_projections(projections, make_gram(1.0, 0.5, sign * (1 - g)), distribution, NETWORK) for g in gaps
-    ]
-    for near in answers[:-1]:
-        # The filters differ from parallel ones by √(2 gap) ≤ 1.5e-6, relative to spreads of order 1.
-        np.testing.assert_allclose(near.per_feature, answers[-1].per_feature, rtol=0, atol=2e-5)
-
-
-@pytest.mark.parametrize(("num_patches", "correlation", "sides"), [
-    (2, 1.0, (1.0, 0.5)), (2, -1.0, (1.0, 0.5)), (3, 1.0, (1.0, 0.5)), (3, -1.0, (1.0, 1.0)), (2, 1.0, (0.1, 1.0)),
-])  # fmt: skip
-def test_parallel_filters_against_a_sum_over_the_line(num_patches, correlation, sides):
-    distribution, gram = make_distribution(num_patches, (1.0,), alpha=0.3), make_gram(*sides, correlation)
-    projections = 0.3 * np.array([[[1.0], [-0.4]], [[-0.3], [0.8]]])
-    answer = accuracy_from_projections(projections, gram, distribution, NETWORK)
-    direction, fine = np.array([[sides[0]], [correlation * sides[1]]]), (np.arange(2_000_000) + 0.5) / 2_000_000
-    quantiles = mid_normal(fine)
-    background = np.zeros(1)
-    if num_patches == 3:
-        background = difference(
-            distribution.background_noise_std * direction * mid_normal((np.arange(4000) + 0.5) / 4000), NETWORK
-        )
-    expected = np.zeros((2, 1))
-    for u in range(2):
-        mean = distribution.feature_noise * projections[:, u]
-        dominant = np.sort(difference(mean + distribution.dominant_noise_std * direction * quantiles, NETWORK))
-        scores = difference(projections, NETWORK)[:, 0]
-        expected[0] += 1 - np.searchsorted(dominant, -scores[0] - background, side="right").mean() / len(fine)
-        expected[1] += np.searchsorted(dominant, -scores[1] - background, side="left").mean() / len(fine)
-    # Equal-probability midpoints: 1e-6 for the dominant patch, the coarser background grid adds a few 1e-7.
-    np.testing.assert_allclose(answer.per_feature, expected / 2, rtol=0, atol=answer.error_bound + 3e-6)
-
-
-def mid_normal(probabilities):
-    return ndtri(probabilities)
-
-
-def test_no_noise_at_all_is_decided_exactly():
-    distribution = make_distribution(5, (0.6, 0.4), alpha=1.0)
-    # g(u) = ±1 for the two u; the features score 2, 1 (label +1) and −1, −3 (label −1).
-    projections = np.array([[[2.0, 1.0], [-1.0, -3.0]], [[0.0, 0.0], [0.0, 0.0]]])
-    answer = accuracy_from_projections(projections, np.zeros((2, 2)), distribution, LINEAR)
-    # f = score + (2 or −1): label +1: 4, 1 and 3, 0; label −1: 1, −2 and −1, −4.
-    np.testing.assert_array_equal(answer.per_feature, [[1.0, 0.5], [0.5, 1.0]])
-    np.testing.assert_array_equal(answer.tie_probability, [[0.0, 0.5], [0.0, 0.0]])
-    assert answer.error_bound <= 1e-12
-
-
-@pytest.mark.parametrize("num_patches", [2, 3, 16])
-@pytest.mark.parametrize("seed", range(3))
-def test_equal_filters_always_tie(num_patches, seed):
-    rng = np.random.default_rng(seed)
-    distribution = make_distribution(num_patches, dim=40)
-    features = np.linalg.qr(rng.normal(size=(40, 6)))[0].T.reshape(2, 3, 40)
-    weights = np.tile(rng.normal(size=40), (2, 1))
-    answer = test_accuracy(weights, distribution, NETWORK, features=features, residual_gram=np.full((2, 2), 0.3))
-    np.testing.assert_array_equal(answer.per_feature, 0.0)
-    np.testing.assert_allclose(answer.tie_probability, 1.0, atol=1e-12)
-    assert answer.overall == 0.0
-
-
-def test_a_flat_piece_of_parallel_filters_ties():
-    # Equal noise parts p = q and means 5 r apart in z: g is flat where both lie in one linear piece of φ.
-    distribution = make_distribution(2, (1.0,), alpha=1.0, dominant=1.0)
-    projections = np.array([[[-2.0], [0.0]], [[-3.0], [0.0]]])
-    answer = accuracy_from_projections(projections, np.ones((2, 2)), distribution, NETWORK)
-    # Given u = v_{+1,1}: D = φ(−2+x) − φ(−3+x) = 0.1 for x ≤ 2; the label −1 feature scores 0, label +1's scores 0.1.
-    assert answer.per_feature[0, 0] == pytest.approx(1 / 2 + 1 / 2, abs=1e-12)
-    # Given u = v_{−1,1}: D ≡ 0: f = 0 always for label −1's feature.
-    assert answer.tie_probability[1, 0] == pytest.approx(0.5, abs=1e-12)
-    # A feature of score −0.1 ties on that flat piece.
-    projections = np.array([[[-2.0], [-1.0]], [[-3.0], [0.0]]])
-    answer = accuracy_from_projections(projections, np.ones((2, 2)), distribution, NETWORK)
-    # u = v_{+1,1}: D = 0.1 with probability Φ(2) and more otherwise; u = v_{−1,1}: D ≤ −0.1: never a tie with +0.1.
-    assert answer.tie_probability[1, 0] == pytest.approx(ndtr(2) / 2, abs=1e-12)
-    assert answer.per_feature[1, 0] == pytest.approx(1 / 2, abs=1e-12)
-    # Beside its flat piece D rises quadratically: rounding of the threshold by ε moves the answer by √ε.
-    assert answer.error_bound <= 1e-6
-
-
-@pytest.mark.parametrize("num_patches", [2, 3, 4])
-@pytest.mark.parametrize("scale", [1e-8, 1e6])
-def test_scale_is_only_relative_to_the_activation(num_patches, scale):
-    # φ with smoothing r is positively homogeneous in (z, r): scaling weights and r together changes nothing.
-    distribution, gram = make_distribution(num_patches), make_gram(1.3, 2.1, 0.4)
-    projections = 0.3 * np.random.default_rng(2).normal(size=(2, 2, 3))
-    plain = accuracy_from_projections(projections, gram, distribution, NETWORK)
-    scaled_network = Network(negative_slope=0.1, smoothing=scale)
-    scaled = accuracy_from_projections(projections * scale, gram * scale**2, distribution, scaled_network)
-    np.testing.assert_allclose(
-        scaled.per_feature, plain.per_feature, rtol=0, atol=plain.error_bound + scaled.error_bound
-    )
-
-
-@pytest.mark.parametrize("num_patches", [2, 3, 4])
-@pytest.mark.parametrize("dominant", [1e-8, 1e6])
-def test_tiny_and_huge_dominant_noise(num_patches, dominant):
-    distribution = make_distribution(num_patches, (1.0,), dominant=dominant)
-    projections = 0.3 * np.random.default_rng(2).normal(size=(2, 2, 1))
-    answer = accuracy_from_projections(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK)
-    assert answer.error_bound <= 1e-6
-    assert_agrees(answer, sampled(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK, 500_000, 0), 500_000)
-
-
 def test_bounds_are_small_in_ordinary_cases():
     for num_patches in (2, 3, 4, 8, 16):
         projections = np.random.default_rng(num_patches).normal(size=(2, 2, 3))
@@ -395,6 +215,26 @@ def test_bounds_are_small_in_ordinary_cases():
             projections, make_gram(2.0, 3.0, -0.3), make_distribution(num_patches), NETWORK
         )
         assert answer.error_bound <= 2e-8
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_tables_and_characteristic_functions_agree(seed, monkeypatch):
+    rng, num_patches = np.random.default_rng(seed), (3, 3, 4, 5, 8, 16)[seed]
+    distribution, gram = (
+        make_distribution(num_patches, alpha=0.3),
+        make_gram(*rng.uniform(1, 5, 2), rng.uniform(-0.6, 0.6)),
+    )
+    arguments = rng.normal(size=(2, 2, 3)), gram, distribution, NETWORK
+    answer = accuracy_from_projections(*arguments)
+    monkeypatch.setattr(fourier, "TRUNCATION", 1e-13)  # the part of the bound that is an estimate
+    sharper = accuracy_from_projections(*arguments)
+    monkeypatch.setattr(fourier, "MOST_WORK", 0.0)
+    tables = accuracy_from_projections(*arguments)
+    assert answer.error_bound <= 2e-9
+    np.testing.assert_allclose(sharper.per_feature, answer.per_feature, rtol=0, atol=answer.error_bound)
+    np.testing.assert_allclose(
+        tables.per_feature, answer.per_feature, rtol=0, atol=tables.error_bound + answer.error_bound
+    )
 
 
 @pytest.mark.parametrize(

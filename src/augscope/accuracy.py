@@ -64,7 +64,7 @@ def test_accuracy(
     Raises:
         ValueError: if shapes do not match, a number is not finite or an argument is missing.
 
-    Cost: O(K D), and 10–20 ms (up to 1 s where the weights are almost parallel).
+    Cost: O(K D), and 2–20 ms (up to 0.5 s where the weights are almost parallel).
 
     Example:
         >>> import numpy as np, augscope as ag

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, roots_legendre
 
 from augscope.network import Network
 
@@ -36,7 +36,7 @@ _ELLIPSES = np.linspace(0.15, 4.0, 36)  # log ρ of the Bernstein ellipses tried
 
 @lru_cache(maxsize=256)
 def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(count)
+    return roots_legendre(count)  # above 64 points several times faster than NumPy's
 
 
 @dataclass(frozen=True)
