@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -17,7 +18,9 @@ import augscope as ag
 from augscope import verdicts
 from augscope.cli import show
 from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.measures import History
 from augscope.record import Results
+from augscope.seeds import SeedRun
 from augscope.store import OutputFolder
 
 COMMAND = Path(sys.executable).with_name("augscope")
@@ -127,7 +130,10 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
         ("preset = 'theorem'\nnum_steps = '3'", "`num_steps` must hold numbers, got the text '3'"),
         ("preset = 'theorem'\ndistribution = 5", "`distribution` must be a table, got 5"),
         ("preset = 'theorem'\nmethods = 5", "`methods` is not valid"),
-        ("preset = 'theorem'\nmethods = ['mixup', 'cutout']", "`methods` must be among erm, cutout, cutmix, got 'mixup'"),
+        (
+            "preset = 'theorem'\nmethods = ['mixup', 'cutout']",
+            "`methods` must be among erm, cutout, cutmix, got 'mixup'",
+        ),
     ],
 )
 def test_bad_files_are_refused(text, sentence, tmp_path):
@@ -236,3 +242,20 @@ def test_help_is_quick_to_import():
     code = "import sys; sys.argv=['augscope','--help']\nfrom augscope.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nassert 'jax' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_is_no_longer_finite_is_shown(tmp_path, capsys):
+    shapes = {"feature_scores": (2, 3), "noise_memorised": (2, 2, 3), "plateau": (2,), "accuracy_per_feature": (2, 3)}
+    runs = []
+    for seed, last in enumerate((np.nan, np.inf)):
+        made = {field.name: np.ones((3, *shapes.get(field.name, ()))) for field in fields(History)}
+        for values in made.values():
+            values[-1] = last
+        made |= {"steps": np.arange(3), "predicted_plateau": np.full(2, np.nan)}
+        counts = ((1, 1, 1), (1, 1, 1))
+        runs.append(SeedRun(seed, ag.CutMix(), History(**made), "diverged", "diverged: a word", False, counts, 0.0))
+    experiment = ag.presets.figure.replace(methods=("cutmix",))
+    results = Results("train", experiment, (0, 1), tuple(runs), None, "augscope train")
+    show.finish(results, OutputOptions(out=tmp_path, json=True), OutputFolder(tmp_path))
+    assert json.loads(capsys.readouterr().out)["runs"][0]["last"]["loss"] is None
+    assert {path.name for path in tmp_path.iterdir()} == set(show.FILES)

@@ -14,7 +14,7 @@ from augscope.measures import features_learned
 from augscope.record import Results, versions
 from augscope.seeds import SeedRun
 from augscope.theorems import resolve_rarity
-from augscope.verdicts import HOLDS, VIOLATED, Line, TheoremVerdict
+from augscope.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
 
 
 def configuration_toml(experiment: Experiment) -> str:
@@ -41,7 +41,7 @@ def line_cells(line: Line, *, lasting: bool) -> dict[str, str]:
         "margin": _number(line.margin, digits),
         "seeds": f"{line.seeds_holding}/{line.num_seeds}",
         "step": "never" if line.onset is None else f"{'from' if lasting else 'last'} {line.onset:,.0f}",
-        "verdict": line.verdict,
+        "verdict": "not met" if line.verdict == NOT_MET else line.verdict,
         "tone": tone(line.verdict),
     }
 
@@ -57,6 +57,7 @@ def tone(verdict: str) -> str:
     return {HOLDS: "holds", VIOLATED: "violated"}.get(verdict, "open")
 
 
+@np.errstate(invalid="ignore")  # a run that blew up has measures that are not finite: they show as –
 def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the methods' titles and rows (name, one text per method) of measures at the last record, mean over seeds."""
     groups = {method.title: runs for method, runs in results.shown.items()}
@@ -89,7 +90,8 @@ def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]
     row("loss", lambda runs: _number(_last(runs, "loss"), ".3e"))
     row("loss above its minimum", lambda runs: _number(_last(runs, "excess_loss"), ".1e"))
     row(
-        "gradient norm, largest over seeds", lambda runs: _number(max(r.history.gradient_norm[-1] for r in runs), ".1e")
+        "gradient norm, largest over seeds",
+        lambda runs: _number(np.max([r.history.gradient_norm[-1] for r in runs]), ".1e"),
     )
     row("gradient norm over its largest on the way", _norm_share)
     row(
@@ -105,7 +107,10 @@ def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]
             f"test accuracy, {name}", lambda runs, k=k: _number(_last(runs, "accuracy_per_feature")[:, k].mean(), ".4f")
         )
     row("test accuracy, overall", lambda runs: _number(_last(runs, "accuracy"), ".5f"))
-    row("bound on the accuracy's error", lambda runs: _number(max(r.history.accuracy_error[-1] for r in runs), ".0e"))
+    row(
+        "bound on the accuracy's error",
+        lambda runs: _number(np.max([r.history.accuracy_error[-1] for r in runs]), ".0e"),
+    )
     if any(run.history.tie_probability[-1] > 0 for runs in groups.values() for run in runs):
         row("probability of a tie", lambda runs: _number(_last(runs, "tie_probability"), ".4f"))
     return list(groups), rows
@@ -124,12 +129,12 @@ def _learned(runs: list[SeedRun]) -> str:
 
 def _norm_share(runs: list[SeedRun]) -> str:
     return _number(
-        max(run.history.gradient_norm[-1] / max(run.history.gradient_norm.max(), 1e-300) for run in runs), ".1e"
+        np.max([run.history.gradient_norm[-1] / max(run.history.gradient_norm.max(), 1e-300) for run in runs]), ".1e"
     )
 
 
 def _plateau_distance(runs: list[SeedRun]) -> str:
-    return _number(max(np.abs(run.history.plateau[-1] - run.history.predicted_plateau).max() for run in runs), ".1e")
+    return _number(np.max([np.abs(run.history.plateau[-1] - run.history.predicted_plateau) for run in runs]), ".1e")
 
 
 def _number(value: float, digits: str = ".3g") -> str:

@@ -123,7 +123,7 @@ class ExperimentOptions:
         """The methods' fields: those asked for by name keep what preset and file say of them; then their own options."""
         if not isinstance(known, list):
             return known  # refused in a sentence by `Experiment`
-        methods = [{"name": method} if isinstance(method, str) else method for method in known]
+        methods: list[Any] = [{"name": method} if isinstance(method, str) else method for method in known]
         if self.methods is not None:
             said = {method["name"]: method for method in methods if isinstance(method, dict) and "name" in method}
             names = [name.strip() for name in self.methods.split(",") if name.strip()]
