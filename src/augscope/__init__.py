@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from augscope.descent import Run, default_record_steps, train
     from augscope.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
     from augscope.experiment import Experiment, presets
+    from augscope.gradient_flow import FlowRun, flow
     from augscope.measures import History, cutmix_plateau, feature_scores, features_learned, noise_memorised, unevenness
     from augscope.methods import CutMix, Cutout, Erm, Method
     from augscope.network import Network
@@ -23,6 +24,7 @@ _HOMES = {
     "descent": ("Run", "default_record_steps", "train"),
     "distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
     "experiment": ("Experiment", "presets"),
+    "gradient_flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
     "measures": ("History", "cutmix_plateau", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
     "methods": ("CutMix", "Cutout", "Erm", "Method"),
     "network": ("Network",),
@@ -41,6 +43,7 @@ __all__ = [
     "Erm",
     "Experiment",
     "FeatureNoise",
+    "FlowRun",
     "History",
     "Method",
     "Network",
@@ -53,6 +56,7 @@ __all__ = [
     "derive_rarity",
     "feature_scores",
     "features_learned",
+    "flow",
     "learning_ratios",
     "noise_memorised",
     "noise_ratio",

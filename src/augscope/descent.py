@@ -36,7 +36,7 @@ class Run:
     Attributes:
         weights: W(T), (2, D).
         history: every measure at every recorded step.
-        status: "completed", "diverged" or "interrupted".
+        status: "completed", "diverged" or "interrupted" ("unfinished": a flow whose solver gave up).
         message: one sentence that says when and why, for a person.
         oscillating: the loss rose in more than a quarter of the last 1,000 steps (or of all, if fewer).
         num_steps: steps taken.
@@ -46,7 +46,7 @@ class Run:
 
     weights: Float[Array, "2 D"]
     history: History
-    status: Literal["completed", "diverged", "interrupted"]
+    status: Literal["completed", "diverged", "interrupted", "unfinished"]
     message: str
     oscillating: bool
     num_steps: int

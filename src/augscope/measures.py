@@ -26,7 +26,7 @@ class History:
     """Every measure at every recorded step; the leading axis R counts records.
 
     Attributes:
-        steps: (R,) steps, increasing.
+        steps: (R,) steps, increasing; for a gradient flow (`flow`) times t, as floats.
         loss: (R,) the method's training loss.
         gradient_norm: (R,) ‖∇_W L‖.
         feature_scores: (R, 2, K), y (φ(⟨w_1,v⟩) − φ(⟨w_{−1},v⟩)), row 0 for label +1.
@@ -46,7 +46,7 @@ class History:
         predicted_plateau: (2,), where CutMix settles (identity 6.8), NaN where there is none.
     """
 
-    steps: Int[np.ndarray, " R"]
+    steps: Int[np.ndarray, " R"] | Float[np.ndarray, " R"]
     loss: Float[np.ndarray, " R"]
     gradient_norm: Float[np.ndarray, " R"]
     feature_scores: Float[np.ndarray, "R 2 K"]
@@ -176,7 +176,7 @@ class Recorder:
         self._plateau, self._least_loss = np.array(plateau[:2]), plateau[2]
         self._rows: list[dict[str, Any]] = []
 
-    def add(self, step: int, seen: Any) -> None:
+    def add(self, step: float, seen: Any) -> None:
         """Measure one `dual.Observation`; a step that is already recorded (Ctrl-C just after) is not recorded twice."""
         if self._rows and self._rows[-1]["steps"] == step:
             return
