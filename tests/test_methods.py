@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -146,26 +147,15 @@ class TestPairSums:
 
     @pytest.mark.parametrize(("num_samples", "rung"), LADDER)
     def test_the_spread_chooses_the_rung(self, monkeypatch, num_samples, rung):
-        def name_only(count, members, law, scores, labels):
-            return jnp.asarray(float(count or -1)), jnp.zeros_like(scores)
-
-        monkeypatch.setattr(pair_sums, "_over_subsets", name_only)
+        name_the_rungs(monkeypatch)
         scores = jnp.asarray(scores_for_rung(num_samples, 3, rung))
-        chosen, _ = pair_sums.pair_sums(scores, jnp.ones(num_samples), *half_subsets(3), TOLERANCE)
-        assert float(chosen) == (rungs(num_samples)[rung] or -1.0)
+        assert chosen_rung(scores) == (rungs(num_samples)[rung] or -1.0)
 
     def test_no_rung_is_open_where_nodes_would_not_be_fewer_than_points(self, monkeypatch):
-        offered = []
-
-        def name_only(count, members, law, scores, labels):
-            offered.append(count)
-            return jnp.zeros(()), scores
-
-        monkeypatch.setattr(pair_sums, "_over_subsets", name_only)
+        offered = name_the_rungs(monkeypatch)
         for num_samples in (1, 24, 25):
-            pair_sums.pair_sums(jnp.zeros((num_samples, 3)), jnp.ones(num_samples), *half_subsets(3), TOLERANCE)
-        assert sorted(set(offered), key=str) == [24, None]
-        assert offered.count(24) == 1
+            chosen_rung(jnp.zeros((num_samples, 3)))
+        assert [set(counts) for counts in (offered[:1], offered[1:2], offered[2:])] == [{-1}, {-1}, {24, -1}]
 
     @pytest.mark.parametrize(("rung", "subsets_at_once"), [(0, 1), (1, 3), (3, 3)])
     def test_chunking_over_subsets_changes_only_the_order_of_sums(self, monkeypatch, rung, subsets_at_once):
@@ -175,11 +165,32 @@ class TestPairSums:
         labels = np.where(np.arange(90) % 3 == 0, -1.0, 1.0)
         arguments = jnp.asarray(scores), jnp.asarray(labels)
         whole = ag.CutMix().raw_loss_and_gradient(*arguments)
-        monkeypatch.setattr(pair_sums, "CHUNK_ELEMENTS", subsets_at_once * 90 * (rungs(90)[rung] or 90))
+        monkeypatch.setattr(pair_sums, "ENTRIES_AT_ONCE", subsets_at_once * 90)
         parts = ag.CutMix().raw_loss_and_gradient(*arguments)
-        # Seven terms added in another order: a few units in the last place of the loss, and of the largest terms.
+        # A chunk whose subsets spread less goes to a smaller rung, which errs by up to 1e-12 of its terms, too.
+        assert_close((float(parts[0]), np.asarray(parts[1])), (float(whole[0]), np.asarray(whole[1])), scores)
+
+    @pytest.mark.parametrize("points_at_once", [7, 40])
+    def test_chunking_over_points_changes_only_the_order_of_sums(self, monkeypatch, points_at_once):
+        # 90 points: 13 chunks of 7 and 3 of 30, the last of the 13 with one point of padding.
+        scores, labels = (
+            jnp.asarray(scores_for_rung(90, 3, 1)),
+            jnp.asarray(np.where(np.arange(90) % 3 == 0, -1.0, 1.0)),
+        )
+        whole = ag.CutMix().raw_loss_and_gradient(scores, labels)
+        monkeypatch.setattr(pair_sums, "MOST_POINTS_AT_ONCE", 89)
+        monkeypatch.setattr(pair_sums, "POINTS_AT_ONCE", points_at_once)
+        parts = ag.CutMix().raw_loss_and_gradient(scores, labels)
+        # Ninety terms added in another order: a few units in the last place of the loss, and of the largest terms.
         assert float(parts[0]) == pytest.approx(float(whole[0]), rel=1e-14)
         np.testing.assert_allclose(parts[1], whole[1], rtol=0, atol=1e-15)
+
+    @pytest.mark.parametrize("num_samples", [1000, pytest.param(3000, marks=pytest.mark.slow)])
+    def test_many_points_agree_with_enumeration(self, num_samples):
+        scores = np.random.default_rng(num_samples).normal(size=(num_samples, 3))
+        labels = np.where(np.arange(num_samples) % 3 == 0, -1, 1)
+        found = evaluate(ag.CutMix(), scores, labels)
+        assert_close(found, enumerated_in_rows(scores, labels), scores)
 
     @pytest.mark.parametrize("tolerance", [1e-12, 1e-8, 1e-5])
     @pytest.mark.parametrize("num_nodes", pair_sums.NODE_COUNTS)
@@ -209,6 +220,43 @@ class TestPairSums:
         np.testing.assert_allclose(loose[1], exact[1], rtol=0, atol=tolerance / 90)
 
 
+def name_the_rungs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replace every rung by one whose value is its number of nodes (−1: direct); return those that were compiled."""
+    compiled: list[int] = []
+
+    def name_only(count, pairs):
+        compiled.append(count)
+        return jnp.full(len(pairs.rows), float(count)), jnp.zeros_like(pairs.rows), jnp.zeros_like(pairs.rows)
+
+    monkeypatch.setattr(pair_sums, "_interpolated", name_only)
+    monkeypatch.setattr(pair_sums, "_direct", lambda pairs: name_only(-1, pairs))
+    return compiled
+
+
+def chosen_rung(scores) -> float:
+    """The rung of `name_the_rungs` that pair sums at P = 3 choose."""
+    rows, columns = (inside @ scores.T for inside in (jnp.eye(3), 1 - jnp.eye(3)))
+    value, _, _ = pair_sums._sums_over_pairs(rows, columns, jnp.ones((1, len(scores))), TOLERANCE)
+    return float(value[0])
+
+
+def enumerated_in_rows(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """The definition of CutMix with every ordered pair, a few points i at a time: O(2^P n²) in NumPy."""
+    num_samples, num_patches = scores.shape
+    value, gradient = 0.0, np.zeros_like(scores)
+    for inside, probability in zip(*all_subsets(num_patches), strict=True):
+        share = inside.mean()
+        for some in np.array_split(np.arange(num_samples), 1 + num_samples // 250):
+            mixed = scores[some][:, inside].sum(axis=1)[:, None] + scores[:, ~inside].sum(axis=1)[None, :]
+            own, other = labels[some][:, None], labels[None, :]
+            losses = share * np.logaddexp(0, -own * mixed) + (1 - share) * np.logaddexp(0, -other * mixed)
+            slopes = -share * own * expit(-own * mixed) - (1 - share) * other * expit(-other * mixed)
+            value += probability * losses.sum()
+            gradient[some] += probability * slopes.sum(axis=1)[:, None] * inside
+            gradient += probability * slopes.sum(axis=0)[:, None] * ~inside
+    return value / num_samples**2, gradient / num_samples**2
+
+
 def worst_interpolation_error(num_nodes: int, half: float, rng: np.random.Generator) -> float:
     """The largest error of interpolated ℓ'(x + b), and of the mean of ℓ(x + b), on an interval over the largest value."""
     points = np.concatenate([[-half, half], np.linspace(-half, half, 400), rng.uniform(-half, half, 100)])
@@ -225,7 +273,9 @@ def worst_interpolation_error(num_nodes: int, half: float, rng: np.random.Genera
     return worst
 
 
-interpolated = jax.jit(pair_sums._interpolated, static_argnums=0)
+@partial(jax.jit, static_argnums=0)
+def interpolated(num_nodes, rows, columns, signs):
+    return pair_sums._interpolated(num_nodes, pair_sums._prepared(rows, columns, signs))
 
 
 class TestGradients:

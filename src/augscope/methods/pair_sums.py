@@ -11,9 +11,10 @@ losses follow from R by integration, as d/dx Σ_j softplus(−y_j (x + B_j)) = �
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,9 @@ from jaxtyping import Array, Float
 from augscope.methods.base import logistic
 
 NODE_COUNTS = (24, 32, 64, 160, 400)  # static shapes; past the last, or from m ≥ n, pairs are summed one by one
-CHUNK_ELEMENTS = 2**18  # entries of the (subsets, nodes, points) array worked on at a time: 2 MiB in float64
+MOST_POINTS_AT_ONCE = 512  # with 3 subsets and m = 64, arrays of m/2 nodes a point take 384 KiB: they stay in cache
+POINTS_AT_ONCE = 256  # of more points than that: the chunks
+ENTRIES_AT_ONCE = 4096  # subsets times points worked on together
 
 
 def pair_sums(
@@ -38,18 +41,25 @@ def pair_sums(
         law: their probabilities, shape (subsets,).
         tolerance: bound on the interpolation's error, relative to the largest value of each interpolated function.
 
-    Cost: O(subsets · n · m) with the smallest m of the ladder whose bound holds for the spread of these scores.
+    Cost: O(subsets · n · m) with the smallest m of the ladder whose bound holds for the spread of these scores, or
+    O(subsets · n²) where none does. Memory: O(n P), and at most `ENTRIES_AT_ONCE` times m numbers at a time.
     """
     num_samples, num_patches = scores.shape
     if num_patches == 1:  # nothing can be mixed
         return jnp.zeros((), scores.dtype), jnp.zeros_like(scores)
-    counts = [count for count in NODE_COUNTS if count < num_samples]
-    limits = np.array([half_length_limit(count, tolerance) for count in counts])
-    rows = jnp.asarray(members, scores.dtype) @ scores.T
-    half_length = (rows.max(axis=1) - rows.min(axis=1)).max() / 2
-    rung = (half_length > limits).sum()  # every limit that the spread exceeds rules out one more rung
-    branches = [partial(_over_subsets, count, members, law) for count in [*counts, None]]
-    return jax.lax.switch(rung, branches, scores, labels)
+    num_subsets = len(members)
+    chunk = max(1, min(num_subsets, ENTRIES_AT_ONCE // min(num_samples, MOST_POINTS_AT_ONCE)))
+    num_chunks = ceil(num_subsets / chunk)
+    padding = num_chunks * chunk - num_subsets  # padded with empty subsets of probability 0
+    inside = jnp.asarray(np.pad(members, ((0, padding), (0, 0))), scores.dtype).reshape(num_chunks, chunk, num_patches)
+    weights = jnp.asarray(np.pad(law, (0, padding)), scores.dtype).reshape(num_chunks, chunk)
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        value, gradient = _subset_sums(scores, labels, part[0], part[1], tolerance)
+        return (total[0] + value, total[1] + gradient), None
+
+    start = (jnp.zeros((), scores.dtype), jnp.zeros_like(scores))
+    return add(start, (inside[0], weights[0]))[0] if num_chunks == 1 else jax.lax.scan(add, start, (inside, weights))[0]
 
 
 @lru_cache(maxsize=256)
@@ -81,30 +91,11 @@ def half_length_limit(num_nodes: int, tolerance: float) -> float:
     return low
 
 
-def _over_subsets(num_nodes: int | None, members: Any, law: Any, scores: Any, labels: Any) -> tuple[Any, Any]:
-    """The pair sums at one node count (None: every pair), a chunk of subsets at a time so that memory stays bounded."""
-    num_subsets, num_patches = members.shape
-    size = min(num_nodes or len(labels), len(labels)) * len(labels)
-    chunk = max(1, min(num_subsets, CHUNK_ELEMENTS // size))
-    num_chunks = ceil(num_subsets / chunk)
-    padding = num_chunks * chunk - num_subsets  # padded with empty subsets of probability 0
-    inside = jnp.asarray(np.pad(members, ((0, padding), (0, 0))), scores.dtype).reshape(num_chunks, chunk, num_patches)
-    weights = jnp.asarray(np.pad(law, (0, padding)), scores.dtype).reshape(num_chunks, chunk)
-
-    def add(total: Any, part: Any) -> tuple[Any, None]:
-        value, gradient = _subset_sums(scores, labels, part[0], part[1], num_nodes)
-        return (total[0] + value, total[1] + gradient), None
-
-    start = (jnp.zeros((), scores.dtype), jnp.zeros_like(scores))
-    return jax.lax.scan(add, start, (inside, weights))[0]
-
-
-def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, num_nodes: int | None) -> tuple[Any, Any]:
+def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, tolerance: float) -> tuple[Any, Any]:
     """The sums over all pairs for the subsets `inside` (subsets, P), weighted; and their gradient in the scores."""
     rows, columns = inside @ scores.T, (1 - inside) @ scores.T  # A and B: (subsets, n)
     share, signs = inside.mean(axis=1)[:, None], labels[None, :]
-    sums = _direct if num_nodes is None else partial(_interpolated, num_nodes)
-    value, row_sums, column_sums = sums(rows, columns, signs)
+    value, row_sums, column_sums = _sums_over_pairs(rows, columns, signs, tolerance)
     opposite = signs * (labels.shape[0] - signs * labels.sum()) / 2  # y_i times how many points carry the other label
     value = value + share[:, 0] * ((columns - rows) @ opposite[0])  # λ y_j (A_i + B_j) over pairs of unlike labels
     row_slopes = -weights[:, None] * (row_sums + share * opposite)
@@ -112,8 +103,40 @@ def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, num_nodes:
     return weights @ value, (row_slopes - column_slopes).T @ inside + column_slopes.sum(axis=0)[:, None]
 
 
-def _direct(rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
-    """Return Σ_ij softplus(−y_j z_ij), R(A_i) and Σ_i G_ij for each subset, pair by pair, a few rows at a time."""
+def _sums_over_pairs(rows: Any, columns: Any, signs: Any, tolerance: float) -> tuple[Any, Any, Any]:
+    """Return Σ_ij softplus(−y_j z_ij), R(A_i) and Σ_i G_ij for each subset, on the rung that the spread of A asks for."""
+    pairs = _prepared(rows, columns, signs)
+    counts = [count for count in NODE_COUNTS if count < rows.shape[1]]
+    limits = np.array([half_length_limit(count, tolerance) for count in counts])
+    rung = (pairs.half.max() > limits).sum()  # every limit that the spread exceeds rules out one more rung
+    return jax.lax.switch(rung, [*(partial(_interpolated, count) for count in counts), _direct], pairs)
+
+
+class _Pairs(NamedTuple):
+    """A chunk of subsets, as every rung needs it: what is computed here is not compiled once a rung."""
+
+    rows: Any  # A_i, (subsets, n)
+    columns: Any  # B_j, (subsets, n)
+    signs: Any  # y, (1, n)
+    t: Any  # the place of A_i in [−1, 1]
+    half: Any  # h, (subsets, 1)
+    v: Any  # e^{y_j (c + B_j)}
+    middle: Any  # n Σ_j softplus(−y_j (c + B_j)), (subsets,)
+
+
+def _prepared(rows: Any, columns: Any, signs: Any) -> _Pairs:
+    low, high = rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
+    center, half = (low + high) / 2, (high - low) / 2
+    t = (rows - center) / jnp.maximum(half, _tiny(rows.dtype))
+    margins = signs * (center + columns)
+    largest = np.log(jnp.finfo(rows.dtype).max) * 0.48  # e^{2 largest} is finite: beyond it G is 0 or 1 to all digits
+    v = jnp.exp(jnp.clip(margins, -largest, largest))
+    return _Pairs(rows, columns, signs, t, half, v, rows.shape[1] * logistic(margins)[0].sum(axis=1))
+
+
+def _direct(pairs: _Pairs) -> tuple[Any, Any, Any]:
+    """`_sums_over_pairs` pair by pair, a few rows at a time."""
+    rows, columns, signs = pairs.rows, pairs.columns, pairs.signs
 
     def add(total: Any, row: Any) -> tuple[Any, Any]:
         losses, slopes = logistic(signs * (row[:, None] + columns))
@@ -124,56 +147,106 @@ def _direct(rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
     return value, row_sums.T, column_sums
 
 
-def _interpolated(num_nodes: int, rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
-    """Return what `_direct` does, by interpolation in A at m Chebyshev nodes on the range of each row.
+def _interpolated(num_nodes: int, pairs: _Pairs) -> tuple[Any, Any, Any]:
+    """`_sums_over_pairs` by interpolation in A at m Chebyshev nodes on the range of each row.
 
-    Nodes come in pairs c ± h x_k that share a division, so that arrays have shape (subsets, m/2, n). With t the place of A_i
-    in [−1, 1], the barycentric terms of a pair are (t + x_k) q and −(t − x_k) q. With u = e^{h x_k} and v = e^{y_j (c + B_j)},
-    G at the pair is (1 + v/u) D and (1 + v u) D for label +1, the other way round for label −1.
+    Nodes come in pairs c ± h x_k that share a division, so that arrays have shape (subsets, m/2, points). With t the place
+    of A_i in [−1, 1], the barycentric terms of a pair are (t + x_k) q and −(t − x_k) q. With u = e^{h x_k} and
+    v = e^{y_j (c + B_j)}, G at the pair is (1 + v/u) D and (1 + v u) D for label +1, the other way round for label −1.
+
+    Three passes over the points: the sums Σ_i L_ik, the node values R(x_k) with the column sums, R at every A_i. In the
+    last pass the terms q are computed again, which takes less than keeping them would, unless all points fit at once.
     """
-    low, high = rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
-    center, half = (low + high) / 2, (high - low) / 2
-    points, barycentric, integral = (jnp.asarray(array, rows.dtype) for array in _chebyshev(num_nodes))
-    tiny = jnp.finfo(rows.dtype).tiny * 1e8  # small enough to win every sum, large enough to divide by
-    t = (rows - center) / jnp.maximum(half, tiny)
-    gap = (t[:, None, :] - points[:, :, None]) * (t[:, None, :] + points[:, :, None])
-    q = jax.lax.optimization_barrier(
-        barycentric[:, :, None] / jnp.where(gap == 0, tiny, gap)
-    )  # on a node, it alone counts
-    inverse = 1 / jnp.einsum(
-        "sk,ski->si", jnp.broadcast_to(2 * points, q.shape[:2]), q
-    )  # one over the sum of the terms
-    mean, tilt = _to_nodes(q, inverse), _to_nodes(q, t * inverse)
-    upper, lower = tilt + points * mean, points * mean - tilt  # Σ_i L_ik at c + h x_k and at c − h x_k
+    t, half, num_samples = pairs.t, pairs.half, pairs.t.shape[1]
+    points, _, integral = (jnp.asarray(array, t.dtype) for array in _chebyshev(num_nodes))
+    two_sided = jnp.stack([points, -points], axis=1)  # (1, 2, m/2)
+    up = jnp.exp(half[:, :, None] * two_sided)
+    down = up[:, ::-1]  # 1/up
+    places, values, labels = (_in_chunks(array) for array in (t, pairs.v, pairs.signs))
+    whole = _terms(num_nodes, t) if len(places) == 1 else None
 
-    margins = signs * (center + columns)
-    largest = np.log(jnp.finfo(rows.dtype).max) * 0.48  # e^{2 largest} is finite: beyond it G is 0 or 1 to all digits
-    v, up = jnp.exp(jnp.clip(margins, -largest, largest)), jnp.exp(half * points)
-    pair = (up + 1 / up)[:, :, None]
-    d = jax.lax.optimization_barrier(1 / (1 + v[:, None, :] * (pair + v[:, None, :])))
-    positive = signs > 0
-    base = _to_nodes(d, jnp.broadcast_to(signs, v.shape))
-    plus, minus = _to_nodes(d, jnp.where(positive, v, 0)), _to_nodes(d, jnp.where(positive, 0, v))
-    at_upper, at_lower = base + plus / up - minus * up, base + plus * up - minus / up  # R at the nodes
-    even_odd = jnp.stack([at_upper - at_lower, points * (at_upper + at_lower)], axis=1)
-    slanted, level = jnp.unstack(jnp.einsum("sak,ski->sai", even_odd, q), axis=1)
-    row_sums = (t * slanted + level) * inverse
-    parts = jnp.stack([upper + lower, upper / up + lower * up, upper * up + lower / up], axis=1)
-    base, plus, minus = jnp.unstack(jnp.einsum("sak,skj->saj", parts, d), axis=1)
-    column_sums = base + v * jnp.where(positive, plus, minus)
-    middle = jnp.einsum("sj,j->s", jax.lax.optimization_barrier(logistic(margins)[0]), signs[0] ** 2)
-    change = jnp.einsum(
-        "sk,kl,sl->s",
-        jnp.concatenate([upper, lower], axis=1),
-        integral,
-        jnp.concatenate([at_upper, at_lower], axis=1),
-    )
-    return rows.shape[1] * middle - half[:, 0] * change, row_sums, column_sums
+    def gather(part: Any) -> tuple[Any, None]:
+        place, label = part
+        q, inverse = whole or _terms(num_nodes, place)
+        inverse = inverse * label**2
+        return (_to_nodes(q, inverse), _to_nodes(q, place * inverse)), None
+
+    (mean, tilt), _ = _over_chunks(gather, (places, labels))
+    lagrange = points[:, None] * mean[:, None] + jnp.sign(two_sided) * tilt[:, None]  # Σ_i L_ik: (subsets, 2, m/2)
+    parts = jnp.stack([_both(lagrange), _both(lagrange * down), _both(lagrange * up)], axis=1)
+
+    def meet(part: Any) -> tuple[Any, Any]:
+        value, label = part
+        pair = _both(up)[:, :, None]
+        d = jax.lax.optimization_barrier(1 / (1 + value[:, None, :] * (pair + value[:, None, :])))
+        base, plus, minus = jnp.unstack(jnp.einsum("sak,skj->saj", parts, d), axis=1)
+        column_sums = base + value * jnp.where(label > 0, plus, minus)
+        sums = [jnp.where(label > 0, value, 0), jnp.where(label < 0, value, 0), jnp.broadcast_to(label, value.shape)]
+        return tuple(_to_nodes(d, vector) for vector in sums), column_sums
+
+    (plus, minus, base), column_sums = _over_chunks(meet, (values, labels))
+    at_nodes = base[:, None] + plus[:, None] * down - minus[:, None] * up  # R at c ± h x_k: (subsets, 2, m/2)
+    even_odd = jnp.stack([at_nodes[:, 0] - at_nodes[:, 1], points * _both(at_nodes)], axis=1)
+
+    def spread(part: Any) -> tuple[None, Any]:
+        (place,) = part
+        q, inverse = whole or _terms(num_nodes, place)
+        slanted, level = jnp.unstack(jnp.einsum("sak,ski->sai", even_odd, q), axis=1)
+        return None, (place * slanted + level) * inverse
+
+    _, row_sums = _over_chunks(spread, (places,))
+    weights = lagrange.reshape(len(t), num_nodes) @ integral
+    change = (weights * at_nodes.reshape(len(t), num_nodes)).sum(axis=1)
+    return pairs.middle - half[:, 0] * change, row_sums[:, :num_samples], column_sums[:, :num_samples]
+
+
+def _terms(num_nodes: int, t: Any) -> tuple[Any, Any]:
+    """The barycentric terms q of the node pairs, (subsets, m/2, points), and one over the sum of all terms, (subsets, points)."""
+    points, barycentric, _ = (jnp.asarray(array, t.dtype) for array in _chebyshev(num_nodes))
+    gap = (t[:, None, :] - points[:, :, None]) * (t[:, None, :] + points[:, :, None])
+    on_a_node = gap == 0  # then it alone counts
+    q = jax.lax.optimization_barrier(barycentric[:, :, None] / jnp.where(on_a_node, _tiny(t.dtype), gap))
+    return q, 1 / jnp.einsum("sk,ski->si", jnp.broadcast_to(2 * points, q.shape[:2]), q)
+
+
+def _in_chunks(array: Any) -> Any:
+    """Cut an array of shape (subsets, n) into (chunks, subsets, points), with zeros after the last point."""
+    num_samples = array.shape[1]
+    num_chunks = 1 if num_samples <= MOST_POINTS_AT_ONCE else ceil(num_samples / POINTS_AT_ONCE)
+    size = ceil(num_samples / num_chunks)
+    if num_chunks == 1:
+        return array[None]
+    padded = jnp.pad(array, ((0, 0), (0, num_chunks * size - num_samples)))
+    return padded.reshape(len(array), num_chunks, size).swapaxes(0, 1)
+
+
+def _over_chunks(function: Callable[[Any], tuple[Any, Any]], arrays: Any) -> tuple[Any, Any]:
+    """Apply a function of one chunk to each: sum its first results and put its second, (subsets, points), side by side."""
+    if len(arrays[0]) == 1:
+        return function(tuple(array[0] for array in arrays))
+
+    def add(total: Any, part: Any) -> tuple[Any, Any]:
+        sums, pieces = function(part)
+        return jax.tree.map(jnp.add, total, sums), pieces
+
+    shapes = jax.eval_shape(function, tuple(array[0] for array in arrays))[0]
+    total, pieces = jax.lax.scan(add, jax.tree.map(lambda like: jnp.zeros(like.shape, like.dtype), shapes), arrays)
+    return total, None if pieces is None else pieces.swapaxes(0, 1).reshape(pieces.shape[1], -1)
 
 
 def _to_nodes(matrix: Any, vector: Any) -> Any:
     """Σ_i matrix_ski vector_si. One vector at a time: XLA's products with two or three columns take longer than as many with one."""
     return jnp.einsum("ski,si->sk", matrix, vector)
+
+
+def _both(two_sided: Any) -> Any:
+    """Add what belongs to c + h x_k to what belongs to c − h x_k. As a reduction it would be a loop of its own."""
+    return two_sided[:, 0] + two_sided[:, 1]
+
+
+def _tiny(dtype: Any) -> Any:
+    """A number small enough to win every sum as a denominator, large enough to divide by."""
+    return jnp.finfo(dtype).tiny * 1e8
 
 
 @lru_cache(maxsize=64)
