@@ -447,6 +447,7 @@ class TestBadInput:
 
 WITHOUT_FLOAT64 = """
 import jax, numpy as np, augscope as ag
+from functools import partial
 distribution = ag.FeatureNoise(dim=20, num_patches=3, frequencies=(0.7, 0.3), feature_noise=0.1,
                                dominant_noise_std=0.3, background_noise_std=0.15)
 key, network = jax.random.key(0), ag.Network()
