@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from augscope.gradient_flow import FlowRun, flow
     from augscope.measures import History, cutmix_plateau, feature_scores, features_learned, noise_memorised, unevenness
     from augscope.methods import CutMix, Cutout, Erm, Method
+    from augscope.monte_carlo import Estimate, estimate
     from augscope.network import Network
     from augscope.sampling import Dataset, sample_dataset
     from augscope.theorems import THEOREMS, noise_ratio
@@ -27,6 +28,7 @@ _HOMES = {
     "gradient_flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
     "measures": ("History", "cutmix_plateau", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
     "methods": ("CutMix", "Cutout", "Erm", "Method"),
+    "monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
     "network": ("Network",),
     "sampling": ("Dataset", "sample_dataset"),
     "theorems": ("THEOREMS", "noise_ratio"),
@@ -41,6 +43,7 @@ __all__ = [
     "Cutout",
     "Dataset",
     "Erm",
+    "Estimate",
     "Experiment",
     "FeatureNoise",
     "FlowRun",
@@ -54,6 +57,7 @@ __all__ = [
     "cutmix_plateau",
     "default_record_steps",
     "derive_rarity",
+    "estimate",
     "feature_scores",
     "features_learned",
     "flow",
