@@ -180,8 +180,6 @@ class Recorder:
         """Measure one `dual.Observation`; a step that is already recorded (Ctrl-C just after) is not recorded twice."""
         if self._rows and self._rows[-1]["steps"] == step:
             return
-        if self._rows and self._rows[-1]["steps"] == step:  # an interruption right after a record
-            return
         distribution = self._dataset.distribution
         scores, labels = np.asarray(seen.scores, np.float64), self._labels
         projections = np.asarray(seen.feature_projections, np.float64).reshape(2, 2, distribution.num_features)

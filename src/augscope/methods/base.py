@@ -16,7 +16,8 @@ from augscope.validation import Value, check_precision, check_scores
 class Method(Value):
     """A training loss as a function of `scores` and `labels` alone (model.md, identity 6.1).
 
-    A subclass implements `raw_loss_and_gradient` in traceable JAX, and `check_num_patches` where it limits P.
+    A subclass implements `raw_loss_and_gradient` in traceable JAX, and `check_num_patches` where it limits P. Where a
+    single evaluation can handle more than a descent, `check_evaluation` says what.
     """
 
     @property
@@ -25,7 +26,11 @@ class Method(Value):
         return type(self).__name__
 
     def check_num_patches(self, num_patches: int) -> None:
-        """Raise ValueError if the method cannot handle points of `num_patches` patches."""
+        """Raise ValueError if no descent with points of `num_patches` patches is possible."""
+
+    def check_evaluation(self, num_samples: int, num_patches: int) -> None:
+        """Raise ValueError if not even a single evaluation of this size is possible."""
+        self.check_num_patches(num_patches)
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments: what compiled loops call."""
@@ -44,14 +49,14 @@ class Method(Value):
             The loss (a scalar) and ∂loss/∂a_{i,p}, shape (n, P).
 
         Raises:
-            ValueError: on mismatched shapes, NaN, other labels, a P that the method cannot handle, or float64 not
+            ValueError: on mismatched shapes, NaN, other labels, a size that the method cannot handle, or float64 not
                 enabled.
         """
         check_scores(scores, labels)
         dtype = scores.dtype if hasattr(scores, "dtype") else np.float64
         check_precision(dtype if np.issubdtype(dtype, np.floating) else np.float64)
         scores = jnp.asarray(scores, dtype if np.issubdtype(dtype, np.floating) else jnp.float64)
-        self.check_num_patches(scores.shape[1])
+        self.check_evaluation(*scores.shape)
         return _compiled(self, scores, jnp.asarray(labels, scores.dtype))
 
     def loss(self, scores: Float[Array, "n P"], labels: Int[Array, " n"]) -> Float[Array, ""]:
