@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from augscope.descent import Run, checked_record_steps, train
 from augscope.distribution import FeatureNoise, Rarity
+from augscope.gradient_flow import FlowRun, default_record_times, flow
 from augscope.methods import CutMix, Cutout, Erm, Method
 from augscope.network import Network
 from augscope.sampling import Dataset, check_memory, sample_dataset
@@ -33,6 +34,8 @@ class Experiment(Value):
         step_size: η > 0.
         num_steps: T ≥ 1.
         record_at: increasing steps in 0 … T to measure at; by default 40, log-spaced.
+        until: follow the gradient flow to this time, instead of T steps; t = η × steps. T η stays the time that theorems are
+            judged at.
         coordinates: "reduced" (same law, any d) or "dense".
         frame: "standard" or "random" (dense only).
 
@@ -54,6 +57,7 @@ class Experiment(Value):
     step_size: float = 1.0
     num_steps: int = 10_000
     record_at: tuple[int, ...] | None = None
+    until: float | None = None
     coordinates: Literal["dense", "reduced"] = "reduced"
     frame: Literal["standard", "random"] = "standard"
 
@@ -84,6 +88,12 @@ class Experiment(Value):
         check_positive("step_size", self.step_size)
         check(self.num_steps >= 1, f"`num_steps` must be at least 1, got {self.num_steps}")
         checked_record_steps(self.record_at, self.num_steps)
+        if self.until is not None:
+            check_positive("until", self.until)
+            check(
+                self.record_at is None,
+                f"`record_at` holds steps, which a flow has not: leave it out, got {self.record_at}",
+            )
         check(
             self.frame == "standard" or self.coordinates == "dense",
             "`frame` = 'random' needs `coordinates` = 'dense', got 'reduced'",
@@ -95,7 +105,8 @@ class Experiment(Value):
     @property
     def identity(self) -> str:
         """SHA-256 of the canonical JSON: equal if and only if the configurations are."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        unused = {"until"} if self.until is None else None  # a descent is named as it was before there were flows
+        text = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check_memory(self) -> None:
@@ -113,8 +124,16 @@ class Experiment(Value):
             frame=self.frame,
         )
 
-    def run(self, method: Method, dataset: Dataset, progress: Callable[[int, float], Any] | None = None) -> Run:
+    @property
+    def horizon(self) -> float:
+        """The time at which theorems are judged: T η, or where the flow ends if that is sooner."""
+        asked = self.num_steps * self.step_size
+        return asked if self.until is None else min(asked, self.until)
+
+    def run(self, method: Method, dataset: Dataset, progress: Callable[[Any, float], Any] | None = None) -> Run:
         """Train one method on a dataset drawn by `sample`; every method of a seed shares data and initial weights."""
+        if self.until is not None:
+            return self._flow(method, dataset, progress)
         return train(
             dataset,
             self.network,
@@ -124,6 +143,12 @@ class Experiment(Value):
             record_at=self.record_at,
             progress=progress,
         )
+
+    def _flow(self, method: Method, dataset: Dataset, progress: Callable[[float, float], Any] | None) -> FlowRun:
+        """The gradient flow to `until`, recorded at the horizon too."""
+        assert self.until is not None
+        times = sorted({*default_record_times(self.until), self.horizon})
+        return flow(dataset, self.network, method, until=self.until, record_at=times, progress=progress)
 
 
 class Presets(NamedTuple):

@@ -61,8 +61,9 @@ def _predicted(method: Method, results: Results) -> float | None:
 
 
 def _log_steps(steps: np.ndarray) -> np.ndarray:
-    """Steps on a logarithmic axis, with step 0 drawn at 0.5."""
-    return np.where(steps == 0, 0.5, steps)
+    """Steps on a logarithmic axis, with step 0 drawn at 0.5; or times, with 0 drawn half as far as the first after it."""
+    first = min(1.0, float(steps[1])) if len(steps) > 1 else 1.0
+    return np.where(steps == 0, first / 2, steps)
 
 
 def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[float], rarity: Sequence[Rarity]) -> None:
@@ -110,7 +111,8 @@ def _draw_accuracy(axis: Axes, runs: Sequence[SeedRun], rarity: Sequence[Rarity]
         axis.axhline(predicted, color="black", linewidth=0.9, linestyle=":", label=f"theorem: {predicted:g}")
     axis.set_ylim(min(0.37, float(per_feature.min()) - 0.05), 1.02)  # below a coin flip there is room for the legend
     axis.legend(loc="lower right", fontsize=8, frameon=False)
-    axis.set_xlabel("step (0 drawn at ½)")
+    flows = np.issubdtype(runs[0].history.steps.dtype, np.floating)
+    axis.set_xlabel("time t (0 drawn at the left)" if flows else "step (0 drawn at ½)")
     _tidy(axis)
 
 

@@ -110,6 +110,10 @@ def _verdict_record(verdict: Verdict) -> dict[str, Any]:
         "exit_status": verdict.exit_status,
         "summary": list(verdict.summary),
         "theorems": [_theorem_record(theorem) for theorem in verdict.theorems],
+        "windows": [
+            {**vars(window), "windows": [vars(one) for one in window.windows], "sentence": str(window)}
+            for window in verdict.windows
+        ],
     }
 
 

@@ -169,7 +169,7 @@ def html_report(results: Results, svg: bytes) -> str:
         verdict=verdict,
         theorems=[_theorem_context(found) for found in verdict.theorems] if verdict else [],
         how_to_read=HOW_TO_READ,
-        summary=verdict.summary if verdict else [],
+        summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
         svg=_inline(svg, len(results.shown)),
         measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},
         notes=run_notes(results),
@@ -195,11 +195,18 @@ def _theorem_context(found: TheoremVerdict) -> dict[str, Any]:
 def _lead(results: Results) -> str:
     distribution = results.experiment.distribution
     size = f"d = {distribution.dim:,}, P = {distribution.num_patches}, n = {results.experiment.num_samples:,}, "
-    size += f"{results.experiment.num_steps:,} exact gradient steps, {len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}."
+    size += f"{training(results.experiment)}, {len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}."
     if results.verdict is None:
         return size
     found = "; ".join(f"Theorem {t.theorem.number} {t.verdict}" for t in results.verdict.theorems)
     return f"{found}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
+
+
+def training(experiment: Experiment) -> str:
+    """Return how the networks were trained, in words."""
+    if experiment.until is None:
+        return f"{experiment.num_steps:,} exact gradient steps"
+    return f"gradient flow to t = {experiment.until:g}, theorems judged at t = {experiment.horizon:,g}"
 
 
 def _inline(svg: bytes, columns: int) -> str:

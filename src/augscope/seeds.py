@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import log1p
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def run_seeds(
         for seed in seeds:
             dataset = experiment.sample(seed)
             for method in experiment.methods:
-                report = _reporter(progress, f"{method.title}, seed {seed}", len(runs), total, experiment.num_steps)
+                report = _reporter(progress, f"{method.title}, seed {seed}", len(runs), total, experiment)
                 runs.append(SeedRun.of(seed, experiment.run(method, dataset, report)))
                 if runs[-1].status == "interrupted":
                     return runs, True
@@ -74,7 +75,12 @@ def run_seeds(
     return runs, False
 
 
-def _reporter(progress: Any, what: str, done: int, total: int, num_steps: int) -> Callable[[int, float], None] | None:
+def _reporter(
+    progress: Any, what: str, done: int, total: int, experiment: Experiment
+) -> Callable[[float, float], None] | None:
     if progress is None:
         return None
-    return lambda step, loss: progress(what, (done + step / num_steps) / total)
+    if experiment.until is not None:
+        whole = log1p(experiment.until)  # a flow works through the logarithm of time
+        return lambda time, loss: progress(what, (done + log1p(time) / whole) / total)
+    return lambda step, loss: progress(what, (done + step / experiment.num_steps) / total)

@@ -216,8 +216,8 @@ class SeedOutcome:
     seed: int
     excluded: str | None
     satisfied: bool
-    onset: int | None
-    statement_onsets: tuple[int | None, ...]
+    onset: float | None
+    statement_onsets: tuple[float | None, ...]
     measured: tuple[float, ...]
     margins: tuple[float, ...]
     largest_distance: float

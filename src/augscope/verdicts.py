@@ -51,6 +51,7 @@ class TheoremVerdict:
     interval: tuple[float, float]  # Clopper–Pearson for the share of seeds
     onset: float | None  # median T_m over the seeds that satisfy it (3.3: median last step at which all hold)
     largest_distance: float  # of the accuracy from its prediction, over those seeds and [T_m, T]
+    horizon: float | None = None  # the time up to which a flow was judged; None for a descent, judged to its last step
 
     @property
     def heading(self) -> str:
@@ -75,12 +76,14 @@ class TheoremVerdict:
 
     def _when(self) -> str:
         if self.theorem.lasting:
+            place, end = ("step", "the end") if self.horizon is None else ("t =", f"t = {self.horizon:,g}")
             return (
-                f" All statements hold together from step {self.onset:,.0f} (median) to the end; over that time the "
+                f" All statements hold together from {place} {self.onset:,.0f} (median) to {end}; over that time the "
                 f"accuracy strays at most {self.largest_distance:.4f} from its prediction."
             )
         return (
-            f" The last recorded step at which all statements hold is {self.onset:,.0f} (median). "
+            f" The last recorded {'step' if self.horizon is None else 'time'} at which all statements hold is "
+            f"{self.onset:,.0f} (median). "
             f"The accuracy there is at most {self.largest_distance:.2g} from its prediction."
         )
 
@@ -138,6 +141,7 @@ def theorem_verdict(
         interval=clopper_pearson(len(satisfied), len(counted)),
         onset=_median([outcome.onset for outcome in satisfied]),
         largest_distance=max((outcome.largest_distance for outcome in satisfied), default=float("nan")),
+        horizon=None if experiment.until is None else experiment.horizon,
     )
 
 
@@ -154,8 +158,8 @@ def seed_outcome(
     found, steps = judge(theorem, run.history, experiment.distribution, rarity, tolerance), run.history.steps
     completed = run.status == "completed"
 
-    def step(index: int | None) -> int | None:
-        return int(steps[index]) if completed and index is not None else None
+    def step(index: int | None) -> float | None:  # a whole step of descent, or a time of a flow
+        return steps[index].item() if completed and index is not None else None
 
     return SeedOutcome(
         seed=run.seed,
@@ -199,5 +203,5 @@ def _line(
     )
 
 
-def _median(steps: Sequence[int | None]) -> float | None:
+def _median(steps: Sequence[float | None]) -> float | None:
     return float(np.median([step for step in steps if step is not None])) if steps else None

@@ -17,6 +17,7 @@ from augscope.seeds import SeedRun, checked_seeds, run_seeds
 from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.validation import check, check_precision
 from augscope.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
+from augscope.windows import TheoremWindow, theorem_window, up_to
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Verdict:
     interrupted: bool
     seconds: float
     summary: tuple[str, ...] = ()
+    windows: tuple[TheoremWindow, ...] = ()  # one a theorem, where the experiment is a flow
 
     @property
     def exit_status(self) -> int:
@@ -51,7 +53,7 @@ class Verdict:
         return [run for run in self.runs if run.method == method]
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.theorems), *self.summary])
+        return "\n".join([*map(str, self.theorems), *map(str, self.windows), *self.summary])
 
 
 def verify(
@@ -59,6 +61,7 @@ def verify(
     seeds: Iterable[int],
     *,
     tolerance: float = TOLERANCE,
+    until: float | None = None,
     progress: Callable[[str, float], Any] | None = None,
 ) -> Verdict:
     """Train every method from every seed and hold Theorems 3.1–3.3 against the exact results.
@@ -68,10 +71,14 @@ def verify(
     a theorem holds if the 95 % Clopper–Pearson interval of the share of satisfying seeds lies above ½ (8 of 8, say), is
     violated if it lies below, and is inconclusive otherwise. Assumptions are decided before training.
 
+    With `until` (or where the experiment has one) the gradient flow to that time takes the place of descent. Theorems are judged
+    by its records to the time of the descent's last step, and `windows` say from when to when each accuracy statement holds.
+
     Args:
         experiment: what to run, e.g. `presets.theorem`.
         seeds: distinct non-negative integers, at least one; 6 are the fewest that can decide.
         tolerance: in (0, 0.5).
+        until: a time above 0, such as 1e12, or None.
         progress: called with (what is running, share done in [0, 1]).
 
     Raises:
@@ -89,14 +96,21 @@ def verify(
     seeds = checked_seeds(seeds)
     check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
     check_precision(np.float64)
+    experiment = experiment if until is None else experiment.replace(until=until)
     experiment.check_memory()
     begun = time.perf_counter()
     rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
     runs, interrupted = run_seeds(experiment, seeds, progress)
+    judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
+    spoken_of = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
     theorems = tuple(
-        theorem_verdict(theorem, method, experiment, rarity, [run for run in runs if run.method == method], tolerance)
-        for method in experiment.methods
-        if (theorem := theorem_for(method)) is not None
+        theorem_verdict(theorem, method, experiment, rarity, [run for run in judged if run.method == method], tolerance)
+        for theorem, method in spoken_of
+    )
+    windows = tuple(
+        theorem_window(theorem, experiment, rarity, [run for run in runs if run.method == method], tolerance)
+        for theorem, method in spoken_of
+        if experiment.until is not None
     )
     return Verdict(
         experiment=experiment,
@@ -109,5 +123,6 @@ def verify(
         runs=tuple(runs),
         interrupted=interrupted,
         seconds=time.perf_counter() - begun,
-        summary=tuple(describe_orders(experiment, runs)),
+        summary=tuple(describe_orders(experiment, judged)),
+        windows=windows,
     )

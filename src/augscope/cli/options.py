@@ -26,7 +26,7 @@ _DISTRIBUTION = (
 _NETWORK = ("negative_slope", "smoothing")
 _METHODS = {"num_cut": "cutout", "algorithm": "cutmix", "interpolation_tolerance": "cutmix"}  # option → whose it is
 _METHOD_NAMES = ("erm", "cutout", "cutmix")
-_DESCENT = ("num_samples", "init_std", "step_size", "num_steps", "record_at", "coordinates", "frame")
+_DESCENT = ("num_samples", "init_std", "step_size", "num_steps", "record_at", "until", "coordinates", "frame")
 
 MAX_SEEDS = 1_000_000  # a count above this is a slip of the hand
 
@@ -91,6 +91,8 @@ class ExperimentOptions:
     "T, gradient steps."
     record_at: str | None = None
     "Comma-separated steps to measure at; by default 40, log-spaced."
+    until: float | None = None
+    "Follow the gradient flow to this time, such as 1e12 (t = η × steps), and tell from when to when accuracies hold."
     coordinates: str | None = None
     "`reduced` (any d at the same cost) or `dense`."
     frame: str | None = None

@@ -145,7 +145,7 @@ def show_verdict(screen: Console, results: Results) -> None:
     if verdict.rarity_derived:
         names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
         screen.print(f"Rarity was not stated; derived from the learning speeds: {names}.")
-    for sentence in (*map(str, verdict.theorems), *verdict.summary):
+    for sentence in (*map(str, verdict.theorems), *map(str, verdict.windows), *verdict.summary):
         screen.print(sentence, markup=False)
     if verdict.interrupted:
         screen.print("Interrupted: the verdicts rest on the runs finished until then.")

@@ -8,7 +8,7 @@ from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
 def train(*, options: ExperimentOptions | None = None, output: OutputOptions | None = None, seeds: str = "1") -> int:
     """Train exactly and measure what was learned.
 
-    Exit status: 0 if every run completed, 1 if one diverged, 2 for bad usage, 3 if interrupted.
+    Exit status: 0 if every run completed, 1 if one diverged or its flow could not be finished, 2 for bad usage, 3 if interrupted.
 
     Parameters
     ----------
@@ -30,4 +30,4 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
     show.finish(Results("train", experiment, chosen, tuple(runs), None, show.again("train", chosen)), output, folder)
     if interrupted:
         return 3
-    return 1 if any(run.status == "diverged" for run in runs) else 0
+    return 1 if any(run.status in ("diverged", "unfinished") for run in runs) else 0
