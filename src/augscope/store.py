@@ -35,6 +35,22 @@ class OutputFolder:
         return [self.path / name for name in files]
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it: a reader sees the old content or the new, never a part.
+
+    Raises:
+        OSError: if that cannot be done; what was there is then as it was.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    try:
+        _write(Path(temporary), content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
 def _write(path: Path, content: bytes) -> None:
     with path.open("wb") as stream:
         stream.write(content)
