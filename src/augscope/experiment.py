@@ -103,11 +103,15 @@ class Experiment(Value):
         return self
 
     @property
-    def identity(self) -> str:
-        """SHA-256 of the canonical JSON: equal if and only if the configurations are."""
+    def canonical(self) -> str:
+        """The canonical JSON: equal if and only if the configurations are."""
         unused = {"until"} if self.until is None else None  # a descent is named as it was before there were flows
-        text = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
 
     def check_memory(self) -> None:
         """Raise ValueError, with the bytes, if the dataset does not fit into the free memory."""

@@ -258,7 +258,7 @@ def _dense_noise(
     noise = jax.random.normal(key, (*stds.shape[:2], distribution.dim), dtype)
     for _ in range(2):  # twice: once leaves a rounding error along the features as large as one projection's
         noise = noise - (noise @ flat.T) @ flat
-    return stds * noise
+    return jnp.asarray(stds * noise)
 
 
 def _reduced_noise(key: Any, distribution: FeatureNoise, num_samples: int, dtype: str) -> Float[Array, "n P-1 D"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +42,13 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: if that cannot be done; what was there is then as it was.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
+    # Not `mkstemp`, whose files nobody else may read.
+    temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
-        _write(Path(temporary), content)
+        _write(temporary, content)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

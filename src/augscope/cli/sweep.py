@@ -1,0 +1,79 @@
+"""`augscope sweep`."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from augscope.cli.options import Whole
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def sweep(
+    grid: Path | None = None,
+    /,
+    *,
+    out: Path | None = None,
+    setting: str | None = None,
+    workers: Whole = 1,
+    scheduler: str | None = None,
+    retry_failed: Flag = False,
+    status: Path | None = None,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Run every cell of a grid of experiments that the folder does not hold yet: resumable, on one machine or many.
+
+    Exit status: 0 if every cell is recorded, 1 if some are recorded as failed, 2 for bad usage, 3 if it stopped early
+    (the same command goes on).
+
+    Parameters
+    ----------
+    grid
+        A TOML file with axes, derived fields, methods and seeds; see `augscope.Sweep` and examples/sweeps.
+    out
+        Folder for the records.
+    setting
+        One of the file's settings, such as `small`.
+    workers
+        Processes on this machine; more than one needs the extra `cluster`.
+    scheduler
+        Address of a running dask scheduler, such as tcp://10.0.0.5:8786, in place of local processes.
+    retry_failed
+        Run cells again that are recorded as failed.
+    status
+        Say how far the sweep in this folder is, and do nothing else.
+    json
+        Print the result as JSON on stdout, everything else on stderr.
+    """
+    from augscope.sweep.folder import SweepFolder
+
+    if status is not None:
+        found = SweepFolder(status).read_progress()
+        print(json_module.dumps(asdict(found)) if json else found)
+        return 0
+    if grid is None or out is None:
+        raise ValueError("`sweep` needs a grid and a folder: augscope sweep GRID.toml --out DIR, or --status DIR")
+    from augscope.cli.show import enable_float64
+    from augscope.cli.tables import sweep_progress
+    from augscope.sweep.grid import Sweep
+    from augscope.sweep.run import run_sweep
+
+    enable_float64()
+    cells = Sweep.from_toml(grid, setting)
+    with sweep_progress() as tell:
+        outcome = run_sweep(cells, out, workers=workers, scheduler=scheduler, retry_failed=retry_failed, progress=tell)
+    for name, reason in outcome.set_aside.items():
+        print(
+            f"augscope: records/{name} {reason}: set aside in {out / 'set-aside'}, its cells were run again",
+            file=sys.stderr,
+        )
+    if outcome.stopped is not None:
+        print(f"augscope: {outcome.stopped}; what was recorded is kept, the same command goes on", file=sys.stderr)
+    print(json_module.dumps(asdict(outcome)) if json else outcome.progress)
+    return 3 if outcome.stopped is not None else 1 if outcome.progress.failed else 0

@@ -1,0 +1,1 @@
+"""Sweeps: a grid of cells, run on one machine or many, recorded as Parquet parts."""

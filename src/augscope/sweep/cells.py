@@ -1,0 +1,188 @@
+"""A cell: one method, one configuration, one seed. Its identity, its run, and the row that is recorded of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+
+from augscope.descent import Run
+from augscope.distribution import learning_ratios
+from augscope.experiment import Experiment
+from augscope.measures import History, features_learned
+from augscope.methods import Method
+from augscope.record import versions
+from augscope.sweep.schema import SCHEMA
+from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
+from augscope.windows import longest_window
+
+FAILURES = (
+    ValueError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)  # what a cell may end with; anything else is a bug of ours
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One run to make.
+
+    Attributes:
+        experiment: its configuration, with one method.
+        configuration: the canonical JSON of that.
+        seed: its seed.
+        point: the grid's values by axis name.
+    """
+
+    experiment: Experiment
+    configuration: str
+    seed: int
+    point: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the canonical JSON of configuration and seed: what decides every number, and nothing else."""
+        text = f'{{"configuration":{self.configuration},"seed":{self.seed}}}'
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def program(self) -> tuple[Any, ...]:
+        """Equal for cells that run the same compiled programs."""
+        at = self.experiment
+        shape = at.distribution.num_patches, at.distribution.num_features, at.num_samples
+        span = min(at.num_samples * (at.distribution.num_patches - 1), at.distribution.noise_dim)
+        whole = at.distribution.dim if at.coordinates == "dense" else 0
+        return (
+            at.methods[0].model_dump_json(),
+            at.network.model_dump_json(),
+            *shape,
+            span,
+            whole,
+            at.frame,
+            at.until is not None,
+        )
+
+    def message(self) -> dict[str, Any]:
+        """What a worker needs of it, ready for JSON."""
+        return {"cell": self.identity, "configuration": self.configuration, "seed": self.seed}
+
+
+def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a cell from its message; return its row, a failure's with the reason in place of measures."""
+    experiment = Experiment(**json.loads(message["configuration"]))
+    row = _known_before(message, experiment)
+    begun = time.perf_counter()
+    try:
+        dataset = experiment.sample(message["seed"])
+        dataset.patches.block_until_ready()
+        sampled = time.perf_counter()
+        run = experiment.run(experiment.methods[0], dataset)
+        row |= {"status": run.status, "message": run.message, **_measures(experiment, run)}
+        row |= {"sample_seconds": sampled - begun, "seconds": run.seconds}
+    except FAILURES as error:
+        row |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
+    return row | circumstances()
+
+
+def failed_row(cell: Cell, reason: str) -> dict[str, Any]:
+    """Return the row of a cell that could not be run."""
+    row = _known_before(cell.message(), cell.experiment)
+    return {**row, "status": "failed", "message": reason, **circumstances()}
+
+
+def _known_before(message: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """What a row says before anything is run."""
+    identity = {name: message[name] for name in ("cell", "seed", "configuration")}
+    identity["experiment"] = _without_method(experiment)
+    return {**identity, **_configuration(experiment), **_predictions(experiment)}
+
+
+def _without_method(experiment: Experiment) -> str:
+    fields = json.loads(experiment.canonical)
+    del fields["methods"]
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def circumstances() -> dict[str, Any]:
+    """When and where a row is made, and by which versions."""
+    machine = f"{platform.machine()} {platform.system()} {platform.node()}"
+    return {"finished": datetime.now(UTC), "machine": machine, "versions": _versions()}
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return versions()
+
+
+def _configuration(experiment: Experiment) -> dict[str, Any]:
+    """The configuration as columns, by the fields' own names."""
+    distribution, method = experiment.distribution, experiment.methods[0]
+    flat = {**experiment.network.model_dump(mode="json"), **experiment.model_dump(mode="json")}
+    flat |= {**distribution.model_dump(mode="json"), "num_features": distribution.num_features}
+    flat |= {"num_cut": None, "algorithm": None, **method.model_dump(mode="json")}
+    flat |= {"method": method.model_dump()["name"], "method_title": method.title}
+    return {name: value for name, value in flat.items() if name in SCHEMA.names}
+
+
+def _predictions(experiment: Experiment) -> dict[str, Any]:
+    """What theory says before anything is trained."""
+    distribution, num_samples = experiment.distribution, experiment.num_samples
+    dominant, background = learning_ratios(distribution, num_samples).tolist()
+    return {
+        "dominant_ratio": dominant,
+        "background_ratio": background,
+        "noise_ratio": noise_ratio(distribution, num_samples),
+        "predicted_accuracy": _predicted(experiment, experiment.methods[0]),
+    }
+
+
+def _predicted(experiment: Experiment, method: Method) -> float | None:
+    theorem = theorem_for(method)
+    if theorem is None:
+        return None
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    return theorem.statements[-1].predicted(experiment.distribution, rarity)
+
+
+def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
+    """Every measure at the end, and all of them over the steps."""
+    history, last = run.history, len(run.history.steps) - 1
+    scores = history.feature_scores[last]
+    learned = features_learned(scores)
+    ends = ("accuracy", "accuracy_error", "tie_probability", "loss", "gradient_norm", "margin", "augmented_margin")
+    opens, closes = _window(experiment, run.method, history)
+    return {
+        "last_step": float(history.steps[last]),
+        "oscillating": run.oscillating,
+        "feature_counts": run.dataset.feature_counts.tolist(),
+        **{name: float(getattr(history, name)[last]) for name in (*ends, "unevenness", "excess_loss")},
+        "best_accuracy": float(np.nan_to_num(history.accuracy, nan=-np.inf).max()),
+        "feature_accuracy": history.accuracy_per_feature[last].mean(axis=0).tolist(),
+        "feature_score": scores.min(axis=0).tolist(),
+        "learned": learned.tolist(),
+        "num_learned": int(learned.sum()),
+        "plateau": history.plateau[last].tolist(),
+        "predicted_plateau": history.predicted_plateau.tolist(),
+        "window_opens": opens,
+        "window_closes": closes,
+        "history": {part.name: getattr(history, part.name).tolist() for part in SCHEMA.field("history").type},
+    }
+
+
+def _window(experiment: Experiment, method: Method, history: History) -> tuple[float | None, float | None]:
+    """From when to when the accuracy statement of the method's theorem holds."""
+    theorem = theorem_for(method)
+    if theorem is None:
+        return None, None
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    margin = theorem.statements[-1].margin(history, experiment.distribution, rarity, TOLERANCE)
+    return longest_window(np.asarray(history.steps, float), margin)

@@ -1,0 +1,194 @@
+"""Where batches of cells run: in one process of this machine, or on dask.distributed, here or on a cluster."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from augscope.sweep.process import CellProcess, WorkerDied
+from augscope.validation import check
+
+SCHEDULER_SECONDS = 8  # that a scheduler has to answer
+IN_FLIGHT = 2  # batches a worker: one running, one waiting
+COUNT_EVERY = 2.0  # seconds between two counts of a cluster's workers
+MAX_WORKERS = 1_024  # local processes; more is a slip of the hand
+
+Answer = tuple[Any, bytes | WorkerDied]
+
+
+class Engine(Protocol):
+    """Runs batches; `results` yields each with its answer, in any order, and draws batches only as they can be run."""
+
+    @property
+    def num_workers(self) -> int:
+        """How many batches run at once."""
+        ...
+
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
+        """Yield (tag, Arrow stream of rows or WorkerDied) for every (tag, batch)."""
+        ...
+
+
+class LocalEngine:
+    """One process on this machine."""
+
+    num_workers = 1
+
+    def __init__(self) -> None:
+        self._process = CellProcess()
+
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
+        """Yield answers one after another."""
+        for tag, batch in batches:
+            yield tag, _outcome(self._process, batch)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+
+class DaskEngine:
+    """A dask.distributed cluster; each of its threads keeps a process of its own in which cells run."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._counted, self._num_workers = 0.0, 0
+
+    @property
+    def num_workers(self) -> int:
+        """Threads of the cluster's workers, counted every two seconds: a cluster may grow and shrink."""
+        if time.monotonic() - self._counted > COUNT_EVERY:
+            self._counted, self._num_workers = time.monotonic(), sum(self._client.nthreads().values())
+        return self._num_workers
+
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
+        """Yield answers as they come in. Raises ConnectionError when the scheduler is lost."""
+        from distributed import as_completed
+
+        waiting, tags = iter(batches), {}
+        running = as_completed(loop=self._client.loop)
+
+        def fill() -> None:
+            while len(tags) < IN_FLIGHT * max(1, self.num_workers) and (following := next(waiting, None)) is not None:
+                future = self._client.submit(run_batch, following[1], pure=False)
+                tags[future.key] = following[0]
+                running.add(future)
+
+        fill()
+        for future in running:
+            tag = tags.pop(future.key)
+            yield tag, self._answer(future)
+            future.release()
+            fill()
+
+    def _answer(self, future: Any) -> bytes | WorkerDied:
+        if future.status == "finished":
+            return future.result()
+        if future.status == "error":
+            error = future.exception()
+            return error if isinstance(error, WorkerDied) else WorkerDied(f"{type(error).__name__}: {error}")
+        raise ConnectionError(f"the scheduler lost a batch ({future.status})")
+
+
+_processes = threading.local()  # a thread of a dask worker runs one batch at a time
+
+
+def run_batch(batch: bytes) -> bytes:
+    """Run a batch in this thread's process; what dask calls. Raises WorkerDied."""
+    if not hasattr(_processes, "mine"):
+        _processes.mine = CellProcess()
+    return _processes.mine.run(batch)
+
+
+def _outcome(process: CellProcess, batch: bytes) -> bytes | WorkerDied:
+    try:
+        return process.run(batch)
+    except WorkerDied as error:
+        return error
+
+
+def check_engine(workers: int, scheduler: str | None) -> None:
+    """Raise ValueError, before any work, if the engine that is asked for cannot be had."""
+    check(1 <= workers <= MAX_WORKERS, f"`workers` must be from 1 to {MAX_WORKERS:,}, got {workers}")
+    check(
+        scheduler is None or workers == 1,
+        f"`workers` counts local processes and `scheduler` names a cluster that has its own: give one, got {workers} and {scheduler}",
+    )
+    if workers > 1 or scheduler is not None:
+        try:
+            import distributed  # noqa: F401
+        except ImportError:
+            wanted = f"`workers` = {workers}" if scheduler is None else "`scheduler`"
+            raise ValueError(f"{wanted} needs dask.distributed: pip install 'augscope[cluster]'") from None
+
+
+@contextmanager
+def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
+    """Yield a running engine and end it after.
+
+    Args:
+        workers: 1 for one process, without dask; more for a local dask cluster of as many, listening on 127.0.0.1 only.
+        scheduler: the address of a running dask scheduler, such as "tcp://10.0.0.5:8786", in place of local processes.
+
+    Raises:
+        ValueError: if dask is not installed, or the scheduler does not answer within 8 seconds.
+    """
+    check_engine(workers, scheduler)
+    if scheduler is not None:
+        with _client(scheduler) as client:
+            yield DaskEngine(client)
+    elif workers > 1:
+        with _local_cluster(workers) as client:
+            yield DaskEngine(client)
+    else:
+        local = LocalEngine()
+        try:
+            yield local
+        finally:
+            local.close()
+
+
+@contextmanager
+def _client(scheduler: str) -> Iterator[Any]:
+    """A client of a running scheduler, with one sentence if there is none."""
+    from dask import config
+    from distributed import Client
+
+    try:
+        with config.set({"distributed.comm.timeouts.connect": f"{SCHEDULER_SECONDS}s"}):
+            client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"`scheduler` must be a dask scheduler that answers, got {scheduler}: {told}") from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def _local_cluster(workers: int) -> Iterator[Any]:
+    """A client of as many local worker processes. Dask puts a dead one's replacement in its place."""
+    import logging
+
+    from dask import config
+    from distributed import Client, LocalCluster
+
+    quiet = {"distributed.worker.memory.terminate": False, "distributed.worker.memory.pause": False}
+    with (
+        config.set(quiet),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (none, as its documentation allows)
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client

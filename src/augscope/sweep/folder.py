@@ -1,0 +1,197 @@
+"""A sweep's folder: who may write, which grids it holds, how far it is.
+
+DIR/sweep.json          that this is a sweep's folder
+DIR/lock                held by the sweep that runs, with its process and machine
+DIR/progress.json       how far it is
+DIR/records/part-….parquet
+DIR/grids/….parquet     a grid's cells by its free parameters, with the grid itself in the metadata
+DIR/set-aside/          files that were found in place of parts
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from augscope.parts import PartFolder
+from augscope.store import write_whole
+from augscope.sweep.cells import Cell
+from augscope.sweep.grid import Sweep
+from augscope.sweep.schema import FORMAT, SCHEMA
+from augscope.validation import check
+
+MARKER = "sweep.json"
+GRID_KEY = b"augscope.grid"
+STALE_SECONDS = 60.0  # a sweep says how far it is about every second
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep is.
+
+    Attributes:
+        total: cells of the grid. done: recorded, failed ones included. failed: recorded as failed.
+        computed: recorded by this run of the sweep, the others were there. rate: computed cells a second, of late.
+        seconds_left: at that rate; None while unknown. workers: at work now.
+        state: "running", "finished" or "stopped" (a person, a full disk, a lost scheduler).
+        updated: seconds since 1970. process, machine: who runs it.
+    """
+
+    total: int
+    done: int
+    failed: int
+    computed: int
+    rate: float
+    seconds_left: float | None
+    workers: int
+    state: str
+    updated: float
+    process: int
+    machine: str
+
+    def __str__(self) -> str:
+        text = f"{self.done:,}/{self.total:,} cells, {self.failed:,} failed"
+        if self.state != "running":
+            return f"{text}, {self.state}"
+        text += f", {self.rate:.3g} a second"
+        return text if self.seconds_left is None else f"{text}, {_duration(self.seconds_left)} left"
+
+
+class SweepFolder:
+    """A folder that is, or may become, a sweep's."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.parts = PartFolder(self.path / "records", SCHEMA, key="cell")
+
+    def check_exists(self) -> None:
+        """Raise ValueError unless a sweep was written here."""
+        check((self.path / MARKER).is_file(), f"`folder` must be a sweep's (made by `augscope sweep`), got {self.path}")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder for writing; the system lets go of it when the process ends, however it ends.
+
+        Raises:
+            ValueError: if the folder is somebody else's, cannot be written, or another sweep is writing to it.
+        """
+        try:
+            strangers = self.path.exists() and not self.path.is_dir()
+            check(not strangers, f"`out` must be a folder, got {self.path}: it is a file")
+            ours = not self.path.exists() or (self.path / MARKER).is_file() or not any(self.path.iterdir())
+            check(ours, f"`out` must be empty or a sweep's folder, got {self.path}: it holds something else")
+            self.path.mkdir(parents=True, exist_ok=True)
+            stream = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise ValueError(f"`out` must be a folder that can be written, got {self.path}: {error.strerror}") from None
+        with stream:
+            self._lock(stream)
+            if not (self.path / MARKER).is_file():
+                write_whole(self.path / MARKER, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
+            yield
+
+    def _lock(self, stream: TextIO) -> None:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise ValueError(
+                    f"`out` must be on a file system with locks, got {self.path}: {error.strerror}"
+                ) from None
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise ValueError(
+                f"`out` must not be written by two sweeps at once, got {self.path}: {holder} is writing"
+            ) from None
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {platform.node()}")
+        stream.flush()
+
+    def is_running(self) -> bool:
+        """Whether a sweep holds the folder, as far as this machine can tell."""
+        try:
+            with (self.path / "lock").open("a+") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def repair(self) -> dict[str, str]:
+        """Set aside what is no part of a sweep; see `PartFolder.repair`."""
+        return self.parts.repair(self.path / "set-aside")
+
+    def recorded(self) -> dict[str, str]:
+        """The status of every recorded cell."""
+        table = self.parts.read(self.parts.look().live, ["cell", "status"])
+        return dict(zip(table["cell"].to_pylist(), table["status"].to_pylist(), strict=True))
+
+    def save_grid(self, sweep: Sweep, cells: Sequence[Cell]) -> None:
+        """Keep the grid and where its cells lie on its free parameters; the same grid once."""
+        columns: dict[str, Any] = {"cell": pa.array([cell.identity for cell in cells], pa.string())}
+        for name in sweep.parameters:
+            columns[name] = pa.array([float(cell.point[name]) for cell in cells], pa.float64())
+        text = json.dumps(sweep.source, sort_keys=True).encode()
+        table = pa.table(columns).replace_schema_metadata({GRID_KEY: text, b"augscope.made": str(time.time()).encode()})
+        path = self.path / "grids" / f"{hashlib.sha256(text).hexdigest()[:32]}.parquet"
+        if path.exists():
+            return
+        path.parent.mkdir(exist_ok=True)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        write_whole(path, sink.getvalue().to_pybytes())
+
+    def grid_files(self) -> list[Path]:
+        """The grids' files, oldest first."""
+        found = [(float(_metadata(path)[b"augscope.made"]), path) for path in (self.path / "grids").glob("*.parquet")]
+        return [path for _, path in sorted(found)]
+
+    def grids(self) -> list[Sweep]:
+        """Every grid that was swept here, oldest first."""
+        return [Sweep.from_dict(json.loads(_metadata(path)[GRID_KEY])) for path in self.grid_files()]
+
+    def write_progress(self, progress: Progress) -> None:
+        """Say how far the sweep is. Raises OSError."""
+        write_whole(self.path / "progress.json", json.dumps(asdict(progress)).encode())
+
+    def read_progress(self) -> Progress:
+        """Return how far the sweep is, "stopped" if it should be running and is not.
+
+        Raises:
+            ValueError: if this is no sweep's folder, or the sweep has not begun.
+        """
+        self.check_exists()
+        try:
+            found = Progress(**json.loads((self.path / "progress.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ValueError(
+                f"`folder` must hold a sweep that has begun, got {self.path}: it says nothing yet"
+            ) from None
+        silent = found.machine == platform.node() and not self.is_running()
+        if found.state == "running" and (silent or time.time() - found.updated > STALE_SECONDS):
+            return Progress(**{**asdict(found), "state": "stopped", "seconds_left": None})
+        return found
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    return pq.read_schema(path).metadata
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,305 @@
+"""A grid of experiments: axes over any field, derived fields, methods and seeds; every cell validated before the first runs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from augscope.distribution import FeatureNoise
+from augscope.experiment import Experiment, presets
+from augscope.network import Network
+from augscope.seeds import checked_seeds
+from augscope.sweep.axes import Axis, points, rounded
+from augscope.sweep.cells import Cell
+from augscope.sweep.formula import Formula
+from augscope.validation import check
+
+METHOD_FIELDS = {
+    "num_cut": ("cutout", "num_cut"),
+    "algorithm": ("cutmix", "algorithm"),
+    "interpolation_tolerance": ("cutmix", "tolerance"),
+}
+_DESCENT = tuple(name for name in Experiment.model_fields if name not in ("distribution", "network", "methods"))
+SECTIONS = {
+    **dict.fromkeys(FeatureNoise.model_fields, "distribution"),
+    **dict.fromkeys(Network.model_fields, "network"),
+    **dict.fromkeys(_DESCENT),
+}
+WHOLE = frozenset({"dim", "num_patches", "num_samples", "num_steps", "num_cut"})  # computed values are rounded
+KEYS = ("title", "preset", "methods", "seeds", "experiment", "axes", "zip", "derived", "labels", "settings")
+MAX_SEEDS = 1_000_000
+MAX_CELLS = 10_000_000
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of cells: one method, one configuration and one seed each. Read one with `from_toml` or `from_dict`.
+
+    ```toml
+    preset = "theorem"                      # what fields are where nothing else is said
+    methods = ["erm", { name = "cutout", num_cut = 2 }]
+    seeds = 4                               # 0 … 3; or a list
+    [experiment]                            # fields of `Experiment`, over the preset
+    num_steps = 2000
+    distribution.rarity = "derive"
+    [axes]                                  # fields by name, or free parameters that a derived field uses
+    rho = [0.05, 0.1, 0.2]
+    speed = { from = 0.02, to = 1.0, count = 9, scale = "log" }
+    [[zip]]                                 # fields that change together
+    dim = [2000, 200000]
+    num_samples = [100, 300]
+    [derived]                               # formulas of fields and parameters: + - * / ** sqrt exp log min max abs
+    frequencies = ["1 - rho", "rho"]
+    dominant_noise_std = "sqrt(speed * num_samples / dim)"
+    [labels]                                # for pictures
+    rho = "frequency ρ"
+    [settings.small]                        # laid over all of the above when asked for by name
+    seeds = 1
+    ```
+
+    Computed values are rounded to 12 significant digits, and to whole numbers where a field asks for those.
+
+    Attributes:
+        base: the fields of `Experiment` that no axis changes.
+        methods: one cell per method at each point; at least one.
+        seeds: one cell per seed.
+        axes: in order; the last changes fastest.
+        derived: formulas by field name, one or a list.
+        title: for pictures. labels: how axes and values are written there, by name.
+        source: what it was read from, as plain data.
+
+    Example:
+        >>> import augscope as ag
+        >>> sweep = ag.Sweep.from_dict({"preset": "theorem", "methods": ["erm"], "seeds": 2,
+        ...     "axes": {"dim": [2000, 20000], "speed": {"from": 0.1, "to": 0.4, "count": 3, "scale": "log"}},
+        ...     "derived": {"dominant_noise_std": "sqrt(speed * num_samples / dim)"}})
+        >>> cells = sweep.cells()
+        >>> len(cells), cells[0].experiment.distribution.dominant_noise_std, len(cells[0].identity)
+        (12, 0.122474487139, 64)
+    """
+
+    base: dict[str, Any]
+    methods: tuple[Any, ...]
+    seeds: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    derived: dict[str, Formula | tuple[Formula, ...]]
+    title: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def from_toml(cls, path: Path | str, setting: str | None = None) -> Sweep:
+        """Read a grid from a file, with one of its settings laid over it. Raises ValueError naming file and rule."""
+        try:
+            given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"`grid` must be a readable file, got {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"`grid` must be valid TOML, got {path}: {error}") from None
+        return cls.from_dict(given, setting)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any], setting: str | None = None) -> Sweep:
+        """Read a grid from nested dictionaries such as a TOML file holds.
+
+        Raises:
+            ValueError: in a sentence, on an unknown key, axis or setting, an empty axis, or a formula that is not arithmetic.
+        """
+        source = _with_setting(dict(given), setting)
+        unknown = sorted(set(source) - set(KEYS))
+        check(not unknown, f"`{', '.join(unknown)}` is not known in a grid: it has {', '.join(KEYS)}")
+        for key in ("experiment", "axes", "derived"):
+            check(isinstance(source.get(key, {}), Mapping), f"`{key}` must be a table, got {source.get(key)!r}")
+        base = _base(source.get("preset"), source.get("experiment", {}))
+        axes = tuple(Axis.read(name, values) for name, values in source.get("axes", {}).items())
+        zipped = source.get("zip", [])
+        check(isinstance(zipped, list), f"`zip` must be tables, written [[zip]], got {zipped!r}")
+        axes += tuple(Axis.read_zip(table) for table in zipped)
+        derived = {name: _read_derived(name, text) for name, text in source.get("derived", {}).items()}
+        methods = base.pop("methods", ["erm", "cutout", "cutmix"])
+        methods = source.get("methods", methods)
+        check(
+            isinstance(methods, list) and len(methods) >= 1,
+            f"`methods` must be a list of at least one, got {methods!r}",
+        )
+        title = source.get("title", "")
+        check(isinstance(title, str), f"`title` must be text, got {title!r}")
+        named = tuple({"name": method} if isinstance(method, str) else method for method in methods)
+        labels = source.get("labels", {})
+        texts = isinstance(labels, Mapping) and all(isinstance(label, str) for label in labels.values())
+        check(texts, f"`labels` must be a table of texts, got {labels!r}")
+        sweep = cls(base, named, _read_seeds(source.get("seeds", 1)), axes, derived, title, dict(labels), source)
+        sweep._check_names()
+        return sweep
+
+    def _check_names(self) -> None:
+        """Every axis is a field or feeds a formula; nothing is said twice."""
+        names = list(chain(self.axis_names, self.derived))
+        twice = sorted({name for name in names if names.count(name) > 1})
+        check(not twice, f"`{', '.join(twice)}` must be said once, as an axis or derived")
+        used = frozenset().union(*(formula.names for formula in chain(*map(_as_tuple, self.derived.values()))))
+        known = {*SECTIONS, *METHOD_FIELDS}
+        for name in self.axis_names:
+            check(
+                name in known or name in used,
+                f"axis `{name}` is not known: it is no field of distribution, network, method or descent, and no derived field uses it",
+            )
+        for name in self.derived:
+            check(
+                name in known or name in used,
+                f"derived `{name}` is no field of distribution, network, method or descent",
+            )
+        for name in set(names) & set(METHOD_FIELDS):
+            owner = METHOD_FIELDS[name][0]
+            present = any(isinstance(method, dict) and method.get("name") == owner for method in self.methods)
+            check(present, f"axis `{name}` needs {owner} among the methods")
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """Every name that an axis changes, in order."""
+        return tuple(name for axis in self.axes for name in axis.names)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The axes that are not fields themselves but feed derived ones."""
+        return tuple(name for name in self.axis_names if name not in SECTIONS and name not in METHOD_FIELDS)
+
+    def cells(self) -> list[Cell]:
+        """Return every cell, each configuration validated and each cell once.
+
+        Raises:
+            ValueError: naming the first point whose configuration is not valid, and how many more there are; or a sample that
+                does not fit into memory.
+
+        Cost: about 0.3 ms a configuration.
+        """
+        size = len(self.seeds) * len(self.methods)
+        for axis in self.axes:
+            size *= len(axis.values)
+        check(size <= MAX_CELLS, f"a grid must have at most {MAX_CELLS:,} cells, got {size:,}")
+        found: dict[str, Cell] = {}
+        failures: list[str] = []
+        sizes = set()
+        for point in points(self.axes):
+            try:
+                for experiment in self._experiments(point):
+                    distribution, samples = experiment.distribution, experiment.num_samples
+                    shape = (distribution.dim, distribution.num_patches, distribution.num_features, samples)
+                    if shape not in sizes:
+                        sizes.add(shape)
+                        experiment.check_memory()
+                    configuration = experiment.canonical
+                    for seed in self.seeds:
+                        cell = Cell(experiment, configuration, seed, point)
+                        found.setdefault(cell.identity, cell)
+            except ValueError as error:
+                failures.append(f"the cell at {_told(point)} is not valid: {error}" if point else str(error))
+        more = f" (and {len(failures) - 1:,} more points are not valid)" if len(failures) > 1 else ""
+        check(not failures, f"{failures[0]}{more}" if failures else "")
+        return list(found.values())
+
+    def _experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
+        """The configurations of a point, one a method."""
+        values = self._derive(point)
+        fields = {name: dict(part) if isinstance(part, dict) else part for name, part in self.base.items()}
+        for name, value in values.items():
+            if name in SECTIONS:
+                section = SECTIONS[name]
+                (fields if section is None else fields.setdefault(section, {}))[name] = value
+        if fields.get("distribution", {}).get("rarity") == "derive":  # TOML has no null
+            fields["distribution"]["rarity"] = None
+        for method in self.methods:
+            mine = dict(method) if isinstance(method, dict) else method
+            for name, (owner, option) in METHOD_FIELDS.items():
+                if name in values and isinstance(mine, dict) and mine.get("name") == owner:
+                    mine[option] = values[name]
+            yield Experiment(**{**fields, "methods": (mine,)})
+
+    def _derive(self, point: dict[str, Any]) -> dict[str, Any]:
+        """The point's axis values and derived fields; a formula may use fields of the base and other derived fields."""
+        computed = {name for axis in self.axes if axis.computed for name in axis.names}
+        values = {name: _whole(name, value) if name in computed else value for name, value in point.items()}
+        known = {**_flat(self.base), **values}
+        waiting = dict(self.derived)
+        while waiting:
+            ready = [name for name in waiting if not _names(waiting[name]) & set(waiting)]
+            check(bool(ready), f"derived fields must not depend on each other in a circle, got {', '.join(waiting)}")
+            for name in ready:
+                formula = waiting.pop(name)
+                parts = tuple(_whole(name, rounded(part.evaluate(name, known))) for part in _as_tuple(formula))
+                known[name] = values[name] = parts if isinstance(formula, tuple) else parts[0]
+        return values
+
+
+def _with_setting(given: dict[str, Any], setting: str | None) -> dict[str, Any]:
+    """Lay a setting over a grid: tables entry by entry, everything else whole."""
+    settings = given.pop("settings", {})
+    check(isinstance(settings, Mapping), f"`settings` must be a table of tables, got {settings!r}")
+    if setting is None:
+        return given
+    check(setting in settings, f"`setting` must be one of {', '.join(settings) or 'none'}, got {setting!r}")
+    return _overlaid(given, settings[setting])
+
+
+def _overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested dictionaries laid over each other; a range replaces a range whole."""
+    merged = dict(base)
+    for name, value in over.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping) and "from" not in value
+        merged[name] = _overlaid(merged[name], value) if nested else value
+    return merged
+
+
+def _base(preset: Any, over: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `Experiment` from a preset and what the grid says of them."""
+    check(
+        preset is None or preset in presets._fields,
+        f"`preset` must be one of {', '.join(presets._fields)}, got {preset!r}",
+    )
+    fields = {} if preset is None else getattr(presets, preset).model_dump(mode="json")
+    for section in ("distribution", "network"):
+        check(isinstance(over.get(section, {}), Mapping), f"`{section}` must be a table, got {over.get(section)!r}")
+    return _overlaid(fields, over)
+
+
+def _read_seeds(given: Any) -> tuple[int, ...]:
+    """A count, or a list."""
+    if type(given) is int:
+        check(1 <= given <= MAX_SEEDS, f"`seeds` must be at least one and at most {MAX_SEEDS:,}, got {given}")
+        return tuple(range(given))
+    return checked_seeds(given)
+
+
+def _read_derived(name: str, text: Any) -> Formula | tuple[Formula, ...]:
+    if isinstance(text, list):
+        check(len(text) >= 1, f"derived `{name}` must hold at least one formula, got none")
+        return tuple(Formula.read(name, part) for part in text)
+    return Formula.read(name, text)
+
+
+def _as_tuple(formula: Formula | tuple[Formula, ...]) -> tuple[Formula, ...]:
+    return formula if isinstance(formula, tuple) else (formula,)
+
+
+def _names(formula: Formula | tuple[Formula, ...]) -> frozenset[str]:
+    return frozenset().union(*(part.names for part in _as_tuple(formula)))
+
+
+def _flat(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by name, without their sections; defaults where the base is silent."""
+    defaults = {name: part.default for model in (Network, Experiment) for name, part in model.model_fields.items()}
+    return {**defaults, **base, **base.get("network", {}), **base.get("distribution", {})}
+
+
+def _whole(name: str, value: Any) -> Any:
+    return round(value) if name in WHOLE and isinstance(value, float) else value
+
+
+def _told(point: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in point.items()
+    )

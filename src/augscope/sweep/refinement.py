@@ -1,0 +1,95 @@
+"""Refinement: where a phase diagram's value changes fastest, the grid's two axes get places half way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augscope.phase import Panel, PhaseDiagram
+from augscope.sweep.axes import Axis, rounded
+from augscope.sweep.folder import Progress, SweepFolder
+from augscope.sweep.grid import Sweep
+from augscope.sweep.run import SweepOutcome, run_sweep
+from augscope.validation import check
+
+MAX_PLACES = 10_000
+
+
+def refined(sweep: Sweep, diagram: PhaseDiagram, count: int) -> Sweep:
+    """Return a grid of `count` new places for a diagram over two of its axes; everything else, seeds included, as in the grid.
+
+    Neighbours are places next to each other along one axis. The pairs whose means differ most, in any panel, get a place half
+    way (in the logarithm on a logarithmic axis), the largest difference first.
+
+    Args:
+        sweep: the grid that the diagram's records come from; `x` and `y` of the diagram are its axes, by name.
+        diagram: the phase diagram.
+        count: how many places to add, at least 1.
+
+    Raises:
+        ValueError: if x or y is not an axis of the grid by its own, or nothing changes anywhere.
+    """
+    check(1 <= count <= MAX_PLACES, f"`refine` must be from 1 to {MAX_PLACES:,}, got {count}")
+    alone = {axis.names[0]: axis for axis in sweep.axes if len(axis.names) == 1}
+    for name in (diagram.x, diagram.y):
+        check(name in alone, f"`refine` needs axes of the grid, not zipped: {', '.join(alone) or 'none'}, got {name!r}")
+    held = {(x, y) for panel in diagram.panels for x, y in zip(panel.x.tolist(), panel.y.tolist(), strict=True)}
+    steepest: dict[tuple[float, float], float] = {}
+    for panel in diagram.panels:
+        for place, change in _middles(panel, (diagram.x_log, diagram.y_log)):
+            if place not in held:
+                steepest[place] = max(change, steepest.get(place, 0.0))
+    chosen = sorted((place for place in steepest if steepest[place] > 0), key=lambda place: (-steepest[place], place))[
+        :count
+    ]
+    check(bool(chosen), f"`refine` found no place where {diagram.value} changes")
+    return _with_places(sweep, (diagram.x, diagram.y), chosen)
+
+
+def refine(
+    folder: Path | str,
+    diagram: PhaseDiagram,
+    count: int,
+    *,
+    workers: int = 1,
+    progress: Callable[[Progress], Any] | None = None,
+) -> SweepOutcome:
+    """Run `count` new places, where the diagram changes fastest, of the newest grid of a folder that has its axes.
+
+    Raises:
+        ValueError: as `refined` and `run_sweep` do.
+    """
+    grids = SweepFolder(folder).grids()
+    check(bool(grids), f"`folder` must hold a grid, got {folder}")
+    wanted = {(diagram.x,), (diagram.y,)}
+    fitting = [sweep for sweep in grids if wanted <= {axis.names for axis in sweep.axes}]
+    return run_sweep(refined((fitting or grids)[-1], diagram, count), folder, workers=workers, progress=progress)
+
+
+def _middles(panel: Panel, logs: tuple[bool, bool]) -> Iterator[tuple[tuple[float, float], float]]:
+    """Places half way between neighbours along either axis, with the change between them."""
+    places = np.stack([panel.x, panel.y], axis=1)
+    for along, is_log in enumerate(logs):
+        for across in np.unique(places[:, 1 - along]):
+            line = np.flatnonzero(places[:, 1 - along] == across)
+            line = line[np.argsort(places[line, along])]
+            for low, high in pairwise(line):
+                ends = places[low, along], places[high, along]
+                middle = rounded(np.sqrt(ends[0] * ends[1]) if is_log else sum(ends) / 2)
+                place = (middle, float(across)) if along == 0 else (float(across), middle)
+                yield place, float(abs(panel.mean[high] - panel.mean[low]))
+
+
+def _with_places(sweep: Sweep, names: tuple[str, str], places: Sequence[tuple[float, float]]) -> Sweep:
+    """The grid with one zipped axis of places in place of two axes."""
+    source: dict[str, Any] = {**sweep.source}
+    source["axes"] = {name: values for name, values in source.get("axes", {}).items() if name not in names}
+    columns = {name: [place[i] for place in places] for i, name in enumerate(names)}
+    source["zip"] = [*source.get("zip", []), columns]
+    found = Sweep.from_dict(source)
+    zipped = tuple(Axis(axis.names, axis.values, computed=axis.names == names or axis.computed) for axis in found.axes)
+    return Sweep(found.base, found.methods, found.seeds, zipped, found.derived, found.title, found.labels, source)
