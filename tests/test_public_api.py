@@ -22,9 +22,9 @@ MODULES = sorted(
 
 def test_the_public_names_are_pinned():
     assert " ".join(sorted(ag.__all__)) == (
-        "CutMix Cutout Dataset Erm Estimate Experiment FeatureNoise FlowRun History Method Network Rarity Run THEOREMS TestAccuracy "
+        "CutMix Cutout Dataset Erm Estimate Experiment FeatureNoise FlowRun History Method Network PhaseDiagram Rarity Records Run Sweep SweepOutcome THEOREMS TestAccuracy "
         "Verdict cutmix_plateau default_record_steps derive_rarity estimate feature_scores features_learned flow learning_ratios "
-        "noise_memorised noise_ratio presets sample_dataset test_accuracy train unevenness verify"
+        "noise_memorised noise_ratio phase_diagram presets run_sweep sample_dataset test_accuracy train unevenness verify"
     )
 
 

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from augscope.methods import CutMix, Cutout, Erm, Method
     from augscope.monte_carlo import Estimate, estimate
     from augscope.network import Network
+    from augscope.phase import PhaseDiagram, phase_diagram
+    from augscope.records import Records
     from augscope.sampling import Dataset, sample_dataset
+    from augscope.sweep.grid import Sweep
+    from augscope.sweep.run import SweepOutcome, run_sweep
     from augscope.theorems import THEOREMS, noise_ratio
     from augscope.verification import Verdict, verify
 
@@ -30,7 +34,11 @@ _HOMES = {
     "methods": ("CutMix", "Cutout", "Erm", "Method"),
     "monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
     "network": ("Network",),
+    "phase": ("PhaseDiagram", "phase_diagram"),
+    "records": ("Records",),
     "sampling": ("Dataset", "sample_dataset"),
+    "sweep.grid": ("Sweep",),
+    "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems": ("THEOREMS", "noise_ratio"),
     "verification": ("Verdict", "verify"),
 }
@@ -50,8 +58,12 @@ __all__ = [
     "History",
     "Method",
     "Network",
+    "PhaseDiagram",
     "Rarity",
+    "Records",
     "Run",
+    "Sweep",
+    "SweepOutcome",
     "TestAccuracy",
     "Verdict",
     "cutmix_plateau",
@@ -64,7 +76,9 @@ __all__ = [
     "learning_ratios",
     "noise_memorised",
     "noise_ratio",
+    "phase_diagram",
     "presets",
+    "run_sweep",
     "sample_dataset",
     "test_accuracy",
     "train",

@@ -29,6 +29,7 @@ KAPPA_LEVEL = (
 DEFAULT_BOUNDARY = {"erm": "dominant", "cutout": "background", "cutmix": "kappa"}  # by method
 _ORDER = {name: place for place, name in enumerate(METHOD_NAMES)}
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 _FEATURE = re.compile(r"(dominant|background)(?::(\d+))?")
 
 
@@ -229,13 +230,20 @@ def phase_diagram(
     found = records.query(_places_sql(x, y, value, panels, where, minus, [line.quantity for line in known]))
     check(found.num_rows > 0, f"nothing to draw: no records with a value of {value} where {where}")
     columns = {name: np.array(found[name].to_pylist()) for name in found.column_names}
-    names = sorted(set(columns["panel"].tolist()), key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+    names = sorted(set(columns["panel"].tolist()), key=_panel_order)
     shown = tuple(_panel(name, columns, known, wanted) for name in names)
     means = np.concatenate([panel.mean for panel in shown])
     middle = float(means.min() + means.max()) / 2 if level is None else level
     x_log, y_log = (_is_log(np.unique([rounded(value) for value in columns[name]])) for name in ("x", "y"))
     labels = {name: records.labels.get(name, name) for name in (x, y, value)}
     return PhaseDiagram(x, y, value, middle, x_log, y_log, shown, title, labels)
+
+
+def _panel_order(name: str) -> tuple[Any, ...]:
+    """Methods in their usual order; then by name, numbers in it by size."""
+    return _ORDER.get(name, len(_ORDER)), [
+        (float(part), "") if _NUMBER.fullmatch(part) else (0.0, part) for part in _NUMBER.split(name)
+    ]
 
 
 def _places_sql(

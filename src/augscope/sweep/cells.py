@@ -174,6 +174,7 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
         "predicted_plateau": history.predicted_plateau.tolist(),
         "window_opens": opens,
         "window_closes": closes,
+        "window_until": float(history.steps[last]) if opens is not None and closes is None else closes,
         "history": {part.name: getattr(history, part.name).tolist() for part in SCHEMA.field("history").type},
     }
 

@@ -82,6 +82,7 @@ _MEASURES = (
         "T_m: from when the accuracy stays within 0.01 of predicted_accuracy, longest window; null if never",
     ),
     ("window_closes", _real, "T*: until when; null if it still holds at the end, or never did"),
+    ("window_until", _real, "the same, but the last step if it still holds then"),
 )
 _HISTORY = (
     ("steps", _reals, "steps, or times of a flow (R)"),
