@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -154,19 +156,33 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
 @contextmanager
 def _client(scheduler: str) -> Iterator[Any]:
     """A client of a running scheduler, with one sentence if there is none."""
-    from dask import config
     from distributed import Client
 
     try:
-        with config.set({"distributed.comm.timeouts.connect": f"{SCHEDULER_SECONDS}s"}):
-            client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
+        # Asked first whether it answers at all: a client waits without end for one that accepts a connection and says nothing.
+        with ThreadPoolExecutor(1) as aside:  # not in this thread, which may be a notebook's and have an event loop
+            aside.submit(asyncio.run, _greet(scheduler)).result()
+        client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        told = str(error).strip().splitlines()[0] if str(error).strip() else f"no word in {SCHEDULER_SECONDS} seconds"
         raise ValueError(f"`scheduler` must be a dask scheduler that answers, got {scheduler}: {told}") from None
     try:
         yield client
     finally:
         client.close()
+
+
+async def _greet(scheduler: str) -> None:
+    """Open a connection to a scheduler and ask who it is. Raises OSError (TimeoutError is one) if it does not answer."""
+    from distributed.core import connect
+
+    async with asyncio.timeout(SCHEDULER_SECONDS):
+        comm = await connect(scheduler, timeout=SCHEDULER_SECONDS)
+        try:
+            await comm.write({"op": "identity", "reply": True})
+            await comm.read()
+        finally:
+            comm.abort()
 
 
 @contextmanager

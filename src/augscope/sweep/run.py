@@ -144,14 +144,14 @@ class _Ledger:
         if time.monotonic() - self._written > WRITE_SECONDS or rows >= WRITE_ROWS:
             self.write()
             self.place.parts.merge_small()
+            self.tell("running")
 
     def write(self) -> None:
-        """Write what waits, and how far the sweep is."""
+        """Write what waits."""
         if self._waiting:
             self.place.parts.write(pa.concat_tables(self._waiting))
             self._waiting.clear()
         self._written = time.monotonic()
-        self._tell("running")
 
     def tidy(self) -> None:
         """Write what waits and merge small parts, at the end."""
@@ -167,9 +167,10 @@ class _Ledger:
             lost = sum(part.num_rows for part in self._waiting)
             self._done, self._computed = self._done - lost, self._computed - lost
             self._failed -= sum(part["status"].to_pylist().count("failed") for part in self._waiting)
-        return self._tell("finished" if stopped is None else "stopped")
+        return self.tell("finished" if stopped is None else "stopped")
 
-    def _tell(self, state: str) -> Progress:
+    def tell(self, state: str) -> Progress:
+        """Say how far the sweep is, to the caller and in the folder."""
         found = self._progress(state)
         if self.report is not None:
             self.report(found)
@@ -206,7 +207,7 @@ class _Ledger:
 def _run(ledger: _Ledger, running: Engine) -> None:
     """Run the pending cells; a batch that took its worker down three times is run cell by cell, and such a cell is failed."""
     ledger.workers = running.num_workers
-    ledger.write()
+    ledger.tell("running")
     singles: list[Cell] = []
     for cells, answer in running.results(_batches(ledger.pending, sizes := _Sizes())):
         ledger.workers = running.num_workers

@@ -1,0 +1,220 @@
+"""Sweeps in processes of their own: killed at any moment, on any number of workers, the records are the same bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from sweep_cases import TINY_TOML, comparable, here, tiny
+
+import augscope as ag
+from augscope.sweep import run as run_module
+from augscope.sweep.engine import engine
+from augscope.sweep.process import CellProcess, WorkerDied
+
+COMMAND = Path(sys.executable).with_name("augscope")
+KILLS = 3  # in the default suite; `make test-slow` does 25
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """Workers share compiled programs, so that these tests take seconds each; what they compute is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("grid") / "tiny.toml"
+    path.write_text(TINY_TOML)
+    return path
+
+
+def command(*arguments, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, grid):
+    """One run from beginning to end, and its folder."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "out"
+    return command("sweep", grid, "--out", folder, "--json"), folder
+
+
+def test_the_command(undisturbed, grid):
+    done, folder = undisturbed
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert (outcome["progress"]["done"], outcome["progress"]["failed"], outcome["stopped"]) == (24, 0, None)
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("0/24 cells, 0 failed")  # plain lines: this is no terminal
+    assert not [line for line in lines if "\x1b" in line or "Warning" in line or "Traceback" in line]
+    status = command("sweep", "--status", folder)
+    assert (status.returncode, status.stdout) == (0, "24/24 cells, 0 failed, finished\n")
+
+
+def test_one_thread_in_its_own_process_gives_what_this_process_gives(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "engine", here)
+    ag.run_sweep(tiny(), tmp_path / "out")
+    assert len(comparable(undisturbed[1])) == 24
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_two_workers_give_the_same_bits(undisturbed, grid, tmp_path):
+    done = command("sweep", grid, "--out", tmp_path / "out", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def killed_sweeps(grid: Path, folder: Path, kills: int, seconds: float, *options: str) -> int:
+    """Start the sweep and kill everything of it after a random time, again and again; return how many were at work."""
+    chance, cut = random.Random(2024), 0
+    for _ in range(kills):
+        process = subprocess.Popen(
+            [COMMAND, "sweep", grid, "--out", folder, *options],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            process.wait(chance.uniform(0.2, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            cut += 1
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return cut
+
+
+def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(undisturbed, grid, tmp_path):
+    assert killed_sweeps(grid, tmp_path / "out", KILLS, 4.0) >= 1
+    done = command("sweep", grid, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+    assert "set aside" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_25_random_moments(tmp_path, grid, workers):
+    """A larger grid, so that most kills strike at work; two workers: dask's processes are killed along."""
+    larger = tmp_path / "larger.toml"
+    larger.write_text(TINY_TOML.replace("seeds = 2", "seeds = 60"))
+    assert command("sweep", larger, "--out", tmp_path / "whole").returncode == 0
+    assert killed_sweeps(larger, tmp_path / "out", 25, 8.0, "--workers", str(workers)) >= 20
+    before = ag.Records(tmp_path / "out").query("SELECT count(*) AS n, count(DISTINCT cell) AS cells FROM records")
+    assert before["n"] == before["cells"]
+    assert command("sweep", larger, "--out", tmp_path / "out").returncode == 0
+    assert len(comparable(tmp_path / "out")) == 720
+    assert comparable(tmp_path / "out") == comparable(tmp_path / "whole")
+
+
+def cell_processes(parent: int) -> list[psutil.Process]:
+    found = psutil.Process(parent).children(recursive=True)
+    return [process for process in found if "augscope.sweep.worker" in " ".join(process.cmdline())]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_killed_in_mid_cell_is_replaced(undisturbed, grid, tmp_path, workers):
+    """Its process alone (one worker), or the whole dask worker around it (two)."""
+    process = subprocess.Popen(
+        [COMMAND, "sweep", grid, "--out", tmp_path / "out", "--workers", str(workers)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (found := cell_processes(process.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)  # it has been given a batch and is importing, compiling or training
+    victim = found[0] if workers == 1 else found[0].parent()
+    victim.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out == "24/24 cells, 0 failed, finished\n"
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_a_process_that_keeps_dying_is_given_up(monkeypatch):
+    worker = CellProcess()
+    stop = threading.Event()
+
+    def assassin():
+        while not stop.is_set():
+            for process in cell_processes(os.getpid()):
+                process.kill()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=assassin)
+    thread.start()
+    try:
+        with pytest.raises(
+            WorkerDied, match=r"its process died 3 times, at last by SIGKILL \(out of memory, perhaps\)"
+        ):
+            worker.run(b"[]")
+    finally:
+        stop.set()
+        thread.join()
+        worker.close()
+
+
+def test_a_process_ends_with_whoever_started_it():
+    code = (
+        "import os, signal\nfrom augscope.sweep.process import CellProcess\nprocess = CellProcess()\nprocess.run(b'[]')\n"
+        "print(process._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    child, deadline = int(done.stdout), time.monotonic() + 10
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", ["nobody", "silent"])
+def test_a_scheduler_that_does_not_answer_is_a_sentence_in_time(grid, tmp_path, kind):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        if kind == "silent":
+            listening.listen()  # accepts, and never says a word
+        address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        begun = time.monotonic()
+        told = f"`scheduler` must be a dask scheduler that answers, got {address}"
+        with pytest.raises(ValueError, match=told), engine(scheduler=address):
+            pass
+        assert time.monotonic() - begun < 10  # the promise itself, not a timing: it waits for 8
+
+
+BAD = {
+    "no folder": (["grid.toml"], "`sweep` needs a grid and a folder"),
+    "no file": (["nowhere.toml", "--out", "out"], "`grid` must be a readable file"),
+    "unknown setting": (
+        ["grid.toml", "--out", "out", "--setting", "tiny"],
+        "`setting` must be one of none, got 'tiny'",
+    ),
+    "no workers": (["grid.toml", "--out", "out", "--workers", "0"], "`workers` must be from 1 to 1,024, got 0"),
+    "status of nothing": (["--status", "out"], "`folder` must be a sweep's"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD.values(), ids=BAD.keys())
+def test_bad_usage_is_one_sentence(arguments, sentence, grid, tmp_path):
+    (tmp_path / "grid.toml").write_text(TINY_TOML)
+    done = command("sweep", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

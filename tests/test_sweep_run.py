@@ -1,0 +1,315 @@
+"""Running sweeps: every cell once, resumable after anything; failures and stops are results with a sentence."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import platform
+import sys
+import time
+
+import numpy as np
+import pytest
+from sweep_cases import HereEngine, comparable, here, tiny
+
+import augscope as ag
+from augscope.methods import cutmix
+from augscope.parts import PartFolder
+from augscope.sweep import run as run_module
+from augscope.sweep.folder import Progress, SweepFolder
+from augscope.sweep.process import WorkerDied
+from augscope.sweep.schema import SCHEMA
+from augscope.sweep.worker import from_stream, to_stream
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    monkeypatch.setattr(run_module, "engine", here)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The tiny sweep, done."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "engine", here)
+        outcome = ag.run_sweep(tiny(), folder)
+    return outcome, folder
+
+
+def test_every_cell_is_recorded_once(undisturbed):
+    outcome, folder = undisturbed
+    assert (outcome.progress.done, outcome.progress.total, outcome.progress.failed) == (24, 24, 0)
+    assert (outcome.stopped, outcome.set_aside) == (None, {})
+    found = ag.Records(folder).query("SELECT cell, status FROM records")
+    assert sorted(found["cell"].to_pylist()) == sorted(cell.identity for cell in tiny().cells())
+    assert set(found["status"].to_pylist()) == {"completed"}
+    assert len(list((folder / "records").iterdir())) == 1  # merged at the end
+
+
+def test_a_record_is_what_training_by_hand_gives(undisturbed):
+    cell = tiny().cells()[5]
+    (row,) = ag.Records(undisturbed[1]).query(f"SELECT * FROM records WHERE cell = '{cell.identity}'").to_pylist()
+    run = cell.experiment.run(cell.experiment.methods[0], cell.experiment.sample(cell.seed))
+    for name, values in row["history"].items():
+        np.testing.assert_array_equal(np.array(values, float), getattr(run.history, name), err_msg=name)
+    assert row["accuracy"] == run.history.accuracy[-1]
+    assert row["feature_score"] == run.history.feature_scores[-1].min(axis=0).tolist()
+    assert row["learned"] == ag.features_learned(run.history.feature_scores[-1]).tolist()
+    assert row["noise_ratio"] == ag.noise_ratio(cell.experiment.distribution, 12)
+    assert row["dominant_ratio"] == ag.learning_ratios(cell.experiment.distribution, 12)[0].tolist()
+    assert json.loads(row["configuration"])["distribution"]["dim"] == row["dim"] == 200_000
+    assert (row["rho"], row["speed"]) == (cell.point["rho"], cell.point["speed"])
+    assert row["versions"]["augscope"] == ag.__version__
+    assert row["seconds"] > 0
+
+
+def test_every_column_is_described():
+    assert all(part.metadata[b"description"] for part in [*SCHEMA, *SCHEMA.field("history").type])
+    assert {part.name for part in SCHEMA.field("history").type} == set(ag.History.__dataclass_fields__) - {
+        "predicted_plateau"
+    }
+
+
+def test_running_again_computes_nothing(undisturbed):
+    _, folder = undisturbed
+    before = {path: path.read_bytes() for path in (folder / "records").iterdir()}
+    again = ag.run_sweep(tiny(), folder)
+    assert (again.progress.done, again.progress.computed) == (24, 0)
+    assert {path: path.read_bytes() for path in (folder / "records").iterdir()} == before
+
+
+def test_a_grid_is_extended_and_another_shares_cells(tmp_path):
+    first = ag.run_sweep(tiny(axes={"rho": [0.2], "speed": [0.1, 0.2]}), tmp_path / "out")
+    longer = ag.run_sweep(tiny(axes={"rho": [0.2], "speed": [0.1, 0.2, 0.4]}), tmp_path / "out")
+    other = ag.run_sweep(
+        tiny(
+            axes={"q": [0.2, 0.3]},
+            derived={"frequencies": ["1 - q", "q"], "dominant_noise_std": "sqrt(0.1 * num_samples / dim)"},
+        ),
+        tmp_path / "out",
+    )
+    assert [outcome.progress.computed for outcome in (first, longer, other)] == [8, 4, 4]
+    found = ag.Records(tmp_path / "out").query("SELECT count(*) AS n, count(q) AS q, count(rho) AS rho FROM records")
+    assert found.to_pylist() == [{"n": 16, "q": 8, "rho": 12}]  # four cells lie on both grids
+
+
+def test_the_result_does_not_depend_on_batches(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "MAX_BATCH", 1)
+    ag.run_sweep(tiny(), tmp_path / "out")
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_a_failed_cell_is_a_record_and_can_be_tried_again(tmp_path, monkeypatch):
+    grid = tiny(
+        methods=[{"name": "cutmix", "algorithm": "enumerate"}, "erm"], seeds=1, axes={"rho": [0.2], "speed": [0.1]}
+    )
+    monkeypatch.setattr(cutmix, "MAX_ENUMERATED", 100)  # known only when it runs: a valid configuration all the same
+    outcome = ag.run_sweep(grid, tmp_path / "out")
+    assert (outcome.progress.done, outcome.progress.failed, outcome.stopped) == (2, 1, None)
+    sql = "SELECT method, message, accuracy, dim, status FROM records ORDER BY method"
+    failed, fine = ag.Records(tmp_path / "out").query(sql).to_pylist()
+    assert failed["message"].startswith("ValueError: `algorithm` = enumerate would hold 1,152 mixed points")
+    assert (failed["status"], failed["accuracy"], failed["dim"]) == ("failed", None, 200_000)
+    assert fine["status"] == "completed"
+    assert ag.run_sweep(grid, tmp_path / "out").progress.computed == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(run_module, "engine", here)
+    again = ag.run_sweep(grid, tmp_path / "out", retry_failed=True)
+    assert (again.progress.computed, again.progress.done, again.progress.failed) == (1, 2, 0)
+    found = ag.Records(tmp_path / "out").query("SELECT status, count(*) AS n FROM records GROUP BY status").to_pylist()
+    assert found == [{"status": "completed", "n": 2}]
+
+
+class DyingEngine(HereEngine):
+    """Every batch that holds a certain cell takes its worker down."""
+
+    def __init__(self, fatal: str) -> None:
+        self.fatal = fatal
+
+    def results(self, batches):
+        for tag, batch in batches:
+            if self.fatal in batch.decode():
+                yield tag, WorkerDied("its process died 3 times, at last by SIGKILL")
+            else:
+                yield from super().results([(tag, batch)])
+
+
+def test_a_cell_that_kills_its_worker_does_not_take_others_along(undisturbed, tmp_path, monkeypatch):
+    fatal = tiny().cells()[7].identity
+    from contextlib import contextmanager
+
+    @contextmanager
+    def dying(*_):
+        yield DyingEngine(fatal)
+
+    monkeypatch.setattr(run_module, "engine", dying)
+    outcome = ag.run_sweep(tiny(), tmp_path / "out")
+    assert (outcome.progress.done, outcome.progress.failed) == (24, 1)
+    rows = ag.Records(tmp_path / "out").query("SELECT cell, message FROM records WHERE status = 'failed'").to_pylist()
+    assert rows == [{"cell": fatal, "message": "its process died 3 times, at last by SIGKILL"}]
+    monkeypatch.setattr(run_module, "engine", here)
+    ag.run_sweep(tiny(), tmp_path / "out", retry_failed=True)
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+@pytest.mark.parametrize("writes", [0, 1, 3])
+def test_a_full_disk_stops_cleanly_and_the_sweep_goes_on(undisturbed, tmp_path, monkeypatch, writes):
+    monkeypatch.setattr(run_module, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "MAX_BATCH", 4)
+    count, real = 0, PartFolder.write
+
+    def filling(self, table, replaces=()):
+        nonlocal count
+        count += 1
+        if count > writes:
+            raise OSError(28, "No space left on device")
+        return real(self, table, replaces)
+
+    monkeypatch.setattr(PartFolder, "write", filling)
+    outcome = ag.run_sweep(tiny(), tmp_path / "out")
+    assert outcome.stopped == "stopped: No space left on device"
+    assert outcome.progress.state == "stopped"
+    held = ag.Records(tmp_path / "out").query("SELECT count(*) AS n FROM records").to_pylist()[0]["n"]
+    assert outcome.progress.done == held < 24
+    assert (held > 0) == (writes > 0)
+    monkeypatch.setattr(PartFolder, "write", real)
+    again = ag.run_sweep(tiny(), tmp_path / "out")
+    assert (again.stopped, again.progress.computed) == (None, 24 - held)
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_ctrl_c_keeps_what_came_in(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "WRITE_SECONDS", 0.0)
+
+    def interrupt(found):
+        if found.done >= 1 and found.state == "running":
+            raise KeyboardInterrupt
+
+    outcome = ag.run_sweep(tiny(), tmp_path / "out", progress=interrupt)
+    held = ag.Records(tmp_path / "out").query("SELECT count(*) AS n FROM records").to_pylist()[0]["n"]
+    assert (outcome.stopped, outcome.progress.done) == ("interrupted", held)
+    ag.run_sweep(tiny(), tmp_path / "out")
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_a_damaged_part_is_named_set_aside_and_run_again(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(PartFolder, "merge_small", lambda self, **_: None)
+    ag.run_sweep(tiny(), tmp_path / "out")
+    monkeypatch.undo()
+    monkeypatch.setattr(run_module, "engine", here)
+    cut = max((tmp_path / "out" / "records").iterdir())
+    cut.write_bytes(cut.read_bytes()[:1000])
+    (tmp_path / "out" / "records" / "notes.parquet").write_text("not mine")
+    assert set(ag.Records(tmp_path / "out").problems) == {cut.name, "notes.parquet"}
+    outcome = ag.run_sweep(tiny(), tmp_path / "out")
+    assert outcome.set_aside == dict.fromkeys((cut.name, "notes.parquet"), "is truncated or is no Parquet file")
+    assert outcome.progress.computed >= 1
+    assert {path.name for path in (tmp_path / "out" / "set-aside").iterdir()} == {cut.name, "notes.parquet"}
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_two_sweeps_at_once_are_refused(tmp_path):
+    place = SweepFolder(tmp_path / "out")
+    with place.claimed(), pytest.raises(ValueError, match=r"must not be written by two sweeps at once.*process \d+ on"):
+        ag.run_sweep(tiny(), tmp_path / "out")
+    assert ag.run_sweep(tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]}), tmp_path / "out").stopped is None
+
+
+def test_other_peoples_folders_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match="`out` must be empty or a sweep's folder"):
+        ag.run_sweep(tiny(), tmp_path)
+    with pytest.raises(ValueError, match="`out` must be a folder"):
+        ag.run_sweep(tiny(), tmp_path / "thesis.tex")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_invalid_cell_is_found_before_anything_is_made(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"the cell at rho = 0\.9, speed = 0\.1 is not valid: `frequencies` must be decreasing"
+    ):
+        ag.run_sweep(tiny(axes={"rho": [0.2, 0.9], "speed": [0.1]}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"workers": 0}, "`workers` must be from 1 to 1,024, got 0"),
+        ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "give one"),
+    ],
+)
+def test_engines_that_cannot_be(tmp_path, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ag.run_sweep(tiny(), tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_dask_is_an_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"`workers` = 2 needs dask.distributed: pip install 'augscope\[cluster\]'"):
+        ag.run_sweep(tiny(), tmp_path / "out", workers=2)
+
+
+class TestProgress:
+    def progress(self, **changes):
+        plain = {
+            "total": 1200,
+            "done": 12,
+            "failed": 1,
+            "computed": 12,
+            "rate": 3.14159,
+            "seconds_left": 378.2,
+            "workers": 2,
+            "state": "running",
+        }
+        return Progress(**{**plain, "updated": 0.0, "process": 1, "machine": "here", **changes})
+
+    def test_in_words(self):
+        assert str(self.progress()) == "12/1,200 cells, 1 failed, 3.14 a second, 6 min 18 s left"
+        assert str(self.progress(seconds_left=7290)).endswith("2 h 01 min left")
+        assert str(self.progress(seconds_left=5)).endswith(", 5 s left")
+        assert str(self.progress(seconds_left=None)).endswith("3.14 a second")
+        assert str(self.progress(state="finished")) == "12/1,200 cells, 1 failed, finished"
+
+    def test_what_is_told(self, tmp_path):
+        told = []
+        ag.run_sweep(tiny(), tmp_path / "out", progress=told.append)
+        assert (told[0].done, told[0].state, told[-1].done, told[-1].state) == (0, "running", 24, "finished")
+        assert all(a.done <= b.done for a, b in itertools.pairwise(told))
+        assert SweepFolder(tmp_path / "out").read_progress() == told[-1]
+
+    def test_a_sweep_that_died_is_stopped(self, tmp_path):
+        place = SweepFolder(tmp_path / "out")
+        with place.claimed():
+            here_now = {"machine": platform.node(), "updated": time.time()}
+            place.write_progress(self.progress(**here_now))
+            assert place.read_progress().state == "running"
+        assert place.read_progress().state == "stopped"
+
+    def test_a_folder_that_says_nothing(self, tmp_path):
+        with pytest.raises(ValueError, match="`folder` must be a sweep's"):
+            SweepFolder(tmp_path).read_progress()
+        place = SweepFolder(tmp_path / "out")
+        with place.claimed(), pytest.raises(ValueError, match="a sweep that has begun"):
+            place.read_progress()
+
+    def test_looking_does_not_take_the_lock(self, tmp_path):
+        place = SweepFolder(tmp_path / "out")
+        with place.claimed():
+            assert place.is_running()
+        assert not place.is_running()
+        with (tmp_path / "out" / "lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_rows_travel_unchanged():
+    cell = tiny().cells()[0]
+    from augscope.sweep.cells import failed_row
+
+    row = failed_row(cell, "reason")
+    (back,) = from_stream(to_stream([row])).to_pylist()
+    assert {name: back[name] for name in row} == row
