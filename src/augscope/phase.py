@@ -26,11 +26,15 @@ CONFIDENCE = 0.95
 KAPPA_LEVEL = (
     0.5  # of κ: test noise of half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23)
 )
-DEFAULT_BOUNDARY = {"erm": "dominant", "cutout": "background", "cutmix": "kappa"}  # by method
+DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
+PULL, TEST_NOISE = (
+    4.9,
+    5.2,
+)  # of `Boundary.named("erm")`: fitted to 45 measured boundaries, worst factor 1.5 (docs/sweeps.md)
 _ORDER = {name: place for place, name in enumerate(METHOD_NAMES)}
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
-_FEATURE = re.compile(r"(dominant|background)(?::(\d+))?")
+_FEATURE = re.compile(r"(dominant|background|erm|cutout)(?::(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -51,20 +55,17 @@ class Boundary:
     def named(cls, name: str) -> Boundary:
         """Return a known boundary.
 
-        "dominant" or "dominant:k": R(σ_d) = 0.7 of feature k, where ERM ceases to learn it; "background" or "background:k": R(σ_b)
-        = 0.7, likewise for Cutout (model.md identity 9); without k the rarest feature. "kappa" or "kappa=x": κ = x, by default
-        0.5, from which on Theorem 3.3 (3) fails (identity 10). "EXPRESSION=LEVEL": an SQL expression of your own.
+        "dominant" or "dominant:k": R(σ_d) = 0.7 of feature k, where ERM ceases to learn it; "background" or "background:k":
+        R(σ_b) = 0.7, likewise for Cutout (model.md identity 9); without k the rarest feature. "erm" and "cutout", likewise: the
+        same with what an unlearned feature must exceed in place of 0.7, R_k = √((4.9 α R_1/(2 + R_1))² + 5.2² n/d): the pull of the
+        feature noise through the most common feature, and the test noise. "kappa" or "kappa=x": κ = x, by default 0.5, from which
+        on Theorem 3.3 (3) fails (identity 10). "EXPRESSION=LEVEL": an SQL expression of your own.
 
         Raises:
             ValueError: naming what is known.
         """
         if match := _FEATURE.fullmatch(name):
-            kind, index = match[1], int(match[2] or -1)
-            letter = "d" if kind == "dominant" else "b"
-            which = "rarest feature" if index < 0 else f"feature {index}"
-            return cls(
-                f"R(σ_{letter}) = {LEARNING_THRESHOLD} of the {which}", f"{kind}_ratio[{index}]", LEARNING_THRESHOLD
-            )
+            return cls._of_feature(match[1], int(match[2] or -1))
         if name == "kappa":
             return cls(f"κ = {KAPPA_LEVEL}", _KAPPA, KAPPA_LEVEL)
         quantity, _, level = name.rpartition("=")
@@ -74,13 +75,25 @@ class Boundary:
             value = float("nan")
         check(
             bool(quantity.strip()) and np.isfinite(value) and value > 0,
-            f"`boundary` must be dominant, dominant:k, background, background:k, kappa or EXPRESSION=LEVEL, got {name!r}",
+            f"`boundary` must be dominant, background, erm or cutout (or one of them with :k), kappa, kappa=x or EXPRESSION=LEVEL, got {name!r}",
         )
         return (
             cls(f"κ = {value:g}", _KAPPA, value)
             if quantity == "kappa"
             else cls(f"{quantity} = {value:g}", quantity, value)
         )
+
+    @classmethod
+    def _of_feature(cls, kind: str, index: int) -> Boundary:
+        """Where a feature (-1: the rarest) ceases to be learned."""
+        column, letter = ("dominant_ratio", "d") if kind in ("dominant", "erm") else ("background_ratio", "b")
+        which = "" if index < 0 else f", feature {index}"
+        if kind in ("dominant", "background"):
+            return cls(f"R(σ_{letter}) = {LEARNING_THRESHOLD}{which}", f"{column}[{index}]", LEARNING_THRESHOLD)
+        pull = f"{PULL} * feature_noise * {column}[1] / (2 + {column}[1])"
+        noise = f"{TEST_NOISE**2:g} * num_samples / dim"
+        name = f"R(σ_{letter}) = pull of α and test noise{which}"
+        return cls(name, f"{column}[{index}] / sqrt(power({pull}, 2) + {noise})", 1.0)
 
 
 @dataclass(frozen=True)
@@ -216,8 +229,8 @@ def phase_diagram(
         minus: an SQL condition such as "method = 'cutout'": the value is then the difference to that of the record which meets it
             and has the same experiment and seed.
         level: of the value, for the contour; by default the middle between its smallest and largest mean.
-        boundaries: see `Boundary.named`; by default the learning-speed prediction of the panel's method, κ for CutMix. Each is
-            drawn in every panel if given by name.
+        boundaries: see `Boundary.named`; by default the learning-speed predictions of the panel's method, κ for
+            CutMix. Those given by name are drawn in every panel.
         title: for the picture.
 
     Raises:
@@ -226,7 +239,11 @@ def phase_diagram(
     Cost: 10⁵ records in about a second (benchmarks/sweep_records.py).
     """
     wanted = None if boundaries is None else [Boundary.named(name) for name in boundaries]
-    known = wanted if wanted is not None else [Boundary.named(name) for name in sorted(set(DEFAULT_BOUNDARY.values()))]
+    known = (
+        wanted
+        if wanted is not None
+        else [Boundary.named(name) for names in DEFAULT_BOUNDARIES.values() for name in names]
+    )
     found = records.query(_places_sql(x, y, value, panels, where, minus, [line.quantity for line in known]))
     check(found.num_rows > 0, f"nothing to draw: no records with a value of {value} where {where}")
     columns = {name: np.array(found[name].to_pylist()) for name in found.column_names}
@@ -276,7 +293,7 @@ def _panel(
     with np.errstate(invalid="ignore", divide="ignore"):
         half = student.ppf((1 + CONFIDENCE) / 2, counts - 1) * here["std"].astype(float) / np.sqrt(counts)
     one_method = len({*here["first"], *here["last"]}) == 1
-    default = [Boundary.named(DEFAULT_BOUNDARY[here["first"][0]])] if one_method and wanted is None else []
+    default = [Boundary.named(name) for name in DEFAULT_BOUNDARIES[here["first"][0]]] if one_method else []
     drawn = default if wanted is None else wanted
     return Panel(
         name=name,

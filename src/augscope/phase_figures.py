@@ -124,7 +124,8 @@ def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, 
 def _level_lines(diagram: PhaseDiagram, panel: Panel, heights: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The lines on which heights at the places cross 0, linear between places in the axes' own scale."""
     x, y = _scaled(diagram, panel)
-    if len(np.unique(x)) < 2 or len(np.unique(y)) < 2 or not heights.min() < 0 < heights.max():
+    flat = np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2  # all places on one line: no triangles
+    if flat or not heights.min() < 0 < heights.max():
         return
     triangles = Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
     paths = Figure().subplots().tricontour(triangles, heights, levels=[0.0]).get_paths()

@@ -53,8 +53,8 @@ def phase(
     level
         Of the value, where the contour runs; by default half way.
     boundary
-        `dominant`, `dominant:k` (R(σ_d) = 0.7 of the rarest feature, or feature k), `background`, `background:k`, `kappa`,
-        `kappa=x`, or EXPRESSION=LEVEL; several may be given. By default the prediction for each panel's method.
+        `dominant`, `background` (R(σ_d), R(σ_b) = 0.7 of the rarest feature, or with :k of feature k), `erm`, `cutout` (the same,
+        for any α), `kappa`, `kappa=x`, or EXPRESSION=LEVEL; several may be given. By default those of each panel's method.
     title
         Of the picture.
     refine

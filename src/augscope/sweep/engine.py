@@ -174,7 +174,7 @@ def _client(scheduler: str) -> Iterator[Any]:
 
 async def _greet(scheduler: str) -> None:
     """Open a connection to a scheduler and ask who it is. Raises OSError (TimeoutError is one) if it does not answer."""
-    from distributed.core import connect
+    from distributed.comm.core import connect
 
     async with asyncio.timeout(SCHEDULER_SECONDS):
         comm = await connect(scheduler, timeout=SCHEDULER_SECONDS)

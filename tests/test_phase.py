@@ -1,0 +1,286 @@
+"""Records in SQL, as frames and arrays; phase diagrams, boundaries, refinement and pictures, on made-up measures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sweep_cases import here, tiny
+
+import augscope as ag
+from augscope.phase import Boundary, write_phase
+from augscope.phase_figures import phase_figure
+from augscope.sweep import run as run_module
+from augscope.sweep.cells import failed_row
+from augscope.sweep.folder import SweepFolder
+from augscope.sweep.refinement import refine, refined
+from augscope.sweep.schema import SCHEMA
+
+COMMAND = Path(sys.executable).with_name("augscope")
+RHO, SPEED = (0.1, 0.2, 0.4), (0.02, 0.08, 0.32, 1.28)
+
+
+def made(folder: Path, **changes) -> SweepFolder:
+    """A folder of records whose accuracy is 1 where speed < ρ, else 0.5, with 0.01 a seed on top for Cutout; nothing is trained."""
+    sweep = tiny(
+        methods=["erm", "cutout"], seeds=3, axes={"rho": list(RHO), "speed": list(SPEED)}, title="made up", **changes
+    )
+    place, cells, rows = SweepFolder(folder), sweep.cells(), []
+    for cell in cells:
+        accuracy = 1.0 if cell.point["speed"] < cell.point["rho"] else 0.5
+        row = failed_row(cell, "made up") | {"status": "completed"}
+        bonus = 0.01 * cell.seed if row["method"] == "cutout" else 0.0
+        history = {part.name: [] for part in SCHEMA.field("history").type}
+        history |= {"steps": [0.0, 8.0], "loss": [1.0, 0.5], "accuracy": [0.5, accuracy]}
+        rows.append(row | {"accuracy": accuracy + bonus, "feature_accuracy": [1.0, accuracy], "history": history})
+    with place.claimed():
+        place.save_grid(sweep, cells)
+        place.parts.write(pa.Table.from_pylist(rows, SCHEMA))
+    return place
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("made") / "out").path
+
+
+@pytest.fixture(scope="module")
+def records(folder) -> ag.Records:
+    return ag.Records(folder)
+
+
+def diagram(records, **changes):
+    return ag.phase_diagram(records, **{"x": "rho", "y": "speed", "panels": "method", "level": 0.75, **changes})
+
+
+class TestRecords:
+    def test_sql(self, records):
+        found = records.query("SELECT rho, count(*) AS n FROM records WHERE method = 'erm' GROUP BY rho ORDER BY rho")
+        assert found.to_pylist() == [{"rho": rho, "n": 12} for rho in RHO]
+        steps = records.query("SELECT step, accuracy FROM trajectories WHERE seed = 0 AND method = 'erm' LIMIT 2")
+        assert steps.to_pylist() == [{"step": 0.0, "accuracy": 0.5}, {"step": 8.0, "accuracy": 1.0}]
+
+    def test_columns_say_what_they_mean(self, records):
+        assert records.columns["rho"] == "free parameter of a grid"
+        assert records.columns["noise_ratio"] == "κ, model.md identity 10"
+        assert set(records.columns) == set(records.query("SELECT * FROM records LIMIT 1").column_names)
+
+    def test_data_frames(self, records):
+        frame = records.to_pandas()
+        assert len(frame) == 72
+        assert "history" not in frame
+        assert frame.groupby("method").accuracy.max().to_dict() == {"cutout": 1.02, "erm": 1.0}
+
+    def test_arrays(self, records):
+        found = records.to_xarray("method", "rho", "speed", "seed")
+        assert dict(found.sizes) == {"method": 2, "rho": 3, "speed": 4, "seed": 3}
+        assert float(found.accuracy.sel({"method": "cutout", "rho": 0.4, "speed": 0.02, "seed": 2})) == 1.02
+        with pytest.raises(ValueError, match="`dims` must tell records apart: several lie at rho, speed = "):
+            records.to_xarray("rho", "speed")
+        with pytest.raises(ValueError, match="`dims` must be columns of `records`, got rhos"):
+            records.to_xarray("rhos")
+
+    @pytest.mark.parametrize(
+        ("sql", "sentence"),
+        [
+            ("SELECT nothing FROM records", "`sql` must be a valid query: Binder Error"),
+            ("SELEC 1", "`sql` must be a valid query: Parser Error"),
+            ("DROP VIEW records", "`sql` must be one SELECT statement"),
+            ("SELECT 1; SELECT 2", "`sql` must be one SELECT statement"),
+            ("COPY (SELECT 1) TO 'x.csv'", "`sql` must be one SELECT statement"),
+            ("", "`sql` must be one SELECT statement"),
+        ],
+    )
+    def test_bad_queries(self, records, sql, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            records.query(sql)
+
+    def test_a_folder_that_is_no_sweeps(self, tmp_path):
+        with pytest.raises(ValueError, match="`folder` must be a sweep's"):
+            ag.Records(tmp_path)
+
+    def test_nothing_recorded_yet(self, tmp_path):
+        with SweepFolder(tmp_path / "out").claimed():
+            pass
+        found = ag.Records(tmp_path / "out")
+        assert found.query("SELECT count(*) AS n FROM records").to_pylist() == [{"n": 0}]
+        with pytest.raises(ValueError, match="nothing to draw"):
+            ag.phase_diagram(found, x="dim", y="num_samples")
+
+
+class TestDiagram:
+    def test_means_and_spread_over_seeds(self, records):
+        cutout = diagram(records).panels[1]
+        assert (cutout.name, len(cutout.x), set(cutout.count.tolist())) == ("cutout", 12, {3})
+        at = int(np.flatnonzero((cutout.x == 0.4) & (cutout.y == 0.32))[0])
+        assert cutout.mean[at] == pytest.approx(1.01, rel=1e-14)
+        assert (cutout.smallest[at], cutout.largest[at]) == (1.0, 1.02)
+        # Student's t with 2 degrees of freedom: 4.302653 standard errors, 0.01/√3 each.
+        assert cutout.high[at] - cutout.mean[at] == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-6)
+
+    def test_the_contour_lies_between_places_in_log_y(self, records):
+        erm = diagram(records).panels[0]
+        assert erm.crossings(0.75) == pytest.approx({0.1: 0.16, 0.2: 0.16, 0.4: 0.64}, rel=1e-12)
+
+    def test_the_predicted_boundary_is_where_the_formula_says(self, records):
+        erm, cutout = diagram(records).panels
+        for x, y in erm.crossings(1, "R(σ_d) = 0.7").items():
+            assert y == pytest.approx(x / 0.7, rel=1e-9)  # R = ρ/(σ_d² d/n), a power law: exact between places
+        # σ_b is that of the preset: R(σ_b) = ρ n/(0.015² d) does not change with the speed, so no crossing.
+        assert cutout.crossings(1, "R(σ_b) = 0.7") == {}
+        assert list(erm.boundaries) == ["R(σ_d) = 0.7", "R(σ_d) = pull of α and test noise"]
+
+    def test_the_refined_boundary_against_its_formula(self, records):
+        erm = diagram(records).panels[0]
+        ratios = erm.boundaries["R(σ_d) = pull of α and test noise"]
+        for x, y, ratio in zip(erm.x, erm.y, ratios, strict=True):
+            common = (1 - x) / y
+            bar = np.hypot(4.9 * 0.2 * common / (2 + common), 5.2 * np.sqrt(12 / 200_000))
+            assert ratio == pytest.approx(x / y / bar, rel=1e-9)
+
+    def test_kappa_is_noise_ratio(self, records):
+        found = records.query(
+            f"SELECT {Boundary.named('kappa').quantity} AS ours, noise_ratio FROM records"
+        ).to_pylist()
+        for row in found:
+            assert row["ours"] == pytest.approx(row["noise_ratio"], rel=1e-13)
+
+    def test_expressions_differences_and_conditions(self, records):
+        plain = diagram(
+            records, x="frequencies[2]", y="power(dominant_noise_std, 2) * dim / num_samples", where="seed = 0"
+        )
+        assert sorted(set(plain.panels[0].x)) == list(RHO)
+        assert sorted(set(plain.panels[0].y)) == pytest.approx(SPEED, rel=1e-10)
+        assert np.isnan(plain.panels[0].low).all()  # one seed has no interval
+        difference = diagram(records, minus="method = 'erm'", where="method = 'cutout'", panels=None).panels[0]
+        np.testing.assert_allclose(difference.mean, 0.01, rtol=0, atol=1e-15)
+        assert difference.name == ""
+
+    def test_failed_records_are_left_out(self, tmp_path):
+        place = made(tmp_path / "out")
+        cell = tiny(seeds=[9], axes={"rho": [0.1], "speed": [0.02]}).cells()[0]
+        with place.claimed():
+            place.parts.write(pa.Table.from_pylist([failed_row(cell, "reason")], SCHEMA))
+        assert set(diagram(ag.Records(place.path)).panels[0].count.tolist()) == {3}
+
+    @pytest.mark.parametrize(
+        ("name", "level"),
+        [
+            ("dominant", 0.7),
+            ("background:1", 0.7),
+            ("erm", 1),
+            ("cutout:2", 1),
+            ("kappa", 0.5),
+            ("kappa=1", 1),
+            ("dim = 3e3", 3000),
+        ],
+    )
+    def test_boundaries_by_name(self, records, name, level):
+        assert Boundary.named(name).level == level
+        assert len(diagram(records, boundaries=[name]).panels[0].boundaries) == 1
+
+    @pytest.mark.parametrize("name", ["nothing", "dominant:x", "=3", "dim = -1", "dim = many"])
+    def test_bad_boundaries(self, name):
+        with pytest.raises(ValueError, match="`boundary` must be dominant, background, erm or cutout"):
+            Boundary.named(name)
+
+    def test_panels_come_in_order(self, records):
+        names = [panel.name for panel in diagram(records, panels="'n = ' || CAST(100 * rho AS INT)").panels]
+        assert names == ["n = 10", "n = 20", "n = 40"]
+
+    def test_data_behind_the_picture(self, records, tmp_path):
+        shown = diagram(records)
+        paths = write_phase(shown, tmp_path)
+        assert [path.name for path in paths] == ["phase.png", "phase.svg", "phase.csv", "phase.json"]
+        lines = (tmp_path / "phase.csv").read_text().splitlines()
+        assert lines[0].startswith(
+            "panel,rho,speed,count,mean,low,high,smallest,largest,R(σ_d) = 0.7: quantity / level"
+        )
+        assert len(lines) == 1 + 24
+        data = json.loads((tmp_path / "phase.json").read_text())
+        assert data["panels"][0]["crossings"]["0.1"] == pytest.approx(0.16)
+        assert "rho = 0.1: crosses 0.75 at speed = 0.16; predicted: R(σ_d) = 0.7 at 0.143" in str(shown)
+
+
+class TestPicture:
+    def test_lines_and_heat_lie_where_the_data_say(self, records):
+        figure = phase_figure(diagram(records))
+        axis = figure.axes[0]
+        drawn = {line.get_label(): np.array(line.get_data()) for line in axis.lines}
+        x, y = drawn["predicted: R(σ_d) = 0.7"]
+        np.testing.assert_allclose(y, x / 0.7, rtol=1e-9)
+        heat = axis.collections[0].get_array()
+        np.testing.assert_allclose(heat, [[1, 1, 1], [1, 1, 1], [0.5, 0.5, 1], [0.5, 0.5, 0.5]])  # rows go up in speed
+        assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
+        assert [part.get_title() for part in figure.axes[:2]] == ["erm", "cutout"]
+
+    def test_equal_diagrams_give_equal_bytes(self, records, tmp_path):
+        for name in ("a", "b"):
+            write_phase(diagram(records), tmp_path / name)
+        for kind in ("png", "svg"):
+            assert (tmp_path / "a" / f"phase.{kind}").read_bytes() == (tmp_path / "b" / f"phase.{kind}").read_bytes()
+
+    @pytest.mark.parametrize("changes", [{"x": "rho", "y": "rho"}, {"where": "rho = 0.1"}, {"where": "speed < rho"}])
+    def test_degenerate_diagrams_are_drawn(self, records, tmp_path, changes):
+        assert write_phase(diagram(records, **changes), tmp_path)[0].stat().st_size > 10_000
+
+
+class TestRefinement:
+    def test_new_places_lie_half_way_where_the_value_jumps(self, folder, records):
+        grid = SweepFolder(folder).grids()[0]
+        found = refined(grid, diagram(records, where="method = 'erm'", panels=None), 5)
+        cells = found.cells()
+        places = {(cell.point["rho"], cell.point["speed"]) for cell in cells}
+        jumps = {(0.1, 0.16), (0.2, 0.16), (0.4, 0.64)}  # up in speed
+        jumps |= {(0.282842712475, 0.32)}  # across in ρ: the one jump there is
+        assert places == jumps  # and no fifth, for nothing else changes
+        assert len(cells) == 4 * 2 * 3
+        assert not {cell.identity for cell in cells} & {cell.identity for cell in grid.cells()}
+
+    def test_fewer_are_chosen_by_the_size_of_the_jump(self, folder, records):
+        grid = SweepFolder(folder).grids()[0]
+        assert len({tuple(cell.point.values()) for cell in refined(grid, diagram(records), 2).cells()}) == 2
+
+    def test_bad_refinements(self, folder, records):
+        grid = SweepFolder(folder).grids()[0]
+        with pytest.raises(ValueError, match="`refine` must be from 1 to 10,000, got 0"):
+            refined(grid, diagram(records), 0)
+        with pytest.raises(ValueError, match="`refine` needs axes of the grid, not zipped: rho, speed, got 'dim'"):
+            refined(grid, diagram(records, x="dim"), 1)
+        with pytest.raises(ValueError, match="found no place where num_samples changes"):
+            refined(grid, diagram(records, value="num_samples"), 1)
+
+    def test_refined_cells_are_run_and_drawn(self, tmp_path, monkeypatch):
+        place = made(tmp_path / "out")
+        monkeypatch.setattr(run_module, "engine", here)
+        shown = diagram(ag.Records(place.path), panels=None)
+        outcome = refine(place.path, shown, 2)
+        assert (outcome.progress.computed, outcome.progress.total) == (12, 12)
+        again = diagram(ag.Records(place.path), panels=None)
+        assert len(again.panels[0].x) == 14
+        assert phase_figure(again).axes[0].collections[0].get_array().shape == (240, 240)  # nearest place a pixel
+        assert len(place.grids()) == 2
+
+
+def test_the_commands(folder, tmp_path):
+    def command(*arguments):
+        return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+    asked = command("query", folder, "SELECT count(*) AS n, max(accuracy) AS best FROM records", "--json")
+    assert (asked.returncode, json.loads(asked.stdout), asked.stderr) == (0, [{"n": 72, "best": 1.02}], "")
+    csv = command("query", folder, "SELECT rho, learned, frequencies FROM records ORDER BY ALL LIMIT 1", "--csv")
+    assert csv.stdout == 'rho,learned,frequencies\n0.1,,"[0.9, 0.1]"\n'
+    assert "κ, model.md identity 10" in command("query", folder).stdout
+    drawn = command("phase", folder, "--x", "rho", "--y", "speed", "--panels", "method", "--out", tmp_path, "--json")
+    assert drawn.returncode == 0, drawn.stderr
+    assert [panel["name"] for panel in json.loads(drawn.stdout)["panels"]] == ["erm", "cutout"]
+    assert (tmp_path / "phase.png").exists()
+    bad = command("phase", folder, "--x", "rhos", "--y", "speed")
+    assert bad.returncode == 2
+    assert len(bad.stderr.splitlines()) == 1
+    assert "`sql` must be a valid query" in bad.stderr
