@@ -52,7 +52,9 @@ def phase_figure(diagram: PhaseDiagram) -> Figure:
     for row in axes:
         row[0].set_ylabel(diagram.labels.get(diagram.y, diagram.y))
     if drawn:
-        figure.legend(handles=list(drawn.values()), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        figure.legend(
+            handles=list(drawn.values()), loc="outside lower center", ncols=min(3, columns), frameon=False, fontsize=9
+        )
     if diagram.title:
         figure.suptitle(diagram.title)
     return figure

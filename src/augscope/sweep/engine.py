@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from augscope.sweep.process import CellProcess, WorkerDied
@@ -95,14 +96,30 @@ class DaskEngine:
         raise ConnectionError(f"the scheduler lost a batch ({future.status})")
 
 
-_processes = threading.local()  # a thread of a dask worker runs one batch at a time
+@dataclass
+class _Held:
+    """A thread's process, and whether it runs a batch now."""
+
+    process: CellProcess = field(default_factory=CellProcess)
+    busy: threading.Lock = field(default_factory=threading.Lock)
+
+
+_held: dict[int, _Held] = {}  # by thread of a dask worker, each of which runs one batch at a time
 
 
 def run_batch(batch: bytes) -> bytes:
     """Run a batch in this thread's process; what dask calls. Raises WorkerDied."""
-    if not hasattr(_processes, "mine"):
-        _processes.mine = CellProcess()
-    return _processes.mine.run(batch)
+    mine = _held.setdefault(threading.get_ident(), _Held())
+    with mine.busy:
+        return mine.process.run(batch)
+
+
+def end_idle() -> None:
+    """End the processes of this dask worker that run nothing: a sweep leaves a cluster as it found it."""
+    for held in _held.values():
+        if held.busy.acquire(blocking=False):
+            held.process.close()
+            held.busy.release()
 
 
 def _outcome(process: CellProcess, batch: bytes) -> bytes | WorkerDied:
@@ -168,6 +185,7 @@ def _client(scheduler: str) -> Iterator[Any]:
         raise ValueError(f"`scheduler` must be a dask scheduler that answers, got {scheduler}: {told}") from None
     try:
         yield client
+        client.run(end_idle)
     finally:
         client.close()
 
