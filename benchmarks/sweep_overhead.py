@@ -24,7 +24,8 @@ TINY = {
     },
     "derived": {"dominant_noise_std": "sqrt(speed * num_samples / dim)"},
 }
-LONG = {"preset": "theorem", "methods": ["erm"], "experiment": {"num_steps": 6000, "record_at": [0]}}
+LONG = {"preset": "theorem", "methods": ["erm"], "experiment": {"num_steps": 25_000, "record_at": [0]}}
+WARM = 4  # cells after which every worker has compiled
 
 
 def timed(grid: dict, workers: int = 1) -> tuple[float, dict]:
@@ -53,16 +54,22 @@ def overhead() -> None:
     print(f"a cell's training and measuring: {1e3 * training / cells:.2f} ms")
 
 
-def scaling(cells: int = 48) -> None:
-    """Cells of a second or more on one and on two workers; start and compilation by a sweep of as many cells as workers."""
+def scaling(cells: int = 40) -> None:
+    """Cells of a second or more on one and on two workers: the rate once all have compiled, and the whole with their start."""
     rates = []
     for workers in (1, 2):
-        start, first = timed({**LONG, "seeds": workers}, workers)
-        wall, sums = timed({**LONG, "seeds": cells}, workers)
-        rates.append((sums["cells"] - first["cells"]) / (wall - start))
-        whole = sums["cells"] / wall
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.perf_counter()
+            ag.run_sweep(ag.Sweep.from_dict({**LONG, "seeds": cells}), Path(folder) / "out", workers=workers)
+            wall = time.perf_counter() - begun
+            sql = "SELECT epoch(finished) AS finished, seconds FROM records ORDER BY finished"
+            found = ag.Records(Path(folder) / "out").query(sql).to_pydict()
+        finished = found["finished"][WARM:]
+        rates.append((len(finished) - 1) / (finished[-1] - finished[0]))
+        training = sum(found["seconds"][WARM:]) / len(finished)
         print(
-            f"{workers} worker(s): {rates[-1]:.3f} cells a second ({whole:.3f} with start), {sums['training'] / sums['cells']:.2f} s of training each"
+            f"{workers} worker(s): {rates[-1]:.3f} cells a second, {training:.2f} s of training each; "
+            f"{cells} cells with start and compilation {wall:.1f} s"
         )
     print(f"two workers over one: {rates[1] / rates[0]:.2f}")
 

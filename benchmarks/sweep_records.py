@@ -6,13 +6,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 import augscope as ag
 from augscope.phase import write_phase
-from augscope.sweep.cells import failed_row
+from augscope.sweep.cells import Cell, failed_row
 from augscope.sweep.folder import SweepFolder
 from augscope.sweep.schema import SCHEMA
 
@@ -39,21 +40,24 @@ def made(folder: Path) -> None:
     place, cells, chance = SweepFolder(folder), sweep.cells()[:COUNT], np.random.default_rng(0)
     shapes = {"feature_scores": (2, 2), "noise_memorised": (2, 2, 2), "plateau": (2,), "feature_projections": (2, 2, 2)}
     shapes |= {"noise_gram": (2, 2), "accuracy_per_feature": (2, 2)}
+    kind = SCHEMA.field("history").type
+    history = [
+        {part.name: chance.normal(size=(RECORDED, *shapes.get(part.name, ()))).tolist() for part in kind}
+        for _ in range(PART_ROWS)
+    ]
+    trajectories = pa.array(history, kind)  # the same in every part: what they say is not looked at
     with place.claimed():
         place.save_grid(sweep, cells)
         for first in range(0, len(cells), PART_ROWS):
-            rows = []
-            for cell in cells[first : first + PART_ROWS]:
-                history = {
-                    part.name: chance.normal(size=(RECORDED, *shapes.get(part.name, ()))).tolist()
-                    for part in SCHEMA.field("history").type
-                }
-                value = float(cell.point["speed"] < cell.point["rho"]) + 0.01 * chance.normal()
-                rows.append(
-                    failed_row(cell, "made up")
-                    | {"status": "completed", "accuracy": value, "feature_accuracy": [1.0, value], "history": history}
-                )
-            place.parts.write(pa.Table.from_pylist(rows, SCHEMA))
+            rows = [_row(cell, chance) for cell in cells[first : first + PART_ROWS]]
+            table = pa.Table.from_pylist(rows, SCHEMA)
+            at = SCHEMA.get_field_index("history")
+            place.parts.write(table.set_column(at, SCHEMA.field(at), trajectories.slice(0, len(rows))))
+
+
+def _row(cell: Cell, chance: np.random.Generator) -> dict[str, Any]:
+    value = float(cell.point["speed"] < cell.point["rho"]) + 0.01 * chance.normal()
+    return failed_row(cell, "made up") | {"status": "completed", "accuracy": value, "feature_accuracy": [1.0, value]}
 
 
 def main() -> None:

@@ -346,6 +346,8 @@ def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
     from augscope.phase_figures import phase_figure
 
     figure = phase_figure(diagram)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for both kinds: it takes longer than drawing
     files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
     files["phase.csv"] = diagram.to_csv().encode()
     files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()
