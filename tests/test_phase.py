@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 from sweep_cases import here, tiny
 
 import augscope as ag
+from augscope.cli import main
 from augscope.phase import Boundary, write_phase
 from augscope.phase_figures import phase_figure
 from augscope.sweep import run as run_module
@@ -21,7 +20,6 @@ from augscope.sweep.folder import SweepFolder
 from augscope.sweep.refinement import refine, refined
 from augscope.sweep.schema import SCHEMA
 
-COMMAND = Path(sys.executable).with_name("augscope")
 RHO, SPEED = (0.1, 0.2, 0.4), (0.02, 0.08, 0.32, 1.28)
 
 
@@ -267,20 +265,34 @@ class TestRefinement:
         assert len(place.grids()) == 2
 
 
-def test_the_commands(folder, tmp_path):
+def test_the_commands(folder, tmp_path, capsys):
     def command(*arguments):
-        return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments)])
+        return ended.value.code, *capsys.readouterr()
 
     asked = command("query", folder, "SELECT count(*) AS n, max(accuracy) AS best FROM records", "--json")
-    assert (asked.returncode, json.loads(asked.stdout), asked.stderr) == (0, [{"n": 72, "best": 1.02}], "")
+    assert (asked[0], json.loads(asked[1]), asked[2]) == (0, [{"n": 72, "best": 1.02}], "")
     csv = command("query", folder, "SELECT rho, learned, frequencies FROM records ORDER BY ALL LIMIT 1", "--csv")
-    assert csv.stdout == 'rho,learned,frequencies\n0.1,,"[0.9, 0.1]"\n'
-    assert "κ, model.md identity 10" in command("query", folder).stdout
-    drawn = command("phase", folder, "--x", "rho", "--y", "speed", "--panels", "method", "--out", tmp_path, "--json")
-    assert drawn.returncode == 0, drawn.stderr
-    assert [panel["name"] for panel in json.loads(drawn.stdout)["panels"]] == ["erm", "cutout"]
-    assert (tmp_path / "phase.png").exists()
-    bad = command("phase", folder, "--x", "rhos", "--y", "speed")
-    assert bad.returncode == 2
-    assert len(bad.stderr.splitlines()) == 1
-    assert "`sql` must be a valid query" in bad.stderr
+    assert csv == (0, 'rho,learned,frequencies\n0.1,,"[0.9, 0.1]"\n', "")
+    assert "κ, model.md identity 10" in command("query", folder)[1]
+    table = command("query", folder, "SELECT rho, accuracy FROM records ORDER BY ALL LIMIT 1")[1].splitlines()
+    assert [line.split() for line in table] == [["rho", "accuracy"], ["0.1", "0.5"]]
+    status, out, _ = command(
+        "phase", folder, "--x", "rho", "--y", "speed", "--panels", "method", "--out", tmp_path, "--json"
+    )
+    assert (status, [panel["name"] for panel in json.loads(out)["panels"]]) == (0, ["erm", "cutout"])
+    assert {path.name for path in tmp_path.iterdir()} == {"phase.png", "phase.svg", "phase.csv", "phase.json"}
+    status, out, told = command("phase", folder, "--x", "rhos", "--y", "speed")
+    assert (status, out, len(told.splitlines())) == (2, "", 1)
+    assert "`sql` must be a valid query" in told
+
+
+def test_a_damaged_part_is_named_and_left_out(tmp_path, capsys):
+    place = made(tmp_path / "out")
+    (place.path / "records" / "notes.parquet").write_text("not mine")
+    with pytest.raises(SystemExit):
+        main(["query", str(place.path), "SELECT count(*) AS n FROM records", "--json"])
+    told = capsys.readouterr()
+    assert json.loads(told.out) == [{"n": 72}]
+    assert told.err == "augscope: records/notes.parquet is truncated or is no Parquet file: left out\n"
