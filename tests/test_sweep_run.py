@@ -227,6 +227,13 @@ def test_other_peoples_folders_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_sweep_killed_before_it_had_begun_can_be_run(tmp_path):
+    (tmp_path / "lock").write_text("process 1 on somewhere")
+    (tmp_path / ".sweep.json-1-abcd").write_text("{")
+    assert ag.run_sweep(tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]}), tmp_path).stopped is None
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_an_invalid_cell_is_found_before_anything_is_made(tmp_path):
     with pytest.raises(
         ValueError, match=r"the cell at rho = 0\.9, speed = 0\.1 is not valid: `frequencies` must be decreasing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -183,11 +184,16 @@ def _client(scheduler: str) -> Iterator[Any]:
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         told = str(error).strip().splitlines()[0] if str(error).strip() else f"no word in {SCHEDULER_SECONDS} seconds"
         raise ValueError(f"`scheduler` must be a dask scheduler that answers, got {scheduler}: {told}") from None
+    # A lost scheduler is told in one sentence, by the sweep; dask's own log would add its tracebacks.
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         yield client
         client.run(end_idle)
     finally:
         client.close()
+        log.setLevel(level)
 
 
 async def _greet(scheduler: str) -> None:
@@ -206,8 +212,6 @@ async def _greet(scheduler: str) -> None:
 @contextmanager
 def _local_cluster(workers: int) -> Iterator[Any]:
     """A client of as many local worker processes. Dask puts a dead one's replacement in its place."""
-    import logging
-
     from dask import config
     from distributed import Client, LocalCluster
 
@@ -222,6 +226,7 @@ def _local_cluster(workers: int) -> Iterator[Any]:
             dashboard_address=None,  # pyright: ignore[reportArgumentType]  (none, as its documentation allows)
             memory_limit=0,
             silence_logs=logging.CRITICAL,
+            preload=["augscope.sweep.preload"],
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -91,8 +91,10 @@ class SweepFolder:
         try:
             strangers = self.path.exists() and not self.path.is_dir()
             check(not strangers, f"`out` must be a folder, got {self.path}: it is a file")
-            ours = not self.path.exists() or (self.path / MARKER).is_file() or not any(self.path.iterdir())
-            check(ours, f"`out` must be empty or a sweep's folder, got {self.path}: it holds something else")
+            check(
+                (self.path / MARKER).is_file() or not self._strangers(),
+                f"`out` must be empty or a sweep's folder, got {self.path}: it holds something else",
+            )
             self.path.mkdir(parents=True, exist_ok=True)
             stream = (self.path / "lock").open("a+")
         except OSError as error:
@@ -102,6 +104,11 @@ class SweepFolder:
             if not (self.path / MARKER).is_file():
                 write_whole(self.path / MARKER, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
             yield
+
+    def _strangers(self) -> list[Path]:
+        """What is there but for what a sweep leaves that was killed before it had made its marker."""
+        there = self.path.iterdir() if self.path.exists() else ()
+        return [path for path in there if path.name != "lock" and not path.name.startswith(f".{MARKER}-")]
 
     def _lock(self, stream: TextIO) -> None:
         try:
@@ -132,7 +139,9 @@ class SweepFolder:
         return False
 
     def repair(self) -> dict[str, str]:
-        """Set aside what is no part of a sweep; see `PartFolder.repair`."""
+        """Set aside what is no part of a sweep, and remove what was being written when one was killed; see `PartFolder.repair`."""
+        for left in (*self.path.glob(".*.json-*"), *(self.path / "grids").glob(".*.parquet-*")):
+            left.unlink()
         return self.parts.repair(self.path / "set-aside")
 
     def recorded(self) -> dict[str, str]:
