@@ -19,6 +19,7 @@ from sweep_cases import TINY_TOML, comparable, here, tiny
 
 import augscope as ag
 from augscope.cli import main
+from augscope.sweep import engine as engine_module
 from augscope.sweep import run as run_module
 from augscope.sweep.engine import engine
 from augscope.sweep.process import CellProcess, WorkerDied
@@ -128,7 +129,7 @@ def cell_processes(parent: int) -> list[psutil.Process]:
     return [process for process in found if "augscope.sweep.worker" in " ".join(process.cmdline())]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_killed_in_mid_cell_is_replaced(undisturbed, grid, tmp_path, workers):
     """Its process alone (one worker), or the whole dask worker around it (two)."""
     process = subprocess.Popen(
@@ -186,7 +187,9 @@ def test_a_process_ends_with_whoever_started_it():
 
 
 @pytest.mark.parametrize("kind", ["nobody", "silent"])
-def test_a_scheduler_that_does_not_answer_is_a_sentence_in_time(grid, tmp_path, kind):
+def test_a_scheduler_that_does_not_answer_is_a_sentence_in_time(kind, monkeypatch):
+    assert engine_module.SCHEDULER_SECONDS <= 8  # the promise is 10
+    monkeypatch.setattr(engine_module, "SCHEDULER_SECONDS", 1)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         if kind == "silent":
@@ -196,7 +199,7 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence_in_time(grid, tmp_path, 
         told = f"`scheduler` must be a dask scheduler that answers, got {address}"
         with pytest.raises(ValueError, match=told), engine(scheduler=address):
             pass
-        assert time.monotonic() - begun < 10  # the promise itself, not a timing: it waits for 8
+        assert time.monotonic() - begun < 30  # it ends: a client of dask's own waits without end
 
 
 BAD = {
