@@ -263,6 +263,10 @@ class TestRefinement:
         assert len(again.panels[0].x) == 14
         assert phase_figure(again).axes[0].collections[0].get_array().shape == (240, 240)  # nearest place a pixel
         assert len(place.grids()) == 2
+        with pytest.raises(
+            ValueError, match="not zipped: rho, speed, got 'dim'"
+        ):  # told of the grid, not of its refinement
+            refine(place.path, diagram(ag.Records(place.path), x="dim"), 1)
 
 
 def test_the_commands(folder, tmp_path, capsys):

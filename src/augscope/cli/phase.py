@@ -58,7 +58,7 @@ def phase(
     title
         Of the picture.
     refine
-        First run this many more places of the grid, where the value changes fastest.
+        First run this many more places of the grid, where the value changes fastest, with everything else as in the grid.
     workers
         For --refine: processes on this machine.
     out

@@ -67,7 +67,9 @@ def refine(
     check(bool(grids), f"`folder` must hold a grid, got {folder}")
     wanted = {(diagram.x,), (diagram.y,)}
     fitting = [sweep for sweep in grids if wanted <= {axis.names for axis in sweep.axes}]
-    return run_sweep(refined((fitting or grids)[-1], diagram, count), folder, workers=workers, progress=progress)
+    return run_sweep(
+        refined(fitting[-1] if fitting else grids[0], diagram, count), folder, workers=workers, progress=progress
+    )
 
 
 def _middles(panel: Panel, logs: tuple[bool, bool]) -> Iterator[tuple[tuple[float, float], float]]:

@@ -65,7 +65,8 @@ def run_sweep(
     Args:
         sweep: the grid.
         folder: where records go: empty, or a sweep's; another grid's records there count for this one.
-        workers: processes on this machine; more than one needs dask (`augscope[cluster]`).
+        workers: processes on this machine; more than one needs dask (`augscope[cluster]`), and in a script the usual
+            `if __name__ == "__main__":` around the call. They compute on the CPU.
         scheduler: the address of a running dask scheduler, such as "tcp://10.0.0.5:8786", in place of local workers.
         retry_failed: run cells again that are recorded as failed.
         progress: called about once a second.
