@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from augscope import dual
+from augscope.checkpoint import Checkpoint
 from augscope.measures import History, Recorder
 from augscope.methods import Method
 from augscope.network import Network
@@ -90,6 +92,7 @@ def train(
     record_at: Sequence[int] | None = None,
     progress: Callable[[int, float], Any] | None = None,
     store_gram: bool | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Run:
     """Train by W(t+1) = W(t) − η ∇L(W(t)) and measure at chosen steps (paper, §2.3).
 
@@ -105,9 +108,12 @@ def train(
         record_at: increasing steps in 0 … T at which to measure; by default 40, log-spaced. Step T is always measured.
         progress: called with (step, loss) about once a second.
         store_gram: see `dual.geometry`.
+        checkpoint: a file in which to keep where the descent stands, every 10 s, at the end and on Ctrl-C. If it holds this
+            run's checkpoint the descent goes on from there, and its results have the same bits as without interruption.
 
     Raises:
-        ValueError: on bad arguments, before any work.
+        ValueError: on bad arguments, or a checkpoint that is truncated or of another configuration or version, before any
+            work.
 
     Cost: a step reads the N × N Gram matrix of the N = n(P−1) noise vectors once and evaluates the method.
 
@@ -127,20 +133,37 @@ def train(
     method.check_num_patches(dataset.distribution.num_patches)
     steps = checked_record_steps(record_at, num_steps)
     begun = time.perf_counter()
+    kept = (
+        None if checkpoint is None else _checkpoint(checkpoint, dataset, network, method, step_size, steps, store_gram)
+    )
+    earlier = None if kept is None else kept.load()
     data = dual.geometry(dataset, store_gram)
     recorder = Recorder(dataset, network, method)
     state, interrupted = _initial_state(data), False
+    if earlier is not None:
+        state, begun = _restored(state, recorder, earlier, begun)
+
+    def keep() -> None:
+        if kept is not None:
+            kept.save(_to_arrays(state, recorder, time.perf_counter() - begun))
+
     try:
         for target in steps:
+            if target <= recorder.last_step:
+                continue
             for reached in _advance(data, state, step_size, target, network, method):
                 state = reached  # kept chunk by chunk, for Ctrl-C
                 if progress is not None:
                     progress(int(state.step), float(state.loss))
+                if kept is not None and kept.due:
+                    keep()
             recorder.add(int(state.step), _observe(data, state, step_size, network, method))
             if _stopped(state):
                 break
+        keep()
     except KeyboardInterrupt:
         interrupted = True
+        keep()  # before the record that only this ending makes
         recorder.add(int(state.step), _observe(data, state, step_size, network, method))
     status, message = _outcome(state, num_steps, interrupted)
     return Run(
@@ -183,6 +206,43 @@ def _initial_state(data: dual.Geometry) -> _State:
         slope=dual.start(data),
         finite=jnp.ones((), bool),
     )
+
+
+def _checkpoint(
+    path: str | Path,
+    dataset: Dataset,
+    network: Network,
+    method: Method,
+    step_size: float,
+    steps: Sequence[int],
+    store_gram: bool | None,
+) -> Checkpoint:
+    configuration = {
+        "network": network.model_dump(mode="json"),
+        "method": method.model_dump(mode="json"),
+        "step_size": float(step_size),
+        "num_steps": int(steps[-1]),
+        "record_at": [int(step) for step in steps],
+        "store_gram": store_gram,
+    }
+    return Checkpoint(path, configuration, dataset)
+
+
+def _to_arrays(state: _State, recorder: Recorder, seconds: float) -> dict[str, np.ndarray]:
+    """Everything that a descent needs to go on, by name."""
+    leaves = {f"state {index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
+    rows = {f"record {name}": array for name, array in recorder.to_arrays().items()}
+    return {**leaves, **rows, "seconds": np.array(seconds)}
+
+
+def _restored(state: _State, recorder: Recorder, arrays: dict[str, np.ndarray], begun: float) -> tuple[_State, float]:
+    """The state that was kept, in the form of `state`, and when the run would have begun; the recorder gets its rows."""
+    recorder.restore(
+        {name.removeprefix("record "): array for name, array in arrays.items() if name.startswith("record ")}
+    )
+    leaves, form = jax.tree.flatten(state)
+    kept = [jnp.asarray(arrays[f"state {index}"], leaf.dtype) for index, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(form, kept), begun - float(arrays["seconds"])
 
 
 def _advance(
@@ -269,5 +329,10 @@ def _outcome(state: _State, num_steps: int, interrupted: bool) -> tuple[Any, str
         return (
             "completed",
             f"oscillating: the loss rose in {rises:,} of the last {window:,} steps; a smaller step size would help",
+        )
+    if float(state.loss) > float(state.initial_loss):
+        return "completed", (
+            f"completed {step:,} steps, at last with a loss of {float(state.loss):.4g}, above its initial "
+            f"{float(state.initial_loss):.4g}; a smaller step size would help"
         )
     return "completed", f"completed {step:,} steps"

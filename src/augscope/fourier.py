@@ -24,7 +24,7 @@ REACH = 6.8  # standard deviations integrated over; a normal variable lies outsi
 OUTSIDE = 1.1e-11
 CONCENTRATION = 2e-10  # 2 exp(−6.8²/2): a function of normals strays 6.8 Lipschitz constants from its mean
 SHARPEST, BLUNTEST = 1e-12, 1e-7  # bounds on the error of one panel, by how much it matters
-TRUNCATION = 4e-10  # bound on the discarded part of the sum over frequencies that stops it
+TRUNCATION = 2e-9  # bound on the discarded part of the sum over frequencies that stops it
 FIRST_BLOCK, LAST_BLOCK = 48, 384  # frequencies evaluated at a time
 RULE_STEP, PANEL_PHASE = 4, 150.0  # granularity of the rules; half the phase a panel may turn through
 LARGEST_LOADING = 2.5  # of the common factor, in conditional standard deviations: |c| = 0.86
