@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -168,7 +169,7 @@ def sample_dataset(
     check_precision(dtype)
     check_memory(distribution, num_samples, coordinates, frame, np.dtype(dtype).itemsize)
     part_key, noise_key, weight_key, frame_key = jax.random.split(key, 4)
-    parts = _draw_parts(part_key, distribution, num_samples)
+    parts = _draw_parts(part_key, np.array(distribution.frequencies), num_samples, distribution.num_patches)
     if coordinates == "dense":
         features = _frame(frame_key, distribution, frame, dtype)
         noise = _dense_noise(noise_key, distribution, num_samples, features, frame, dtype)
@@ -179,7 +180,7 @@ def sample_dataset(
         features = _standard_features(distribution.num_features, noise.shape[-1], dtype)
         own_key, outside_key = jax.random.split(weight_key)
         weights = Network().initial_weights(own_key, noise.shape[-1], init_std, dtype)
-        residual = init_std**2 * _wishart(outside_key, distribution.dim - noise.shape[-1], dtype)
+        residual = init_std**2 * _wishart(outside_key, float(distribution.dim - noise.shape[-1]), dtype)
     return _assemble(distribution, parts, features, noise, weights, residual, coordinates)
 
 
@@ -206,19 +207,18 @@ def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str,
     )
 
 
-def _draw_parts(key: Any, distribution: FeatureNoise, num_samples: int) -> dict[str, Any]:
+# The samplers below are compiled for shapes alone: frequencies, standard deviations and d are run-time numbers, so that the
+# thousands of cells of a sweep share one program.
+@partial(jax.jit, static_argnums=(2, 3))
+def _draw_parts(key: Any, frequencies: Any, num_samples: int, num_patches: int) -> dict[str, Any]:
     """Labels, feature indices, positions and u: the discrete part of every point."""
     keys = jax.random.split(key, 5)
-    signs = jnp.array([1, -1])
-    num_patches, shape = distribution.num_patches, (num_samples,)
-    frequencies = np.array(distribution.frequencies)
+    signs, shape = jnp.array([1, -1]), (num_samples,)
     position = jax.random.randint(keys[2], shape, 0, num_patches)
     shift = jax.random.randint(keys[3], shape, 1, num_patches)  # never 0: the dominant patch is another one
     return {
         "labels": signs[jax.random.randint(keys[0], shape, 0, 2)],
-        "feature_index": jax.random.choice(
-            keys[1], len(frequencies), shape, p=jnp.asarray(frequencies / frequencies.sum())
-        ),
+        "feature_index": jax.random.choice(keys[1], len(frequencies), shape, p=frequencies / frequencies.sum()),
         "feature_position": position,
         "dominant_position": (position + shift) % num_patches,
         "feature_noise_label": signs[jax.random.randint(keys[4], shape, 0, 2)],
@@ -239,11 +239,11 @@ def _frame(key: Any, distribution: FeatureNoise, frame: str, dtype: str) -> Floa
     return (columns * jnp.sign(jnp.diagonal(triangle))[None, :]).T.reshape(2, num_features, dim)
 
 
-def _noise_stds(distribution: FeatureNoise, num_samples: int, dtype: Any) -> Float[Array, "n P-1"]:
+def _noise_stds(distribution: FeatureNoise, num_samples: int, dtype: Any) -> Float[np.ndarray, "n P-1"]:
     """σ_d for each point's first noise vector and σ_b for the others."""
     stds = np.full((num_samples, distribution.num_patches - 1), distribution.background_noise_std)
     stds[:, 0] = distribution.dominant_noise_std
-    return jnp.asarray(stds, dtype)
+    return stds.astype(dtype)
 
 
 def _dense_noise(
@@ -262,34 +262,38 @@ def _dense_noise(
 
 
 def _reduced_noise(key: Any, distribution: FeatureNoise, num_samples: int, dtype: str) -> Float[Array, "n P-1 D"]:
-    """The noise vectors in an orthonormal frame of their span, behind 2K zeros: Bartlett's lower triangle.
+    """The noise vectors in an orthonormal frame of their span, behind 2K zeros."""
+    stds, noise_dim = _noise_stds(distribution, num_samples, dtype), distribution.noise_dim
+    return _spanned_noise(key, stds, float(noise_dim), min(stds.size, noise_dim), 2 * distribution.num_features)
 
-    Rows i = 0 … N−1 are N(0,1) below the diagonal and √χ²_{d−2K−i} on it. With fewer dimensions than vectors the span is
-    everything: plain Gaussian rows.
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _spanned_noise(key: Any, stds: Any, noise_dim: Any, span_dim: int, num_zeros: int) -> Float[Array, "n P-1 D"]:
+    """Bartlett's lower triangle: rows i = 0 … N−1 are N(0,1) below the diagonal and √χ²_{d−2K−i} on it.
+
+    With fewer dimensions than vectors the span is everything: plain Gaussian rows.
     """
-    stds = _noise_stds(distribution, num_samples, dtype)
-    num_noise, noise_dim = stds.size, distribution.noise_dim
     normal_key, chi_key = jax.random.split(key)
-    rows = jax.random.normal(normal_key, (num_noise, min(num_noise, noise_dim)), dtype)
-    if num_noise <= noise_dim:
-        freedom = noise_dim - jnp.arange(num_noise, dtype=dtype)
-        rows = jnp.tril(rows, -1) + jnp.diag(_chi(chi_key, freedom, dtype))
-    padded = jnp.pad(stds.reshape(-1, 1) * rows, ((0, 0), (2 * distribution.num_features, 0)))
+    rows = jax.random.normal(normal_key, (stds.size, span_dim), stds.dtype)
+    if span_dim == stds.size:
+        freedom = noise_dim - jnp.arange(stds.size, dtype=stds.dtype)
+        rows = jnp.tril(rows, -1) + jnp.diag(_chi(chi_key, freedom, stds.dtype))
+    padded = jnp.pad(stds.reshape(-1, 1) * rows, ((0, 0), (num_zeros, 0)))
     return padded.reshape(*stds.shape, -1)
 
 
-def _chi(key: Any, freedom: Any, dtype: str) -> Any:
+def _chi(key: Any, freedom: Any, dtype: Any) -> Any:
     """√χ² with the given degrees of freedom, elementwise; 0 where there are none."""
     return jnp.sqrt(2 * jax.random.gamma(key, jnp.maximum(freedom, 1) / 2, dtype=dtype)) * (freedom > 0)
 
 
-def _wishart(key: Any, freedom: int, dtype: str) -> Float[Array, "2 2"]:
-    """A 2×2 Wishart matrix: the Gram matrix of two standard Gaussian vectors in `freedom` dimensions."""
+@partial(jax.jit, static_argnums=2)
+def _wishart(key: Any, freedom: Any, dtype: str) -> Float[Array, "2 2"]:
+    """A 2×2 Wishart matrix: the Gram matrix of two standard Gaussian vectors in `freedom` dimensions; zeros in none."""
     normal_key, chi_key = jax.random.split(key)
-    if freedom == 0:
-        return jnp.zeros((2, 2), dtype)
     diagonal = _chi(chi_key, jnp.array([freedom, freedom - 1], dtype), dtype)
-    factor = jnp.diag(diagonal).at[1, 0].set(jax.random.normal(normal_key, (), dtype))
+    across = jnp.where(freedom > 0, jax.random.normal(normal_key, (), dtype), 0)
+    factor = jnp.diag(diagonal).at[1, 0].set(across)
     return factor @ factor.T
 
 
@@ -314,8 +318,22 @@ def _assemble(
         residual_gram=residual,
         coordinates=coordinates,
     )
-    flat = features.reshape(-1, features.shape[-1])
-    hidden = distribution.feature_noise * flat[dataset.feature_noise_row]
-    by_slot = jnp.concatenate([flat[dataset.feature_row][:, None], noise.at[:, 0].add(hidden)], axis=1)
-    position_to_slot = jnp.asarray(np.argsort(dataset.slots, axis=1))
-    return replace(dataset, patches=jnp.take_along_axis(by_slot, position_to_slot[:, :, None], axis=1))
+    patches = _placed(
+        noise,
+        features.reshape(-1, features.shape[-1]),
+        distribution.feature_noise,
+        dataset.feature_row,
+        dataset.feature_noise_row,
+        np.argsort(dataset.slots, axis=1),
+    )
+    return replace(dataset, patches=patches)
+
+
+@jax.jit
+def _placed(
+    noise: Any, features: Any, strength: Any, feature_row: Any, hidden_row: Any, position_to_slot: Any
+) -> Float[Array, "n P D"]:
+    """The patches by position: feature, dominant noise with α u, background noise."""
+    with_hidden = noise.at[:, 0].add(strength * features[hidden_row])
+    by_slot = jnp.concatenate([features[feature_row][:, None], with_hidden], axis=1)
+    return jnp.take_along_axis(by_slot, position_to_slot[:, :, None], axis=1)
