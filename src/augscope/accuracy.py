@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,16 +144,12 @@ def accuracies_from_projections(
 ) -> list[TestAccuracy]:
     """Return the exact test accuracy of R networks; arguments and errors as in `accuracy_from_projections`.
 
-    Each is computed as it would be alone, on as many threads as there are cores: NumPy holds none of them up. Cost: 1–3 ms
-    each at P = 3 on two cores, see benchmarks/accuracy.py.
+    Each is computed as it would be alone. Cost: 1–3 ms each at P = 3, see benchmarks/accuracy.py.
     """
-
-    def one(pair: tuple[Any, Any]) -> TestAccuracy:
-        return accuracy_from_projections(*pair, distribution, network)
-
-    pairs = list(zip(feature_projections, noise_grams, strict=True))
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(one, pairs))
+    return [
+        accuracy_from_projections(*pair, distribution, network)
+        for pair in zip(feature_projections, noise_grams, strict=True)
+    ]
 
 
 def _checked_gram(gram: np.ndarray) -> np.ndarray:

@@ -27,13 +27,6 @@ WIDTH_WITHOUT_TERMINAL = 120
 GAP = 1  # between the columns of the verdict table
 
 
-def enable_float64() -> None:
-    """The program that runs asks JAX for float64; importing the library never does."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-
-
 def console(*, to_stderr: bool) -> Console:
     """Return a console; without a terminal it is wide enough for the tables."""
     found = Console(stderr=to_stderr, highlight=False, soft_wrap=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from augscope.cli.jax_setup import set_up_jax
 from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
 
 
@@ -26,7 +27,7 @@ def verify(
     from augscope.cli import show
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
-    show.enable_float64()
+    set_up_jax()
     experiment, chosen = options.experiment(), parse_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
     from augscope.record import Results
