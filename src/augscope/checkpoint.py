@@ -1,4 +1,4 @@
-"""Checkpoints: where a descent stands, in one file that is safe to load and says what it belongs to."""
+"""Checkpoints: arrays in one file that is safe to load and says what they belong to."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ _ABOUT = "about"
 
 
 class Checkpoint:
-    """The checkpoint file of one descent: NumPy arrays (no pickle) and the configuration that they belong to.
+    """A file of NumPy arrays (no pickle) and of the configuration that they belong to.
 
     Args:
         path: the file; it need not exist.
-        configuration: what determines the run but its data, ready for JSON.
-        dataset: the training set; its SHA-256 is kept.
+        configuration: what determines the arrays, ready for JSON. Versions of the packages and the device are added.
     """
 
-    def __init__(self, path: str | Path, configuration: Mapping[str, Any], dataset: Dataset) -> None:
+    def __init__(self, path: str | Path, configuration: Mapping[str, Any]) -> None:
         self.path = Path(path)
         about = {
             "format": FORMAT,
-            "configuration": {**configuration, "dataset": _digest(dataset)},
+            "configuration": configuration,
             "versions": {**versions(), "backend": jax.default_backend()},  # what decides the bits of the result
         }
         self._about = json.loads(json.dumps(about))
@@ -50,15 +49,8 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        try:
-            with np.load(io.BytesIO(self.path.read_bytes()), allow_pickle=False) as kept:
-                arrays = {name: kept[name] for name in kept.files}
-            about = json.loads(str(arrays.pop(_ABOUT)))
-            found, theirs = dict(about["configuration"]), dict(about["versions"])
-        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-            raise ValueError(
-                f"`checkpoint` must be a whole checkpoint file, got {self.path}, which cannot be read ({error}): remove it"
-            ) from None
+        arrays, about = _read(self.path)
+        found, theirs = about["configuration"], about["versions"]
         if about.get("format") != FORMAT or theirs != self._about["versions"]:
             raise ValueError(
                 f"`checkpoint` must be of this version, as others need not give the same bits, got {self.path} "
@@ -92,8 +84,27 @@ class Checkpoint:
         self._saved = time.monotonic()
 
 
-def _digest(dataset: Dataset) -> str:
-    """SHA-256 of everything in a dataset that a descent sees. Cost: some 10 ms at n = 300, P = 3."""
+def check_whole(path: Path) -> None:
+    """Raise ValueError if there is a file that is not a whole checkpoint."""
+    if path.exists():
+        _read(path)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A checkpoint's arrays, and what it says of itself."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        return arrays, {**about, "configuration": dict(about["configuration"]), "versions": dict(about["versions"])}
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise ValueError(
+            f"`checkpoint` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
+        ) from None
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Return the SHA-256 of everything in a dataset that a descent sees. Cost: some 10 ms at n = 300, P = 3."""
     digest = hashlib.sha256(dataset.distribution.model_dump_json().encode())
     for array in (dataset.patches, dataset.labels, dataset.features, dataset.initial_weights, dataset.residual_gram):
         digest.update(f"{array.dtype}{array.shape}".encode())
@@ -101,9 +112,12 @@ def _digest(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> str:
     """The first field in which two configurations differ, in words."""
     for name in [*ours, *(set(theirs) - set(ours))]:
-        if theirs.get(name) != ours.get(name):
-            return f"with {name} = {theirs.get(name, 'nothing')}, not {ours.get(name, 'nothing')}"
+        left, right = theirs.get(name, "nothing"), ours.get(name, "nothing")
+        if isinstance(left, dict) and isinstance(right, dict) and left != right:
+            return _difference(left, right, f"{prefix}{name}.")
+        if left != right:
+            return f"with {prefix}{name} = {left}, not {right}"
     return "of another format"

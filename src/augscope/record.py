@@ -12,7 +12,7 @@ import numpy as np
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
 from augscope.methods import Method
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.verdicts import TheoremVerdict
 from augscope.verification import Verdict
 from augscope.versions import versions

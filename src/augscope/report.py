@@ -12,7 +12,7 @@ import tomli_w
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
 from augscope.record import Results
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity
 from augscope.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
 from augscope.versions import versions

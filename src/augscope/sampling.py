@@ -191,20 +191,41 @@ def reduced_dim(distribution: FeatureNoise, num_samples: int) -> int:
     return 2 * distribution.num_features + min(num_noise, distribution.noise_dim)
 
 
-def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> None:
-    """Raise ValueError, with the bytes, if the dataset's arrays and their temporaries exceed the free memory."""
+def needed_bytes(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> int:
+    """Return the bytes that a dataset's arrays, their temporaries and a descent on it take."""
     num_features, num_patches = distribution.num_features, distribution.num_patches
     dim = distribution.dim if coordinates == "dense" else reduced_dim(distribution, num_samples)
     patches = num_samples * num_patches * dim * itemsize
     copies = 3 * patches  # the noise, the patches assembled from it, and one temporary
     gram = (num_samples * (num_patches - 1)) ** 2 * itemsize
     frames = 2 * num_features * dim * itemsize * (3 if frame == "random" else 1)
-    needed, free = copies + min(gram, patches) + frames, int(MEMORY_SHARE * psutil.virtual_memory().available)
-    advice = ": use coordinates='reduced', which costs the same at any `dim`" if coordinates == "dense" else ""
-    check(
-        needed <= free,
+    return copies + min(gram, patches) + frames
+
+
+def free_bytes() -> int:
+    """Return the bytes that we may use: most of what is free."""
+    return int(MEMORY_SHARE * psutil.virtual_memory().available)
+
+
+def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> None:
+    """Raise ValueError, with the bytes and with what would fit, if a dataset and a descent on it exceed the free memory."""
+    needed, free = needed_bytes(distribution, num_samples, coordinates, frame, itemsize), free_bytes()
+    if needed <= free:
+        return
+
+    def fits(count: int) -> bool:
+        return needed_bytes(distribution, count, coordinates, frame, itemsize) <= free
+
+    low, high = 0, num_samples  # the largest sample that fits lies in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    advice = f"num_samples = {low:,} would fit" if low else "no sample would fit"
+    if coordinates == "dense" and distribution.dim > reduced_dim(distribution, num_samples):
+        advice += ", or use coordinates='reduced', which costs the same at any `dim`"
+    raise ValueError(
         f"`dim` = {distribution.dim} with num_samples = {num_samples} needs {needed:,} bytes in {coordinates} coordinates, "
-        f"{free:,} are free{advice}",
+        f"{free:,} are free: {advice}"
     )
 
 

@@ -73,6 +73,18 @@ def claim_folder(output: OutputOptions, command: str, experiment: Experiment) ->
     return claim(output.out, command, experiment.identity, overwrite=output.overwrite, names=FILES)
 
 
+def state_cost(experiment: Experiment, seeds: tuple[int, ...], output: OutputOptions) -> None:
+    """Say what it will take, on stderr; refuse what takes over an hour unless `--yes` is given."""
+    from augscope.cost import LONG_SECONDS, measure_cost
+    from augscope.kept_runs import KeptRuns
+
+    done = 0 if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
+    cost = measure_cost(experiment, len(seeds), done)
+    if cost.seconds > LONG_SECONDS and not output.yes:
+        raise ValueError(f"`yes` must be given for what takes over an hour. {cost} Give --yes, or ask for less")
+    console(to_stderr=True).print(str(cost), markup=False)
+
+
 def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
     """Return the command line that runs it again from the folder's config.toml."""
     listed = (

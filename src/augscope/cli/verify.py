@@ -31,10 +31,15 @@ def verify(
     experiment, chosen = options.experiment(), parse_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
     from augscope.record import Results
+    from augscope.seeds import checked_seeds
+    from augscope.verification import checked_tolerance
     from augscope.verification import verify as run_verify
 
+    checked_tolerance(tolerance)
+    experiment.check_memory()
+    show.state_cost(experiment, checked_seeds(chosen), output)
     with show.progress_bar() as progress:
-        verdict = run_verify(experiment, chosen, tolerance=tolerance, progress=progress)
+        verdict = run_verify(experiment, chosen, tolerance=tolerance, checkpoint=output.checkpoint, progress=progress)
     again = show.again("verify", chosen, "--tolerance", repr(tolerance))
     show.finish(Results("verify", experiment, chosen, verdict.runs, verdict, again), output, folder)
     return verdict.exit_status
