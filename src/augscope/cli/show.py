@@ -136,17 +136,19 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 def show_verdict(screen: Console, results: Results) -> None:
     """Print the theorem table, a sentence per theorem, and the summary."""
-    from augscope.report import HOW_TO_READ, tone
+    from augscope.report import how_to_read, place, tone
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
     columns = _verdict_columns(screen.width, [line for found in verdict.theorems for line in found.lines])
-    screen.print(_verdict_table(columns, []))
+    screen.print(
+        _verdict_table({place(verdict.experiment) if name == "step" else name: w for name, w in columns.items()}, [])
+    )
     for found in verdict.theorems:
         style = TONES[tone(found.verdict)]
         screen.print(f"[bold]{found.heading}: [{style}]{found.verdict}[/][/bold]")
         screen.print(_verdict_table(columns, _verdict_rows(columns, found)))
-    screen.print(f"\n{HOW_TO_READ}", style="dim")
+    screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
         screen.print(f"Rarity was not stated; derived from the learning speeds: {names}.")
@@ -199,7 +201,7 @@ def show_measures(screen: Console, results: Results) -> None:
     from augscope.report import measure_rows, run_notes
 
     titles, rows = measure_rows(results)
-    table = Table(title="At the last recorded step, mean over seeds", title_justify="left")
+    table = Table(title="At the last record, mean over seeds", title_justify="left")
     table.add_column("measure")
     for title in titles:
         table.add_column(title, justify="right")
