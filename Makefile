@@ -21,7 +21,7 @@ lint: .venv/installed-test
 	$(BIN)/pyright
 
 bench: .venv/installed-bench
-	$(BIN)/python benchmarks/figure.py
+	$(BIN)/python benchmarks/bench.py --json reports/bench.json
 
 clean:
 	rm -rf .venv reports

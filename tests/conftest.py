@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import jax
 import pytest
 from hypothesis import settings
 
 import augscope as ag
+from augscope.cli.jax_setup import CACHE_VARIABLE, set_up_jax
 
-jax.config.update("jax_enable_x64", True)
+# Compiled programs are shared by the test processes and the commands that tests run, and kept for the next run.
+os.environ.setdefault(CACHE_VARIABLE, str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
+set_up_jax()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The same examples at every run: a failure is reproduced by running the test again.

@@ -20,7 +20,7 @@ from augscope.cli import show
 from augscope.cli.options import ExperimentOptions, OutputOptions
 from augscope.measures import History
 from augscope.record import Results
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.store import OutputFolder
 
 COMMAND = Path(sys.executable).with_name("augscope")

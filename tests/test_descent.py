@@ -27,7 +27,11 @@ def dataset(distribution) -> ag.Dataset:
 @pytest.fixture
 def without_accuracy(monkeypatch) -> None:
     """Test accuracy is by far the dearest measure, and has tests of its own (test_measures, test_accuracy)."""
-    monkeypatch.setattr(measures, "_accuracy", lambda *arguments: dict.fromkeys(ACCURACY_FIELDS, np.nan))
+
+    def nothing(projections, *_) -> dict:
+        return dict.fromkeys(ACCURACY_FIELDS, np.full(len(projections), np.nan))
+
+    monkeypatch.setattr(measures, "_accuracies", nothing)
 
 
 def assert_same_history(left, right, tolerance: float, names=None) -> None:
@@ -217,6 +221,16 @@ class TestEndings:
         run = ag.train(sample, ag.Network(), ag.CutMix(), step_size=step_size, num_steps=1500, record_at=())
         assert (run.status, run.oscillating, run.num_steps) == ("completed", True, 1500)
         assert re.fullmatch(r"oscillating: the loss rose in \d+ of the last 1,000 steps; .*", run.message)
+
+    @pytest.mark.usefixtures("without_accuracy")
+    def test_a_loss_above_its_start_is_said_even_where_neither_rule_catches_it(self, sample):
+        run = ag.train(sample, ag.Network(), ag.CutMix(), step_size=1e5, num_steps=2000, record_at=(0,))
+        assert (run.status, run.oscillating) == ("completed", False)
+        said = re.match(
+            r"completed 2,000 steps, at last with a loss of ([\d.]+), above its initial 0.6931;", run.message
+        )
+        assert said
+        assert float(said[1]) > run.history.loss[0]
 
     @pytest.mark.usefixtures("without_accuracy")
     def test_a_short_run_counts_rises_over_its_own_length(self, sample):

@@ -11,7 +11,7 @@ import augscope as ag
 from augscope.measures import History
 from augscope.orders import describe_orders
 from augscope.record import mean_over_seeds
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.theorems import assumptions, judge
 from augscope.verdicts import HOLDS, INCONCLUSIVE, NOT_MET, VIOLATED, clopper_pearson, decide, theorem_verdict
 

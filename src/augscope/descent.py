@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from augscope import dual
+from augscope.checkpoint import Checkpoint, dataset_digest
 from augscope.measures import History, Recorder
 from augscope.methods import Method
 from augscope.network import Network
 from augscope.sampling import Dataset
 from augscope.validation import check, check_positive, check_precision
 
+TRIAL_SECONDS = 0.02  # of steps that are timed to predict a run's cost
 CHUNK_SECONDS = 1.0  # how often the host is heard from: progress, Ctrl-C
 RISE_WINDOW = 1_000  # steps over which rises of the loss are counted
 RISE_SHARE = 0.25  # more rises than this share of the window: oscillating
@@ -57,8 +59,8 @@ class Run:
     step_size: float
 
 
-class _State(NamedTuple):
-    """The descent's state between chunks."""
+class State(NamedTuple):
+    """A descent's state between chunks."""
 
     at: dual.Coefficients
     step: Any
@@ -90,6 +92,7 @@ def train(
     record_at: Sequence[int] | None = None,
     progress: Callable[[int, float], Any] | None = None,
     store_gram: bool | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Run:
     """Train by W(t+1) = W(t) − η ∇L(W(t)) and measure at chosen steps (paper, §2.3).
 
@@ -105,9 +108,12 @@ def train(
         record_at: increasing steps in 0 … T at which to measure; by default 40, log-spaced. Step T is always measured.
         progress: called with (step, loss) about once a second.
         store_gram: see `dual.geometry`.
+        checkpoint: a file in which to keep where the descent stands, every 10 s, at the end and on Ctrl-C. If it holds this
+            run's checkpoint the descent goes on from there, and its results have the same bits as without interruption.
 
     Raises:
-        ValueError: on bad arguments, before any work.
+        ValueError: on bad arguments, or a checkpoint that is truncated or of another configuration or version, before any
+            work.
 
     Cost: a step reads the N × N Gram matrix of the N = n(P−1) noise vectors once and evaluates the method.
 
@@ -127,28 +133,45 @@ def train(
     method.check_num_patches(dataset.distribution.num_patches)
     steps = checked_record_steps(record_at, num_steps)
     begun = time.perf_counter()
+    kept = (
+        None if checkpoint is None else _checkpoint(checkpoint, dataset, network, method, step_size, steps, store_gram)
+    )
+    earlier = None if kept is None else kept.load()
     data = dual.geometry(dataset, store_gram)
     recorder = Recorder(dataset, network, method)
-    state, interrupted = _initial_state(data), False
+    state, interrupted = initial_state(data), False
+    if earlier is not None:
+        state, begun = _restored(state, recorder, earlier, begun)
+
+    def keep() -> None:
+        if kept is not None:
+            kept.save(_to_arrays(state, recorder, time.perf_counter() - begun))
+
     try:
         for target in steps:
+            if target <= recorder.last_step:
+                continue
             for reached in _advance(data, state, step_size, target, network, method):
                 state = reached  # kept chunk by chunk, for Ctrl-C
                 if progress is not None:
                     progress(int(state.step), float(state.loss))
+                if kept is not None and kept.due:
+                    keep()
             recorder.add(int(state.step), _observe(data, state, step_size, network, method))
             if _stopped(state):
                 break
+        keep()
     except KeyboardInterrupt:
         interrupted = True
+        keep()  # before the record that only this ending makes
         recorder.add(int(state.step), _observe(data, state, step_size, network, method))
-    status, message = _outcome(state, num_steps, interrupted)
+    status, message = outcome(state, num_steps, interrupted)
     return Run(
         weights=dual.weights(data, state.at),
         history=recorder.history(),
         status=status,
         message=message,
-        oscillating=_oscillating(state),
+        oscillating=is_oscillating(state),
         num_steps=int(state.step),
         seconds=time.perf_counter() - begun,
         dataset=dataset,
@@ -171,9 +194,10 @@ def checked_record_steps(record_at: Sequence[int] | None, num_steps: int) -> tup
     return steps if steps and steps[-1] == num_steps else (*steps, num_steps)
 
 
-def _initial_state(data: dual.Geometry) -> _State:
+def initial_state(data: dual.Geometry) -> State:
+    """Return the state before the first step."""
     infinity = jnp.asarray(jnp.inf, data.labels.dtype)
-    return _State(
+    return State(
         at=dual.start(data),
         step=jnp.zeros((), int),  # 64 bits wherever float64 is on: any number of steps
         initial_loss=infinity,
@@ -185,14 +209,65 @@ def _initial_state(data: dual.Geometry) -> _State:
     )
 
 
+def time_step(dataset: Dataset, network: Network, method: Method, step_size: float) -> float:
+    """Return the seconds that one step takes, compilation not counted; two or more are taken, and thrown away."""
+    method.check_num_patches(dataset.distribution.num_patches)
+    data = dual.geometry(dataset)
+    state, seconds, count = initial_state(data), 0.0, 1
+    jax.block_until_ready(_chunk(data, state, step_size, 1, network, method))
+    while seconds < TRIAL_SECONDS:  # one step alone is mostly overhead where steps are short
+        begun = time.perf_counter()
+        jax.block_until_ready(_chunk(data, state, step_size, count, network, method))
+        seconds, count = time.perf_counter() - begun, 4 * count
+    return 4 * seconds / count
+
+
+def _checkpoint(
+    path: str | Path,
+    dataset: Dataset,
+    network: Network,
+    method: Method,
+    step_size: float,
+    steps: Sequence[int],
+    store_gram: bool | None,
+) -> Checkpoint:
+    configuration = {
+        "network": network.model_dump(mode="json"),
+        "method": method.model_dump(mode="json"),
+        "step_size": float(step_size),
+        "num_steps": int(steps[-1]),
+        "record_at": [int(step) for step in steps],
+        "store_gram": store_gram,
+        "dataset": dataset_digest(dataset),
+    }
+    return Checkpoint(path, configuration)
+
+
+def _to_arrays(state: State, recorder: Recorder, seconds: float) -> dict[str, np.ndarray]:
+    """Everything that a descent needs to go on, by name."""
+    leaves = {f"state {index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
+    rows = {f"record {name}": array for name, array in recorder.to_arrays().items()}
+    return {**leaves, **rows, "seconds": np.array(seconds)}
+
+
+def _restored(state: State, recorder: Recorder, arrays: dict[str, np.ndarray], begun: float) -> tuple[State, float]:
+    """The state that was kept, in the form of `state`, and when the run would have begun; the recorder gets its rows."""
+    recorder.restore(
+        {name.removeprefix("record "): array for name, array in arrays.items() if name.startswith("record ")}
+    )
+    leaves, form = jax.tree.flatten(state)
+    kept = [jnp.asarray(arrays[f"state {index}"], leaf.dtype) for index, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(form, kept), begun - float(arrays["seconds"])
+
+
 def _advance(
     data: dual.Geometry,
-    state: _State,
+    state: State,
     step_size: float,
     target: int,
     network: Network,
     method: Method,
-) -> Iterator[_State]:
+) -> Iterator[State]:
     """Take steps up to `target`, in chunks sized to last about CHUNK_SECONDS; yield the state after each."""
     chunk = 1
     while int(state.step) < target and not _stopped(state):
@@ -204,18 +279,17 @@ def _advance(
         yield state
 
 
-@partial(jax.jit, static_argnums=(4, 5))
-def _chunk(
-    data: dual.Geometry, state: _State, step_size: Any, num_steps: Any, network: Network, method: Method
-) -> _State:
+def take_steps(
+    data: dual.Geometry, state: State, step_size: Any, num_steps: Any, network: Network, method: Method
+) -> State:
     """Take `num_steps` steps (a run-time count, so that one program serves every chunk), fewer if the run stops."""
     end = state.step + num_steps
 
-    def body(state: _State) -> _State:
+    def body(state: State) -> State:
         loss, slope = dual.gradient(data, state.at, network, method)
         initial_loss = jnp.where(state.step == 0, loss, state.initial_loss)
         rose = loss > state.loss * (1 + RISE_TOLERANCE)
-        return _State(
+        return State(
             at=jax.tree.map(lambda now, down: now - step_size * down, state.at, slope),
             step=state.step + 1,
             initial_loss=initial_loss,
@@ -226,33 +300,40 @@ def _chunk(
             finite=jnp.isfinite(loss),
         )
 
-    return jax.lax.while_loop(lambda state: (state.step < end) & ~_stop_flag(state), body, state)
+    return jax.lax.while_loop(lambda state: (state.step < end) & ~stop_flag(state), body, state)
 
 
-def _observe(
-    data: dual.Geometry, state: _State, step_size: float, network: Network, method: Method
-) -> dual.Observation:
+_chunk = jax.jit(take_steps, static_argnums=(4, 5))
+
+
+def _observe(data: dual.Geometry, state: State, step_size: float, network: Network, method: Method) -> dual.Observation:
     """Everything that is measured at the state's step. A step taken on a copy yields the loss and gradient there."""
-    fresh = state._replace(steps_above=jnp.zeros_like(state.steps_above), finite=jnp.ones_like(state.finite))
-    ahead = _chunk(data, fresh, step_size, 1, network, method)
+    ahead = _chunk(data, unstopped(state), step_size, 1, network, method)
     return dual.observe(data, state.at, ahead.loss, ahead.slope, network)
 
 
-def _stop_flag(state: _State) -> Any:
+def unstopped(state: State) -> State:
+    """Return the state without the reasons to stop, so that a step can be taken from it whatever happened before."""
+    return state._replace(steps_above=jnp.zeros_like(state.steps_above), finite=jnp.ones_like(state.finite))
+
+
+def stop_flag(state: State) -> Any:
+    """Return whether a descent has diverged."""
     return ~state.finite | (state.steps_above >= PATIENCE)
 
 
-def _stopped(state: _State) -> bool:
-    return bool(_stop_flag(state))
+def _stopped(state: State) -> bool:
+    return bool(stop_flag(state))
 
 
-def _oscillating(state: _State) -> bool:
+def is_oscillating(state: State) -> bool:
+    """Return whether the loss rose in more than a quarter of the last steps."""
     window = min(int(state.step), RISE_WINDOW)
     return bool(int(state.rises.sum()) > RISE_SHARE * window)
 
 
-def _outcome(state: _State, num_steps: int, interrupted: bool) -> tuple[Any, str]:
-    """The run's status and its sentence."""
+def outcome(state: State, num_steps: int, interrupted: bool) -> tuple[Any, str]:
+    """Return the run's status and its sentence."""
     step = int(state.step)
     if interrupted:
         return "interrupted", f"interrupted at step {step:,} of {num_steps:,}; what was recorded until then is kept"
@@ -264,10 +345,15 @@ def _outcome(state: _State, num_steps: int, interrupted: bool) -> tuple[Any, str
             f"diverged: from step {first:,} on the loss stayed above {BLOW_UP:g} times its initial value "
             f"{float(state.initial_loss):.4g} for {PATIENCE} steps, at last {float(state.loss):.4g}; a smaller step size would help"
         )
-    if _oscillating(state):
+    if is_oscillating(state):
         rises, window = int(state.rises.sum()), min(step, RISE_WINDOW)
         return (
             "completed",
             f"oscillating: the loss rose in {rises:,} of the last {window:,} steps; a smaller step size would help",
+        )
+    if float(state.loss) > float(state.initial_loss):
+        return "completed", (
+            f"completed {step:,} steps, at last with a loss of {float(state.loss):.4g}, above its initial "
+            f"{float(state.initial_loss):.4g}; a smaller step size would help"
         )
     return "completed", f"completed {step:,} steps"

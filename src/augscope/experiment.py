@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from augscope.distribution import FeatureNoise, Rarity
 from augscope.gradient_flow import FlowRun, default_record_times, flow
 from augscope.methods import CutMix, Cutout, Erm, Method
 from augscope.network import Network
-from augscope.sampling import Dataset, check_memory, sample_dataset
+from augscope.sampling import Dataset, check_memory, needed_bytes, sample_dataset
 from augscope.validation import Value, check, check_positive
 
 METHOD_NAMES = ("erm", "cutout", "cutmix")
@@ -134,8 +135,25 @@ class Experiment(Value):
         asked = self.num_steps * self.step_size
         return asked if self.until is None else min(asked, self.until)
 
-    def run(self, method: Method, dataset: Dataset, progress: Callable[[Any, float], Any] | None = None) -> Run:
-        """Train one method on a dataset drawn by `sample`; every method of a seed shares data and initial weights."""
+    @property
+    def needed_bytes(self) -> int:
+        """The bytes that one run takes."""
+        return needed_bytes(self.distribution, self.num_samples, self.coordinates, self.frame)
+
+    def run(
+        self,
+        method: Method,
+        dataset: Dataset,
+        progress: Callable[[Any, float], Any] | None = None,
+        checkpoint: Path | None = None,
+    ) -> Run:
+        """Train one method on a dataset drawn by `sample`; every method of a seed shares data and initial weights.
+
+        Args:
+            method, dataset: what to train on what.
+            progress: called with (step or time, loss) about once a second.
+            checkpoint: as for `train`; a flow, which takes seconds, keeps none.
+        """
         if self.until is not None:
             return self._flow(method, dataset, progress)
         return train(
@@ -146,6 +164,7 @@ class Experiment(Value):
             num_steps=self.num_steps,
             record_at=self.record_at,
             progress=progress,
+            checkpoint=checkpoint,
         )
 
     def _flow(self, method: Method, dataset: Dataset, progress: Callable[[float, float], Any] | None) -> FlowRun:

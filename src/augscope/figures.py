@@ -13,7 +13,7 @@ from augscope.distribution import Rarity
 from augscope.measures import LEARNED_SHARE
 from augscope.methods import Method
 from augscope.record import Results, mean_over_seeds
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity, theorem_for
 
 # Okabe & Ito's palette: told apart by colour-blind readers too; each rarity also has its own line style.

@@ -11,6 +11,7 @@ a proven bound. The sum over patches is a product of ψ, and Davies' sum inverts
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -24,8 +25,9 @@ REACH = 6.8  # standard deviations integrated over; a normal variable lies outsi
 OUTSIDE = 1.1e-11
 CONCENTRATION = 2e-10  # 2 exp(−6.8²/2): a function of normals strays 6.8 Lipschitz constants from its mean
 SHARPEST, BLUNTEST = 1e-12, 1e-7  # bounds on the error of one panel, by how much it matters
-TRUNCATION = 4e-10  # bound on the discarded part of the sum over frequencies that stops it
-FIRST_BLOCK, LAST_BLOCK = 48, 384  # frequencies evaluated at a time
+TRUNCATION = 2e-9  # bound on the discarded part of the sum over frequencies that stops it
+FIRST_BLOCK, LAST_BLOCK = 72, 384  # frequencies evaluated with one set of nodes
+WAVES_AT_ONCE = 16  # frequencies evaluated at a time
 RULE_STEP, PANEL_PHASE = 4, 150.0  # granularity of the rules; half the phase a panel may turn through
 LARGEST_LOADING = 2.5  # of the common factor, in conditional standard deviations: |c| = 0.86
 MOST_WORK = 1.5e8  # multiplications beyond which tables are faster (about 50 ms)
@@ -182,12 +184,19 @@ def characteristic_functions(coordinates: Coordinates, nodes: Nodes, step: float
     factor = spacing * (np.arange(count) - count // 2)
     density = _density_given(factor, (nodes.z - mean) / narrow, loading, _DENSITY / narrow * nodes.weight)
     factor_weight = spacing * _DENSITY * np.exp(-factor * factor / 2)
-    rises = 1j * step * (network.activation(nodes.z) - network.activation(mean)) * (1 - 2 * filters)
-    waves = _geometric(rises, np.exp((start + 0.5) * rises), size).view(float)
-    ends = np.searchsorted(owner, np.arange(2 * len(coordinates.mean) + 1))
-    # Products of real matrices, at half the cost of complex ones.
-    parts = [(density[low:high].T @ waves[low:high]).view(complex) for low, high in pairwise(ends)]
-    return np.stack([factor_weight @ (a * b) for a, b in zip(parts[::2], parts[1::2], strict=True)])
+    rises = step * (network.activation(nodes.z) - network.activation(mean)) * (1 - 2 * filters)
+    ends = list(pairwise(np.searchsorted(owner, np.arange(2 * len(coordinates.mean) + 1))))
+    # Few frequencies at a time, turned on in place: the arrays stay in cache, and asking for new ones would cost more.
+    at_once = min(size, WAVES_AT_ONCE)
+    waves, turn = _waves(rises, start + 0.5, at_once), _unit(at_once * rises)[:, None]
+    psi = np.empty((len(coordinates.mean), -(-size // at_once), at_once), complex)
+    for block in range(psi.shape[1]):
+        if block:
+            np.multiply(waves, turn, out=waves)
+        # Products of real matrices, at half the cost of complex ones.
+        parts = [(density[low:high].T @ waves[low:high].view(float)).view(complex) for low, high in ends]
+        psi[:, block] = [factor_weight @ (a * b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return psi.reshape(len(psi), -1)[:, :size]
 
 
 def _density_given(factor: np.ndarray, x: np.ndarray, loading: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -201,14 +210,37 @@ def _density_given(factor: np.ndarray, x: np.ndarray, loading: np.ndarray, scale
 
 
 def _geometric(exponent: np.ndarray, first: np.ndarray, count: int) -> np.ndarray:
-    """Return first × e^{k × exponent}, k = 0 … count − 1, by doubling: (len(first), count)."""
-    powers = np.empty((len(first), count), first.dtype)
-    powers[:, 0], done = first, 1
+    """Return first × e^{k × exponent}, k = 0 … count − 1: (len(first), count)."""
+    rows = np.empty((count, len(first)))
+    rows[0] = first
+    for done, more in _doublings(count):
+        np.multiply(rows[:more], np.exp(done * exponent), out=rows[done : done + more])
+    return np.ascontiguousarray(rows.T)
+
+
+def _waves(angles: np.ndarray, first: float, count: int) -> np.ndarray:
+    """Return e^{i (first + k) × angles}, k = 0 … count − 1: (len(angles), count)."""
+    rows = np.empty((count, len(angles)), complex)
+    rows[0] = _unit(first * angles)
+    for done, more in _doublings(count):
+        np.multiply(rows[:more], _unit(done * angles), out=rows[done : done + more])
+    return np.ascontiguousarray(rows.T)
+
+
+def _unit(angles: np.ndarray) -> np.ndarray:
+    """Return e^{i × angles}; NumPy's real functions take a fraction of its complex exponential's time."""
+    numbers = np.empty(angles.shape, complex)
+    numbers.real, numbers.imag = np.cos(angles), np.sin(angles)
+    return numbers
+
+
+def _doublings(count: int) -> Iterator[tuple[int, int]]:
+    """Yield (terms done, terms that follow from as many of them) until `count` are done. Whole rows: NumPy's loops are long."""
+    done = 1
     while done < count:
         more = min(done, count - done)
-        np.multiply(powers[:, :more], np.exp(done * exponent)[:, None], out=powers[:, done : done + more])
+        yield done, more
         done += more
-    return powers
 
 
 def sum_cdf(coordinates: Coordinates, count: int, thresholds: np.ndarray) -> tuple[np.ndarray, float] | None:

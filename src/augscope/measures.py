@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
-from augscope.accuracy import accuracy_from_projections
+from augscope.accuracy import accuracies_from_projections
 from augscope.distribution import FeatureNoise
 from augscope.methods import CutMix, Method
 from augscope.network import Network
@@ -199,14 +199,30 @@ class Recorder:
                 "augmented_margin": augmented,
                 "feature_projections": projections,
                 "noise_gram": gram,
-                **_accuracy(projections, gram, distribution, self._network),
             }
         )
 
+    @property
+    def last_step(self) -> float:
+        """The last step recorded; −1 before the first."""
+        return self._rows[-1]["steps"] if self._rows else -1
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything recorded so far, one array a field, for `restore`."""
+        return {name: np.array([row[name] for row in self._rows]) for name in (self._rows[0] if self._rows else ())}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take up what `to_arrays` returned, in place of what was recorded so far."""
+        count = len(next(iter(arrays.values()), ()))
+        self._rows = [{name: array[index] for name, array in arrays.items()} for index in range(count)]
+
     def history(self) -> History:
-        """Return everything recorded so far."""
-        stacked = {name: np.array([row[name] for row in self._rows]) for name in (self._rows[0] if self._rows else ())}
-        return History(**stacked, predicted_plateau=self._plateau)
+        """Return everything recorded so far, with the exact accuracy at every record."""
+        stacked = self.to_arrays()
+        known = _accuracies(
+            stacked["feature_projections"], stacked["noise_gram"], self._dataset.distribution, self._network
+        )
+        return History(**stacked, **known, predicted_plateau=self._plateau)
 
 
 def _mean_score(scores: np.ndarray, labels: np.ndarray, label: int) -> float:
@@ -214,21 +230,20 @@ def _mean_score(scores: np.ndarray, labels: np.ndarray, label: int) -> float:
     return float(label * scores[mine].mean()) if mine.any() else float("nan")
 
 
-def _accuracy(projections: Any, gram: Any, distribution: FeatureNoise, network: Network) -> dict[str, Any]:
-    """Exact test accuracy as history fields; a network that is not finite has none."""
-    if not (np.isfinite(projections).all() and np.isfinite(gram).all()):
-        nothing = np.full((2, distribution.num_features), np.nan)
-        return {
-            "accuracy": np.nan,
-            "accuracy_per_feature": nothing,
-            "accuracy_error": np.nan,
-            "tie_probability": np.nan,
-        }
-    result = accuracy_from_projections(projections, gram, distribution, network)
-    frequencies = np.array(distribution.frequencies)
-    return {
-        "accuracy": result.overall,
-        "accuracy_per_feature": result.per_feature,
-        "accuracy_error": result.error_bound,
-        "tie_probability": float((result.tie_probability @ frequencies).mean()),
+def _accuracies(projections: Any, grams: Any, distribution: FeatureNoise, network: Network) -> dict[str, Any]:
+    """Exact test accuracies as history fields; a network that is not finite has none."""
+    count, frequencies = len(projections), np.array(distribution.frequencies)
+    known = {
+        "accuracy": np.full(count, np.nan),
+        "accuracy_per_feature": np.full((count, 2, distribution.num_features), np.nan),
+        "accuracy_error": np.full(count, np.nan),
+        "tie_probability": np.full(count, np.nan),
     }
+    finite = np.isfinite(projections).all(axis=(1, 2, 3)) & np.isfinite(grams).all(axis=(1, 2))
+    results = accuracies_from_projections(projections[finite], grams[finite], distribution, network)
+    for index, result in zip(np.flatnonzero(finite), results, strict=True):
+        known["accuracy"][index] = result.overall
+        known["accuracy_per_feature"][index] = result.per_feature
+        known["accuracy_error"][index] = result.error_bound
+        known["tie_probability"][index] = float((result.tie_probability @ frequencies).mean())
+    return known

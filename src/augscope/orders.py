@@ -11,7 +11,7 @@ import numpy as np
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
 from augscope.methods import CutMix, Method
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.theorems import noise_ratio
 
 SMALL_NOISE_RATIO = 0.25  # κ up to which an even CutMix solution was measured to predict perfectly (model.md, 6.10)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,12 +12,12 @@ import numpy as np
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
 from augscope.methods import Method
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.verdicts import TheoremVerdict
 from augscope.verification import Verdict
+from augscope.versions import versions
 
 FORMAT = 1  # of the record; raised when a field changes its meaning
-VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,6 @@ class Results:
             recorded = [run for run in self.runs if run.method == method and len(run.history.steps)]
             groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
         return {method: runs for method, runs in groups.items() if runs}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide the numbers."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONED}}
 
 
 def to_record(results: Results) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import tomli_w
 
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
-from augscope.record import Results, versions
-from augscope.seeds import SeedRun
+from augscope.record import Results
+from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity
 from augscope.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
+from augscope.versions import versions
 
 
 def configuration_toml(experiment: Experiment) -> str:
@@ -46,10 +47,19 @@ def line_cells(line: Line, *, lasting: bool) -> dict[str, str]:
     }
 
 
-HOW_TO_READ = (
-    "Measured: mean over seeds at the end (3.3: at the last step at which all statements hold). Margin: the room left in the "
-    "seed that has least. Seeds: where it holds. Step: median over those, from which it holds to the end (3.3: the last)."
-)
+def place(experiment: Experiment) -> str:
+    """Return what records are counted in: the steps of a descent, or the time of a flow."""
+    return "step" if experiment.until is None else "time"
+
+
+def how_to_read(experiment: Experiment) -> str:
+    """Return what the columns of the verdict table mean."""
+    unit = place(experiment)
+    return (
+        f"Measured: mean over seeds at the end (3.3: at the last {unit} at which all statements hold). Margin: the room left "
+        f"in the seed that has least. Seeds: where it holds. {unit.capitalize()}: median over those, from which it holds to "
+        "the end (3.3: the last)."
+    )
 
 
 def tone(verdict: str) -> str:
@@ -168,7 +178,8 @@ def html_report(results: Results, svg: bytes) -> str:
         lead=_lead(results),
         verdict=verdict,
         theorems=[_theorem_context(found) for found in verdict.theorems] if verdict else [],
-        how_to_read=HOW_TO_READ,
+        how_to_read=how_to_read(results.experiment),
+        place=place(results.experiment),
         summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
         svg=_inline(svg, len(results.shown)),
         measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},

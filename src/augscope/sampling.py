@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 from jaxtyping import Array, Float, Int
+from scipy.special import gammaincinv, ndtri
 
 from augscope.distribution import FeatureNoise
 from augscope.network import Network
@@ -169,7 +170,7 @@ def sample_dataset(
     check_precision(dtype)
     check_memory(distribution, num_samples, coordinates, frame, np.dtype(dtype).itemsize)
     part_key, noise_key, weight_key, frame_key = jax.random.split(key, 4)
-    parts = _draw_parts(part_key, np.array(distribution.frequencies), num_samples, distribution.num_patches)
+    parts = _draw_parts(part_key, distribution, num_samples)
     if coordinates == "dense":
         features = _frame(frame_key, distribution, frame, dtype)
         noise = _dense_noise(noise_key, distribution, num_samples, features, frame, dtype)
@@ -180,7 +181,7 @@ def sample_dataset(
         features = _standard_features(distribution.num_features, noise.shape[-1], dtype)
         own_key, outside_key = jax.random.split(weight_key)
         weights = Network().initial_weights(own_key, noise.shape[-1], init_std, dtype)
-        residual = init_std**2 * _wishart(outside_key, float(distribution.dim - noise.shape[-1]), dtype)
+        residual = jnp.asarray(init_std**2 * _wishart(outside_key, distribution.dim - noise.shape[-1]), dtype)
     return _assemble(distribution, parts, features, noise, weights, residual, coordinates)
 
 
@@ -190,44 +191,71 @@ def reduced_dim(distribution: FeatureNoise, num_samples: int) -> int:
     return 2 * distribution.num_features + min(num_noise, distribution.noise_dim)
 
 
-def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> None:
-    """Raise ValueError, with the bytes, if the dataset's arrays and their temporaries exceed the free memory."""
+def needed_bytes(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> int:
+    """Return the bytes that a dataset's arrays, their temporaries and a descent on it take."""
     num_features, num_patches = distribution.num_features, distribution.num_patches
     dim = distribution.dim if coordinates == "dense" else reduced_dim(distribution, num_samples)
     patches = num_samples * num_patches * dim * itemsize
     copies = 3 * patches  # the noise, the patches assembled from it, and one temporary
     gram = (num_samples * (num_patches - 1)) ** 2 * itemsize
     frames = 2 * num_features * dim * itemsize * (3 if frame == "random" else 1)
-    needed, free = copies + min(gram, patches) + frames, int(MEMORY_SHARE * psutil.virtual_memory().available)
-    advice = ": use coordinates='reduced', which costs the same at any `dim`" if coordinates == "dense" else ""
-    check(
-        needed <= free,
+    return copies + min(gram, patches) + frames
+
+
+def free_bytes() -> int:
+    """Return the bytes that we may use: most of what is free."""
+    return int(MEMORY_SHARE * psutil.virtual_memory().available)
+
+
+def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> None:
+    """Raise ValueError, with the bytes and with what would fit, if a dataset and a descent on it exceed the free memory."""
+    needed, free = needed_bytes(distribution, num_samples, coordinates, frame, itemsize), free_bytes()
+    if needed <= free:
+        return
+
+    def fits(count: int) -> bool:
+        return needed_bytes(distribution, count, coordinates, frame, itemsize) <= free
+
+    low, high = 0, num_samples  # the largest sample that fits lies in [low, high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    advice = f"num_samples = {low:,} would fit" if low else "no sample would fit"
+    if coordinates == "dense" and distribution.dim > reduced_dim(distribution, num_samples):
+        advice += ", or use coordinates='reduced', which costs the same at any `dim`"
+    raise ValueError(
         f"`dim` = {distribution.dim} with num_samples = {num_samples} needs {needed:,} bytes in {coordinates} coordinates, "
-        f"{free:,} are free{advice}",
+        f"{free:,} are free: {advice}"
     )
 
 
-# The samplers below are compiled for shapes alone: frequencies, standard deviations and d are run-time numbers, so that the
-# thousands of cells of a sweep share one program.
-@partial(jax.jit, static_argnums=(2, 3))
-def _draw_parts(key: Any, frequencies: Any, num_samples: int, num_patches: int) -> dict[str, Any]:
+# Programs below are compiled for shapes alone: standard deviations and d are run-time numbers, so that the thousands of cells
+# of a sweep share them. What is small is drawn on the host.
+def _draw_parts(key: Any, distribution: FeatureNoise, num_samples: int) -> dict[str, Any]:
     """Labels, feature indices, positions and u: the discrete part of every point."""
-    keys = jax.random.split(key, 5)
-    signs, shape = jnp.array([1, -1]), (num_samples,)
-    position = jax.random.randint(keys[2], shape, 0, num_patches)
-    shift = jax.random.randint(keys[3], shape, 1, num_patches)  # never 0: the dominant patch is another one
-    return {
-        "labels": signs[jax.random.randint(keys[0], shape, 0, 2)],
-        "feature_index": jax.random.choice(keys[1], len(frequencies), shape, p=frequencies / frequencies.sum()),
+    label, feature, position, shift, hidden = _uniforms(key, (5, num_samples))
+    num_patches, frequencies = distribution.num_patches, np.array(distribution.frequencies)
+    position = (position * num_patches).astype(int)
+    shift = 1 + (shift * (num_patches - 1)).astype(int)  # never 0: the dominant patch is another one
+    edges = np.cumsum(frequencies / frequencies.sum())[:-1]
+    parts = {
+        "labels": np.where(label < 0.5, 1, -1),
+        "feature_index": np.searchsorted(edges, feature, side="right"),
         "feature_position": position,
         "dominant_position": (position + shift) % num_patches,
-        "feature_noise_label": signs[jax.random.randint(keys[4], shape, 0, 2)],
+        "feature_noise_label": np.where(hidden < 0.5, 1, -1),
     }
+    return {name: jnp.asarray(part) for name, part in parts.items()}
+
+
+def _uniforms(key: Any, shape: tuple[int, ...]) -> Float[np.ndarray, ...]:
+    """Independent uniform numbers in [0, 1), on the host: few are needed, and no program need be compiled for what they become."""
+    return np.asarray(jax.random.uniform(key, shape), np.float64)
 
 
 def _standard_features(num_features: int, dim: int, dtype: Any) -> Float[Array, "2 K D"]:
     """The first 2K unit vectors."""
-    return jnp.eye(2 * num_features, dim, dtype=dtype).reshape(2, num_features, dim)
+    return jnp.asarray(np.eye(2 * num_features, dim, dtype=dtype).reshape(2, num_features, dim))
 
 
 def _frame(key: Any, distribution: FeatureNoise, frame: str, dtype: str) -> Float[Array, "2 K d"]:
@@ -250,7 +278,7 @@ def _dense_noise(
     key: Any, distribution: FeatureNoise, num_samples: int, features: Any, frame: str, dtype: str
 ) -> Float[Array, "n P-1 d"]:
     """ξ ~ N(0, σ² Λ) in all coordinates."""
-    stds = _noise_stds(distribution, num_samples, dtype)[:, :, None]
+    stds = jnp.asarray(_noise_stds(distribution, num_samples, dtype)[:, :, None])
     flat = features.reshape(-1, distribution.dim)
     if frame == "standard":
         inside = jax.random.normal(key, (*stds.shape[:2], distribution.noise_dim), dtype)
@@ -258,42 +286,45 @@ def _dense_noise(
     noise = jax.random.normal(key, (*stds.shape[:2], distribution.dim), dtype)
     for _ in range(2):  # twice: once leaves a rounding error along the features as large as one projection's
         noise = noise - (noise @ flat.T) @ flat
-    return jnp.asarray(stds * noise)
+    return stds * noise
 
 
 def _reduced_noise(key: Any, distribution: FeatureNoise, num_samples: int, dtype: str) -> Float[Array, "n P-1 D"]:
-    """The noise vectors in an orthonormal frame of their span, behind 2K zeros."""
+    """The noise vectors in an orthonormal frame of their span, behind 2K zeros: Bartlett's lower triangle.
+
+    Rows i = 0 … N−1 are N(0,1) below the diagonal and √χ²_{d−2K−i} on it. With fewer dimensions than vectors the span is
+    everything: plain Gaussian rows.
+    """
     stds, noise_dim = _noise_stds(distribution, num_samples, dtype), distribution.noise_dim
-    return _spanned_noise(key, stds, float(noise_dim), min(stds.size, noise_dim), 2 * distribution.num_features)
+    normal_key, chi_key = jax.random.split(key)
+    num_zeros = 2 * distribution.num_features
+    if stds.size > noise_dim:
+        return _spanned_noise(normal_key, stds, None, noise_dim, num_zeros)
+    diagonal = _chi(chi_key, noise_dim - np.arange(stds.size)).astype(dtype)
+    return _spanned_noise(normal_key, stds, diagonal, stds.size, num_zeros)
 
 
 @partial(jax.jit, static_argnums=(3, 4))
-def _spanned_noise(key: Any, stds: Any, noise_dim: Any, span_dim: int, num_zeros: int) -> Float[Array, "n P-1 D"]:
-    """Bartlett's lower triangle: rows i = 0 … N−1 are N(0,1) below the diagonal and √χ²_{d−2K−i} on it.
-
-    With fewer dimensions than vectors the span is everything: plain Gaussian rows.
-    """
-    normal_key, chi_key = jax.random.split(key)
-    rows = jax.random.normal(normal_key, (stds.size, span_dim), stds.dtype)
-    if span_dim == stds.size:
-        freedom = noise_dim - jnp.arange(stds.size, dtype=stds.dtype)
-        rows = jnp.tril(rows, -1) + jnp.diag(_chi(chi_key, freedom, stds.dtype))
+def _spanned_noise(key: Any, stds: Any, diagonal: Any, span_dim: int, num_zeros: int) -> Float[Array, "n P-1 D"]:
+    """Gaussian rows, cut to the triangle below the diagonal where one is given, times their standard deviations."""
+    rows = jax.random.normal(key, (stds.size, span_dim), stds.dtype)
+    if diagonal is not None:
+        rows = jnp.tril(rows, -1) + jnp.diag(diagonal)
     padded = jnp.pad(stds.reshape(-1, 1) * rows, ((0, 0), (num_zeros, 0)))
     return padded.reshape(*stds.shape, -1)
 
 
-def _chi(key: Any, freedom: Any, dtype: Any) -> Any:
-    """√χ² with the given degrees of freedom, elementwise; 0 where there are none."""
-    return jnp.sqrt(2 * jax.random.gamma(key, jnp.maximum(freedom, 1) / 2, dtype=dtype)) * (freedom > 0)
+def _chi(key: Any, freedom: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """√χ² with the given degrees of freedom, elementwise, as quantiles of uniform numbers; 0 where there are none."""
+    return np.sqrt(2 * gammaincinv(np.maximum(freedom, 1) / 2, _uniforms(key, freedom.shape))) * (freedom > 0)
 
 
-@partial(jax.jit, static_argnums=2)
-def _wishart(key: Any, freedom: Any, dtype: str) -> Float[Array, "2 2"]:
+def _wishart(key: Any, freedom: int) -> Float[np.ndarray, "2 2"]:
     """A 2×2 Wishart matrix: the Gram matrix of two standard Gaussian vectors in `freedom` dimensions; zeros in none."""
     normal_key, chi_key = jax.random.split(key)
-    diagonal = _chi(chi_key, jnp.array([freedom, freedom - 1], dtype), dtype)
-    across = jnp.where(freedom > 0, jax.random.normal(normal_key, (), dtype), 0)
-    factor = jnp.diag(diagonal).at[1, 0].set(across)
+    factor = np.diag(_chi(chi_key, np.array([freedom, freedom - 1])))
+    if freedom > 0:
+        factor[1, 0] = ndtri(np.maximum(_uniforms(normal_key, (1,))[0], 2.0**-54))  # half the least uniform: finite
     return factor @ factor.T
 
 

@@ -1,39 +1,27 @@
-"""Every method trained from every seed: what is kept of each run, and the order in which they are made."""
+"""Every method trained from every seed, as many at a time as the machine allows."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
 from math import log1p
 from typing import Any
 
+import jax
 import numpy as np
 
-from augscope.descent import Run
+from augscope.batch import train_many
 from augscope.experiment import Experiment
-from augscope.measures import History
+from augscope.kept_runs import KeptRuns
 from augscope.methods import Method
+from augscope.sampling import free_bytes
+from augscope.seed_run import SeedRun
 from augscope.validation import check
 
-
-@dataclass(frozen=True)
-class SeedRun:
-    """One method trained from one seed: what is kept of it."""
-
-    seed: int
-    method: Method
-    history: History
-    status: str
-    message: str
-    oscillating: bool
-    feature_counts: tuple[tuple[int, ...], ...]  # points per feature, row 0 for label +1
-    seconds: float
-
-    @classmethod
-    def of(cls, seed: int, run: Run) -> SeedRun:
-        """Keep what verdicts and pictures need; let go of weights and data."""
-        counts = tuple(tuple(int(count) for count in row) for row in run.dataset.feature_counts)
-        return cls(seed, run.method, run.history, run.status, run.message, run.oscillating, counts, run.seconds)
+Job = tuple[int, Method]  # a seed and a method
 
 
 def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -54,33 +42,164 @@ def _is_seed(seed: Any) -> bool:
 
 
 def run_seeds(
-    experiment: Experiment, seeds: Sequence[int], progress: Callable[[str, float], Any] | None = None
+    experiment: Experiment,
+    seeds: Sequence[int],
+    progress: Callable[[str, float], Any] | None = None,
+    *,
+    kept: KeptRuns | None = None,
+    workers: int | None = None,
 ) -> tuple[list[SeedRun], bool]:
-    """Train every method from every seed, in order; return what was recorded and whether Ctrl-C ended it early.
+    """Train every method from every seed; return the runs in order of seed and method, and whether Ctrl-C ended it early.
 
-    A run that Ctrl-C cut short is the last one, with status "interrupted", if anything of it was recorded.
+    On a CPU, runs go side by side in threads, each the same program as alone: results do not depend on how many. On another
+    device, seeds are trained as batches (`train_many`), with the same results up to rounding; flows one by one.
+
+    Args:
+        experiment: what to run.
+        seeds: as from `checked_seeds`.
+        progress: called with (the run begun last, share done in [0, 1]); from any thread.
+        kept: where runs are kept as they finish, and where those that are there already are taken from.
+        workers: runs at a time; by default as many as there are cores, fewer where memory asks for it.
+
+    Returns:
+        The runs that finished, and those that Ctrl-C cut short, with status "interrupted".
     """
-    runs: list[SeedRun] = []
-    total = len(seeds) * len(experiment.methods)
-    try:
-        for seed in seeds:
-            dataset = experiment.sample(seed)
-            for method in experiment.methods:
-                report = _reporter(progress, f"{method.title}, seed {seed}", len(runs), total, experiment)
-                runs.append(SeedRun.of(seed, experiment.run(method, dataset, report)))
-                if runs[-1].status == "interrupted":
-                    return runs, True
-    except KeyboardInterrupt:  # between two runs
-        return runs, True
+    jobs = [(seed, method) for seed in seeds for method in experiment.methods]
+    found = {} if kept is None else {job: run for job in jobs if (run := kept.load(*job)) is not None}
+    left = [job for job in jobs if job not in found]
+    if jax.default_backend() != "cpu" and experiment.until is None:
+        new, interrupted = _in_batches(experiment, left, progress, kept)
+    else:
+        count = min(workers or side_by_side(experiment), max(1, len(left)))
+        new, interrupted = _in_threads(experiment, left, progress, kept, count, len(found))
+    done = found | new
+    return [done[job] for job in jobs if job in done], interrupted
+
+
+def side_by_side(experiment: Experiment) -> int:
+    """Return how many runs go side by side on a CPU: as many as there are cores, fewer where memory asks for it."""
+    return min(os.cpu_count() or 1, _fitting(experiment))
+
+
+def _fitting(experiment: Experiment) -> int:
+    """How many runs fit into the free memory at a time; at least one, which `check_memory` has seen to."""
+    return max(1, free_bytes() // experiment.needed_bytes)
+
+
+def _in_threads(
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    progress: Callable[[str, float], Any] | None,
+    kept: KeptRuns | None,
+    workers: int,
+    already: int,
+) -> tuple[dict[Job, SeedRun], bool]:
+    """Run jobs in threads: XLA computes outside Python's lock, and threads share its compiled programs."""
+    shares, stop = _Shares(progress, already, already + len(jobs), experiment), threading.Event()
+    sample = lru_cache(maxsize=2 * workers)(experiment.sample)  # the methods of a seed share its data
+
+    def work(job: Job) -> SeedRun | None:
+        seed, method = job
+        if stop.is_set():
+            return None
+        shares.begin(job)
+
+        def tell(place: float, loss: float) -> None:
+            shares.tell(job, place)
+            if stop.is_set():
+                raise KeyboardInterrupt  # which the run takes as its own, and ends in good order
+
+        file = None if kept is None else kept.descent_file(seed, method)
+        run = SeedRun.of(seed, experiment.run(method, sample(seed), tell, checkpoint=file))
+        if kept is not None and run.status != "interrupted":
+            kept.save(run)
+        shares.finish(job)
+        return run
+
+    with ThreadPoolExecutor(workers) as threads:
+        futures = {threads.submit(work, job): job for job in jobs}
+        interrupted = _wait(futures, stop)
+    runs = {job: run for future, job in futures.items() if (run := future.result()) is not None}
+    return runs, interrupted or any(run.status == "interrupted" for run in runs.values())
+
+
+def _wait(futures: Iterable[Future[Any]], stop: threading.Event) -> bool:
+    """Wait until all are done; an error or Ctrl-C stops those that run. Return whether it was Ctrl-C."""
+    waiting, interrupted = set(futures), False
+    while waiting:
+        try:
+            done, waiting = wait(waiting, timeout=1.0)  # a timeout lets Ctrl-C through
+            if any(future.exception() is not None for future in done):
+                stop.set()
+        except KeyboardInterrupt:
+            interrupted = True
+            stop.set()
+    return interrupted
+
+
+class _Shares:
+    """How much of every run is done, told to `progress` as one share."""
+
+    def __init__(self, progress: Any, already: int, total: int, experiment: Experiment) -> None:
+        self._progress, self._total, self._experiment = progress, total, experiment
+        self._done, self._running, self._label = already, {}, ""
+        self._lock = threading.Lock()
+
+    def begin(self, job: Job) -> None:
+        with self._lock:
+            self._label = f"{job[1].title}, seed {job[0]}"
+        self.tell(job, 0)
+
+    def finish(self, job: Job) -> None:
+        with self._lock:
+            self._running.pop(job, None)
+            self._done += 1
+
+    def tell(self, job: Job, place: float) -> None:
+        """A run has come to this step, or time of a flow."""
+        if self._progress is None:
+            return
+        until = self._experiment.until
+        # A flow works through the logarithm of time.
+        share = place / self._experiment.num_steps if until is None else log1p(place) / log1p(until)
+        with self._lock:
+            self._running[job] = share
+            self._progress(self._label, (self._done + sum(self._running.values())) / self._total)
+
+
+def _in_batches(
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    progress: Callable[[str, float], Any] | None,
+    kept: KeptRuns | None,
+) -> tuple[dict[Job, SeedRun], bool]:
+    """Train each method from as many seeds at once as fit."""
+    runs: dict[Job, SeedRun] = {}
+    size = _fitting(experiment)
+    for method in experiment.methods:
+        seeds = [seed for seed, its in jobs if its == method]
+        for first in range(0, len(seeds), size):
+            chosen = seeds[first : first + size]
+            label = f"{method.title}, seeds {chosen[0]} to {chosen[-1]}"
+
+            def tell(step: int, _: float, label: str = label, done: int = len(runs), count: int = len(chosen)) -> None:
+                if progress is not None:
+                    progress(label, (done + count * step / experiment.num_steps) / len(jobs))
+
+            trained = train_many(
+                [experiment.sample(seed) for seed in chosen],
+                experiment.network,
+                method,
+                step_size=experiment.step_size,
+                num_steps=experiment.num_steps,
+                record_at=experiment.record_at,
+                progress=tell,
+            )
+            finished = [SeedRun.of(seed, run) for seed, run in zip(chosen, trained, strict=True)]
+            runs |= {(run.seed, method): run for run in finished}
+            for run in finished:
+                if kept is not None and run.status != "interrupted":
+                    kept.save(run)
+            if any(run.status == "interrupted" for run in trained):
+                return runs, True
     return runs, False
-
-
-def _reporter(
-    progress: Any, what: str, done: int, total: int, experiment: Experiment
-) -> Callable[[float, float], None] | None:
-    if progress is None:
-        return None
-    if experiment.until is not None:
-        whole = log1p(experiment.until)  # a flow works through the logarithm of time
-        return lambda time, loss: progress(what, (done + log1p(time) / whole) / total)
-    return lambda step, loss: progress(what, (done + step / experiment.num_steps) / total)

@@ -11,7 +11,7 @@ from scipy.stats import beta
 from augscope.distribution import Rarity
 from augscope.experiment import Experiment
 from augscope.methods import Method
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.theorems import STATIONARY_NORM, Assumption, SeedOutcome, Theorem, assumptions, judge
 
 HOLDS, VIOLATED, INCONCLUSIVE, NOT_MET = "holds", "violated", "inconclusive", "assumptions not met"

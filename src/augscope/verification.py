@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from augscope.distribution import Rarity
 from augscope.experiment import Experiment
+from augscope.kept_runs import KeptRuns
 from augscope.methods import Method
 from augscope.orders import describe_orders
-from augscope.seeds import SeedRun, checked_seeds, run_seeds
+from augscope.seed_run import SeedRun
+from augscope.seeds import checked_seeds, run_seeds
 from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.validation import check, check_precision
 from augscope.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
@@ -62,6 +65,7 @@ def verify(
     *,
     tolerance: float = TOLERANCE,
     until: float | None = None,
+    checkpoint: str | Path | None = None,
     progress: Callable[[str, float], Any] | None = None,
 ) -> Verdict:
     """Train every method from every seed and hold Theorems 3.1–3.3 against the exact results.
@@ -79,6 +83,8 @@ def verify(
         seeds: distinct non-negative integers, at least one; 6 are the fewest that can decide.
         tolerance: in (0, 0.5).
         until: a time above 0, such as 1e12, or None.
+        checkpoint: a folder in which to keep runs as they finish, and descents that are under way; what it holds of this
+            experiment is not computed again. Results have the same bits as without interruption.
         progress: called with (what is running, share done in [0, 1]).
 
     Raises:
@@ -94,13 +100,14 @@ def verify(
         assumptions not met
     """
     seeds = checked_seeds(seeds)
-    check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
+    checked_tolerance(tolerance)
     check_precision(np.float64)
     experiment = experiment if until is None else experiment.replace(until=until)
     experiment.check_memory()
     begun = time.perf_counter()
     rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
-    runs, interrupted = run_seeds(experiment, seeds, progress)
+    kept = None if checkpoint is None else KeptRuns(checkpoint, experiment)
+    runs, interrupted = run_seeds(experiment, seeds, progress, kept=kept)
     judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
     spoken_of = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
     theorems = tuple(
@@ -126,3 +133,9 @@ def verify(
         summary=tuple(describe_orders(experiment, judged)),
         windows=windows,
     )
+
+
+def checked_tolerance(tolerance: float) -> float:
+    """Return the tolerance. Raises ValueError unless it lies in (0, 0.5)."""
+    check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
+    return tolerance

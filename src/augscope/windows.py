@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from augscope.distribution import Rarity
 from augscope.experiment import Experiment
 from augscope.measures import History
-from augscope.seeds import SeedRun
+from augscope.seed_run import SeedRun
 from augscope.theorems import Theorem
 
 

@@ -161,6 +161,10 @@ class OutputOptions:
     "Folder for report.html, pictures, record.json and config.toml; nothing is written without it."
     overwrite: Annotated[bool, Parameter(negative="")] = False
     "Replace another configuration's run in that folder."
+    checkpoint: Path | None = None
+    "Folder in which to keep runs as they finish and descents under way; what it holds already is not computed again."
+    yes: Annotated[bool, Parameter(negative="")] = False
+    "Start although it will take over an hour."
     json: Annotated[bool, Parameter(name="--json", negative="")] = False
     "Print the result as JSON on stdout, everything else on stderr."
 

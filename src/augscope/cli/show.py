@@ -27,13 +27,6 @@ WIDTH_WITHOUT_TERMINAL = 120
 GAP = 1  # between the columns of the verdict table
 
 
-def enable_float64() -> None:
-    """The program that runs asks JAX for float64; importing the library never does."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-
-
 def console(*, to_stderr: bool) -> Console:
     """Return a console; without a terminal it is wide enough for the tables."""
     found = Console(stderr=to_stderr, highlight=False, soft_wrap=False)
@@ -78,6 +71,18 @@ def claim_folder(output: OutputOptions, command: str, experiment: Experiment) ->
     if output.out is None:
         return None
     return claim(output.out, command, experiment.identity, overwrite=output.overwrite, names=FILES)
+
+
+def state_cost(experiment: Experiment, seeds: tuple[int, ...], output: OutputOptions) -> None:
+    """Say what it will take, on stderr; refuse what takes over an hour unless `--yes` is given."""
+    from augscope.cost import LONG_SECONDS, measure_cost
+    from augscope.kept_runs import KeptRuns
+
+    done = 0 if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
+    cost = measure_cost(experiment, len(seeds), done)
+    if cost.seconds > LONG_SECONDS and not output.yes:
+        raise ValueError(f"`yes` must be given for what takes over an hour. {cost} Give --yes, or ask for less")
+    console(to_stderr=True).print(str(cost), markup=False)
 
 
 def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
@@ -131,17 +136,19 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 def show_verdict(screen: Console, results: Results) -> None:
     """Print the theorem table, a sentence per theorem, and the summary."""
-    from augscope.report import HOW_TO_READ, tone
+    from augscope.report import how_to_read, place, tone
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
     columns = _verdict_columns(screen.width, [line for found in verdict.theorems for line in found.lines])
-    screen.print(_verdict_table(columns, []))
+    screen.print(
+        _verdict_table({place(verdict.experiment) if name == "step" else name: w for name, w in columns.items()}, [])
+    )
     for found in verdict.theorems:
         style = TONES[tone(found.verdict)]
         screen.print(f"[bold]{found.heading}: [{style}]{found.verdict}[/][/bold]")
         screen.print(_verdict_table(columns, _verdict_rows(columns, found)))
-    screen.print(f"\n{HOW_TO_READ}", style="dim")
+    screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
         screen.print(f"Rarity was not stated; derived from the learning speeds: {names}.")
@@ -194,7 +201,7 @@ def show_measures(screen: Console, results: Results) -> None:
     from augscope.report import measure_rows, run_notes
 
     titles, rows = measure_rows(results)
-    table = Table(title="At the last recorded step, mean over seeds", title_justify="left")
+    table = Table(title="At the last record, mean over seeds", title_justify="left")
     table.add_column("measure")
     for title in titles:
         table.add_column(title, justify="right")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from augscope.cli.jax_setup import set_up_jax
 from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
 
 
@@ -18,15 +19,18 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
     from augscope.cli import show
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
-    show.enable_float64()
+    set_up_jax()
     experiment, chosen = options.experiment(), parse_seeds(seeds)
     folder = show.claim_folder(output, "train", experiment)
+    from augscope.kept_runs import KeptRuns
     from augscope.record import Results
     from augscope.seeds import checked_seeds, run_seeds
 
+    kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment)
     experiment.check_memory()
+    show.state_cost(experiment, checked_seeds(chosen), output)
     with show.progress_bar() as progress:
-        runs, interrupted = run_seeds(experiment, checked_seeds(chosen), progress)
+        runs, interrupted = run_seeds(experiment, chosen, progress, kept=kept)
     show.finish(Results("train", experiment, chosen, tuple(runs), None, show.again("train", chosen)), output, folder)
     if interrupted:
         return 3

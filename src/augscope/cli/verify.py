@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from augscope.cli.jax_setup import set_up_jax
 from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
 
 
@@ -26,14 +27,19 @@ def verify(
     from augscope.cli import show
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
-    show.enable_float64()
+    set_up_jax()
     experiment, chosen = options.experiment(), parse_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
     from augscope.record import Results
+    from augscope.seeds import checked_seeds
+    from augscope.verification import checked_tolerance
     from augscope.verification import verify as run_verify
 
+    checked_tolerance(tolerance)
+    experiment.check_memory()
+    show.state_cost(experiment, checked_seeds(chosen), output)
     with show.progress_bar() as progress:
-        verdict = run_verify(experiment, chosen, tolerance=tolerance, progress=progress)
+        verdict = run_verify(experiment, chosen, tolerance=tolerance, checkpoint=output.checkpoint, progress=progress)
     again = show.again("verify", chosen, "--tolerance", repr(tolerance))
     show.finish(Results("verify", experiment, chosen, verdict.runs, verdict, again), output, folder)
     return verdict.exit_status

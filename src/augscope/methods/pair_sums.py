@@ -95,7 +95,7 @@ def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, tolerance:
     """The sums over all pairs for the subsets `inside` (subsets, P), weighted; and their gradient in the scores."""
     rows, columns = inside @ scores.T, (1 - inside) @ scores.T  # A and B: (subsets, n)
     share, signs = inside.mean(axis=1)[:, None], labels[None, :]
-    value, row_sums, column_sums = _sums_over_pairs(rows, columns, signs, tolerance)
+    value, row_sums, column_sums = _sums_over_pairs(tolerance)(rows, columns, signs)
     opposite = signs * (labels.shape[0] - signs * labels.sum()) / 2  # y_i times how many points carry the other label
     value = value + share[:, 0] * ((columns - rows) @ opposite[0])  # λ y_j (A_i + B_j) over pairs of unlike labels
     row_slopes = -weights[:, None] * (row_sums + share * opposite)
@@ -103,13 +103,32 @@ def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, tolerance:
     return weights @ value, (row_slopes - column_slopes).T @ inside + column_slopes.sum(axis=0)[:, None]
 
 
-def _sums_over_pairs(rows: Any, columns: Any, signs: Any, tolerance: float) -> tuple[Any, Any, Any]:
-    """Return Σ_ij softplus(−y_j z_ij), R(A_i) and Σ_i G_ij for each subset, on the rung that the spread of A asks for."""
-    pairs = _prepared(rows, columns, signs)
-    counts = [count for count in NODE_COUNTS if count < rows.shape[1]]
-    limits = np.array([half_length_limit(count, tolerance) for count in counts])
-    rung = (pairs.half.max() > limits).sum()  # every limit that the spread exceeds rules out one more rung
-    return jax.lax.switch(rung, [*(partial(_interpolated, count) for count in counts), _direct], pairs)
+@lru_cache(maxsize=64)
+def _sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
+    """Return the function (A, B, y) → (Σ_ij softplus(−y_j z_ij), R(A_i), Σ_i G_ij) for each subset, a row of A and B each.
+
+    It takes the rung that the spread of A asks for. Under `vmap` the rows of all problems are worked on together, on one
+    rung: a `switch` of its own for each would compute every rung.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def sums(rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
+        pairs = _prepared(rows, columns, signs)
+        counts = [count for count in NODE_COUNTS if count < rows.shape[1]]
+        limits = np.array([half_length_limit(count, tolerance) for count in counts])
+        rung = (pairs.half.max() > limits).sum()  # every limit that the spread exceeds rules out one more rung
+        return jax.lax.switch(rung, [*(partial(_interpolated, count) for count in counts), _direct], pairs)
+
+    @sums.def_vmap
+    def together(size: int, batched: Any, *arrays: Any) -> tuple[Any, Any]:
+        shape = (size, arrays[0].shape[-2], arrays[0].shape[-1])  # problems, subsets, points
+        parts = [array if one else array[None] for array, one in zip(arrays, batched, strict=True)]
+        flat = [jnp.broadcast_to(part, shape).reshape(-1, shape[2]) for part in parts]
+        value, row_sums, column_sums = sums(*flat)
+        results = value.reshape(shape[:2]), row_sums.reshape(shape), column_sums.reshape(shape)
+        return results, (True, True, True)
+
+    return sums
 
 
 class _Pairs(NamedTuple):
@@ -117,7 +136,7 @@ class _Pairs(NamedTuple):
 
     rows: Any  # A_i, (subsets, n)
     columns: Any  # B_j, (subsets, n)
-    signs: Any  # y, (1, n)
+    signs: Any  # y, (1, n) or (subsets, n)
     t: Any  # the place of A_i in [−1, 1]
     half: Any  # h, (subsets, 1)
     v: Any  # e^{y_j (c + B_j)}
@@ -140,7 +159,7 @@ def _direct(pairs: _Pairs) -> tuple[Any, Any, Any]:
 
     def add(total: Any, row: Any) -> tuple[Any, Any]:
         losses, slopes = logistic(signs * (row[:, None] + columns))
-        return (total[0] + losses.sum(axis=1), total[1] - slopes), -(slopes @ signs[0])
+        return (total[0] + losses.sum(axis=1), total[1] - slopes), -(slopes * signs).sum(axis=1)
 
     start = (jnp.zeros_like(rows[:, 0]), jnp.zeros_like(rows))
     (value, column_sums), row_sums = jax.lax.scan(add, start, rows.T)

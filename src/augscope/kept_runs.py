@@ -1,0 +1,75 @@
+"""Finished runs kept in a folder, so that many seeds that were stopped go on where they stood."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from augscope.checkpoint import Checkpoint, check_whole
+from augscope.experiment import Experiment
+from augscope.measures import History
+from augscope.methods import Method
+from augscope.seed_run import SeedRun
+from augscope.validation import check
+
+
+class KeptRuns:
+    """A folder with a file for each finished run, and one for each descent that is under way.
+
+    Args:
+        folder: made when something is kept.
+        experiment: whose runs these are; files of another one, or of another version, are refused.
+    """
+
+    def __init__(self, folder: str | Path, experiment: Experiment) -> None:
+        self.folder, self._experiment = Path(folder), experiment
+        check(
+            not self.folder.exists() or self.folder.is_dir(),
+            f"`checkpoint` must be a folder, got the file {self.folder}",
+        )
+
+    def load(self, seed: int, method: Method) -> SeedRun | None:
+        """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
+        arrays = self._finished(seed, method).load()
+        if arrays is None:
+            return None
+        said = json.loads(str(arrays.pop("said")))
+        counts = tuple(tuple(row) for row in arrays.pop("feature_counts").tolist())
+        history = History(**{field.name: arrays[field.name] for field in fields(History)})
+        return SeedRun(seed=seed, method=method, history=history, feature_counts=counts, **said)
+
+    def count(self, seeds: Iterable[int]) -> int:
+        """Return how many of these seeds' runs are finished. Raises ValueError if any file cannot be gone on with."""
+        jobs = [(seed, method) for seed in seeds for method in self._experiment.methods]
+        for job in jobs:
+            check_whole(self.descent_file(*job))
+        return sum(self.load(*job) is not None for job in jobs)
+
+    def save(self, run: SeedRun) -> None:
+        """Keep a finished run and let go of its descent's file. Raises ValueError if that cannot be written."""
+        said = {name: getattr(run, name) for name in ("status", "message", "oscillating", "seconds")}
+        arrays = {field.name: getattr(run.history, field.name) for field in fields(History)}
+        counts = np.array(run.feature_counts)
+        self._finished(run.seed, run.method).save(
+            {**arrays, "feature_counts": counts, "said": np.array(json.dumps(said))}
+        )
+        self.descent_file(run.seed, run.method).unlink(missing_ok=True)
+
+    def descent_file(self, seed: int, method: Method) -> Path:
+        """Return the file in which `train` keeps a descent that is under way."""
+        return self.folder / f"{self._name(seed, method)}.descent.npz"
+
+    def _finished(self, seed: int, method: Method) -> Checkpoint:
+        configuration = {
+            "seed": seed,
+            "method": method.model_dump(mode="json"),
+            "experiment": self._experiment.model_dump(mode="json"),
+        }
+        return Checkpoint(self.folder / f"{self._name(seed, method)}.npz", configuration)
+
+    def _name(self, seed: int, method: Method) -> str:
+        return f"seed-{seed}-{self._experiment.methods.index(method)}-{method.title.split()[0].lower()}"

@@ -1,0 +1,29 @@
+"""What is kept of one method trained from one seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from augscope.descent import Run
+from augscope.measures import History
+from augscope.methods import Method
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One method trained from one seed: what verdicts and pictures need of it."""
+
+    seed: int
+    method: Method
+    history: History
+    status: str
+    message: str
+    oscillating: bool
+    feature_counts: tuple[tuple[int, ...], ...]  # points per feature, row 0 for label +1
+    seconds: float
+
+    @classmethod
+    def of(cls, seed: int, run: Run) -> SeedRun:
+        """Keep what verdicts and pictures need; let go of weights and data."""
+        counts = tuple(tuple(int(count) for count in row) for row in run.dataset.feature_counts)
+        return cls(seed, run.method, run.history, run.status, run.message, run.oscillating, counts, run.seconds)

@@ -1,0 +1,167 @@
+"""A descent that was stopped goes on with the same bits; files that are not this descent's are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+
+import jax
+import numpy as np
+import pytest
+
+import augscope as ag
+from augscope import checkpoint as checkpoint_module
+
+STEPS, RECORDS = 60, (0, 7, 20, 41, 60)
+METHODS = [ag.Erm(), ag.Cutout(), ag.CutMix()]
+
+
+@pytest.fixture
+def dataset(distribution) -> ag.Dataset:
+    return ag.sample_dataset(jax.random.key(3), distribution, num_samples=6, init_std=0.1)
+
+
+def descend(dataset, network, method, *, num_steps=STEPS, record_at=RECORDS, **options) -> ag.Run:
+    return ag.train(dataset, network, method, step_size=0.5, num_steps=num_steps, record_at=record_at, **options)
+
+
+def assert_same_bits(one: ag.Run, other: ag.Run) -> None:
+    np.testing.assert_array_equal(one.weights, other.weights)
+    for field in fields(one.history):
+        np.testing.assert_array_equal(getattr(one.history, field.name), getattr(other.history, field.name))
+    assert (one.status, one.message, one.num_steps) == (other.status, other.message, other.num_steps)
+
+
+def interrupt_at(step: int):
+    def progress(now, _):
+        if now >= step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
+@pytest.mark.parametrize("stop_at", [1, 9, 41])
+def test_an_interrupted_run_goes_on_with_the_same_bits(tmp_path, dataset, network, method, stop_at):
+    path = tmp_path / "run.npz"
+    cut = descend(dataset, network, method, checkpoint=path, progress=interrupt_at(stop_at))
+    assert cut.status == "interrupted"
+    assert cut.num_steps < STEPS
+    assert_same_bits(descend(dataset, network, method, checkpoint=path), descend(dataset, network, method))
+
+
+def test_a_finished_run_is_not_run_again(tmp_path, dataset, network):
+    path = tmp_path / "run.npz"
+    once = descend(dataset, network, ag.CutMix(), checkpoint=path)
+    steps = []
+    again = descend(dataset, network, ag.CutMix(), checkpoint=path, progress=lambda step, loss: steps.append(step))
+    assert_same_bits(once, again)
+    assert steps == []
+
+
+def test_a_diverged_run_stays_diverged(tmp_path, dataset, network):
+    def run():
+        return ag.train(
+            dataset, network, ag.CutMix(), step_size=1e8, num_steps=2000, record_at=(0, 1500), checkpoint=tmp_path / "a"
+        )
+
+    once = run()
+    assert once.status == "diverged"
+    assert_same_bits(once, run())
+
+
+SLOW_RUN = """
+import sys, jax
+jax.config.update("jax_enable_x64", True)
+import augscope as ag
+from augscope import checkpoint
+checkpoint.SAVE_SECONDS = 0.0
+experiment = ag.presets.figure.replace(num_samples=60, num_steps=200_000, record_at=(0, 1000, 100_000))
+dataset = experiment.sample(0)
+print("begun", flush=True)
+def tell(step, loss):
+    print(step, flush=True)
+ag.train(dataset, experiment.network, ag.CutMix(), step_size=1.0, num_steps=200_000, record_at=(0, 1000, 100_000),
+         progress=tell, checkpoint=sys.argv[1])
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("moments", [(0.1,), pytest.param((0.1, 1.3, 2.2), marks=pytest.mark.slow)])
+def test_kill_9_loses_nothing(tmp_path, moments):
+    """Killed once or more, seconds after its first chunk, a run ends with the bits of one that was left alone."""
+    path = tmp_path / "run.npz"
+    reached = []
+    for moment in moments:
+        process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, path], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        reached.append(int(process.stdout.readline()))
+        time.sleep(moment)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "it ended before it was killed: make the run longer"
+    assert sorted(set(reached)) == reached, "each process began where the one before had come to"
+    experiment = ag.presets.figure.replace(num_samples=60)
+    options = {"step_size": 1.0, "num_steps": 200_000, "record_at": (0, 1000, 100_000)}
+    dataset = experiment.sample(0)
+    assert_same_bits(
+        ag.train(dataset, experiment.network, ag.CutMix(), checkpoint=path, **options),
+        ag.train(dataset, experiment.network, ag.CutMix(), **options),
+    )
+
+
+class TestRefusals:
+    @pytest.fixture
+    def path(self, tmp_path, dataset, network):
+        descend(dataset, network, ag.Erm(), checkpoint=tmp_path / "run.npz")
+        return tmp_path / "run.npz"
+
+    def refused(self, path, match, run):
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match=match):
+            run()
+        assert path.read_bytes() == before
+
+    @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.999])
+    def test_truncated(self, path, dataset, network, kept):
+        content = path.read_bytes()
+        path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+        self.refused(
+            path, "must be a whole checkpoint file", lambda: descend(dataset, network, ag.Erm(), checkpoint=path)
+        )
+
+    def test_foreign(self, path, dataset, network):
+        for content in (b"not an archive", json.dumps({"about": 1}).encode()):
+            path.write_bytes(content)
+            self.refused(path, "cannot be read", lambda: descend(dataset, network, ag.Erm(), checkpoint=path))
+
+    def test_an_archive_with_a_pickle_is_not_opened(self, path, dataset, network):
+        np.savez(path.with_suffix(".npz"), about=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+        self.refused(path, "allow_pickle=False", lambda: descend(dataset, network, ag.Erm(), checkpoint=path))
+
+    def test_other_configurations(self, path, dataset, network):
+        for sentence, run in (
+            ("num_steps = 60, not 61", lambda: descend(dataset, network, ag.Erm(), num_steps=61, checkpoint=path)),
+            ("with method", lambda: descend(dataset, network, ag.CutMix(), checkpoint=path)),
+            ("with network", lambda: descend(dataset, ag.Network(), ag.Erm(), checkpoint=path)),
+            ("with dataset", lambda: descend(dataset.reduce(), network, ag.Erm(), checkpoint=path)),
+        ):
+            self.refused(path, sentence, run)
+
+    def test_another_version(self, path, dataset, network, monkeypatch):
+        monkeypatch.setattr(checkpoint_module, "versions", lambda: {"jax": "0.0.1"})
+        self.refused(
+            path, "must be of this version.*jax = ", lambda: descend(dataset, network, ag.Erm(), checkpoint=path)
+        )
+
+    def test_a_place_that_cannot_be_written(self, tmp_path, dataset, network):
+        blocker = tmp_path / "file"
+        blocker.write_text("")
+        with pytest.raises(ValueError, match="`checkpoint` could not be written"):
+            descend(dataset, network, ag.Erm(), checkpoint=blocker / "run.npz")

@@ -1,0 +1,195 @@
+"""Many seeds: side by side, batched, kept as they finish, stopped and gone on with; and what they will cost."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+import augscope as ag
+from augscope import cost, seeds
+from augscope.batch import train_many
+from augscope.kept_runs import KeptRuns
+from augscope.seeds import run_seeds
+
+SMALL = ag.presets.theorem.replace(num_samples=20, num_steps=60, record_at=(0, 7, 60))
+JOBS = [(seed, method) for seed in (3, 1) for method in SMALL.methods]
+
+
+def assert_same_runs(left, right, tolerance=0.0) -> None:
+    assert [(run.seed, run.method) for run in left] == [(run.seed, run.method) for run in right]
+    for one, other in zip(left, right, strict=True):
+        assert (one.status, one.oscillating, one.feature_counts) == (
+            other.status,
+            other.oscillating,
+            other.feature_counts,
+        )
+        for field in fields(one.history):
+            np.testing.assert_allclose(
+                getattr(one.history, field.name), getattr(other.history, field.name), rtol=tolerance, atol=tolerance
+            )
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return run_seeds(SMALL, (3, 1), workers=1)[0]
+
+
+class TestSideBySide:
+    def test_results_do_not_depend_on_how_many_run_at_a_time(self, alone):
+        runs, interrupted = run_seeds(SMALL, (3, 1), workers=4)
+        assert not interrupted
+        assert [(run.seed, run.method) for run in runs] == JOBS
+        assert_same_runs(runs, alone)
+
+    def test_progress_goes_from_nothing_to_the_end(self):
+        told = []
+        run_seeds(SMALL, (3,), lambda what, share: told.append((what, share)), workers=1)
+        assert told[0] == ("ERM, seed 3", 0.0)
+        assert told[-1] == ("CutMix, seed 3", 1.0)
+        shares = [share for _, share in told]
+        assert shares == sorted(shares)
+
+    def test_an_error_in_one_run_ends_all_and_is_told(self, tmp_path, alone):
+        kept = KeptRuns(tmp_path, SMALL)
+        kept.folder.mkdir(exist_ok=True)
+        kept.descent_file(3, SMALL.methods[0]).write_bytes(b"not ours")
+        with pytest.raises(ValueError, match="must be a whole checkpoint file"):
+            run_seeds(SMALL, (3, 1), kept=kept)
+        assert kept.descent_file(3, SMALL.methods[0]).read_bytes() == b"not ours"
+
+    def test_as_many_as_memory_holds(self, monkeypatch):
+        monkeypatch.setattr(seeds.os, "cpu_count", lambda: 8)
+        monkeypatch.setattr(seeds, "free_bytes", lambda: int(3.5 * SMALL.needed_bytes))
+        assert seeds.side_by_side(SMALL) == 3
+        monkeypatch.setattr(seeds, "free_bytes", lambda: 0)
+        assert seeds.side_by_side(SMALL) == 1
+
+
+class TestKept:
+    def test_what_was_kept_is_not_run_again(self, tmp_path, alone, monkeypatch):
+        first = run_seeds(SMALL, (3,), kept=KeptRuns(tmp_path, SMALL))[0]
+        assert KeptRuns(tmp_path, SMALL).count((3, 1)) == 3
+        begun = []
+        runs = run_seeds(SMALL, (3, 1), lambda what, share: begun.append(what), kept=KeptRuns(tmp_path, SMALL))[0]
+        assert {what for what in begun if what.endswith("seed 3")} == set()
+        assert_same_runs(runs, alone)
+        assert [run.message for run in runs[:3]] == [run.message for run in first]
+        assert not list(tmp_path.glob("*.descent.npz"))
+
+    def test_an_interrupted_run_goes_on_with_the_same_bits(self, tmp_path, alone):
+        def interrupt(what, share):
+            if what.startswith("CutMix") and share > 0.7:
+                raise KeyboardInterrupt
+
+        runs, interrupted = run_seeds(SMALL, (3,), interrupt, kept=KeptRuns(tmp_path, SMALL), workers=1)
+        assert interrupted
+        assert [run.status for run in runs] == ["completed", "completed", "interrupted"]
+        assert KeptRuns(tmp_path, SMALL).count((3,)) == 2
+        assert list(tmp_path.glob("*.descent.npz"))
+        assert_same_runs(run_seeds(SMALL, (3, 1), kept=KeptRuns(tmp_path, SMALL))[0], alone)
+
+    def test_another_experiments_folder_is_refused_and_kept(self, tmp_path):
+        erm = SMALL.replace(methods=(ag.Erm(),))
+        run_seeds(erm, (0,), kept=KeptRuns(tmp_path, erm))
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        other = erm.replace(num_steps=61, record_at=(0, 7))
+        with pytest.raises(ValueError, match=r"of this configuration, got .* with experiment.num_steps = 60, not 61"):
+            run_seeds(other, (0,), kept=KeptRuns(tmp_path, other))
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    def test_flows_are_kept_too(self, tmp_path):
+        flows = SMALL.replace(methods=(ag.Erm(),), until=100.0, record_at=None)
+        first = run_seeds(flows, (0,), kept=KeptRuns(tmp_path, flows))[0]
+        assert_same_runs(run_seeds(flows, (0,), kept=KeptRuns(tmp_path, flows))[0], first)
+
+    def test_a_file_is_not_a_folder(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ValueError, match="`checkpoint` must be a folder"):
+            KeptRuns(tmp_path / "file", SMALL)
+
+
+class TestBatched:
+    """`train_many` gives what `train` gives: sums in another order, 60 steps, so differences of some 1e-13 are expected."""
+
+    def test_as_alone(self, alone, monkeypatch):
+        monkeypatch.setattr(seeds.jax, "default_backend", lambda: "gpu")
+        told = []
+        runs, interrupted = run_seeds(SMALL, (3, 1), lambda what, share: told.append(share))
+        assert not interrupted
+        assert_same_runs(runs, alone, 1e-9)
+        assert told[-1] == 1.0
+
+    def test_batches_are_as_large_as_memory_holds(self, alone, monkeypatch):
+        monkeypatch.setattr(seeds.jax, "default_backend", lambda: "gpu")
+        monkeypatch.setattr(seeds, "free_bytes", lambda: SMALL.needed_bytes)
+        sizes = []
+        monkeypatch.setattr(
+            seeds,
+            "train_many",
+            lambda datasets, *a, **k: (sizes.append(len(datasets)), train_many(datasets, *a, **k))[1],
+        )
+        assert_same_runs(run_seeds(SMALL, (3, 1))[0], alone, 1e-9)
+        assert sizes == [1] * 6
+
+    def test_those_that_diverge_leave_and_the_others_go_on(self):
+        # NaN diverges at once.
+        datasets = [SMALL.sample(seed) for seed in range(4)]
+        broken = [
+            ag.Dataset(**{**vars(data), "initial_weights": data.initial_weights * np.nan}) for data in datasets[1:]
+        ]
+        runs = train_many(
+            [datasets[0], *broken], SMALL.network, ag.CutMix(), step_size=1.0, num_steps=60, record_at=(0, 7, 60)
+        )
+        assert [run.status for run in runs] == ["completed", "diverged", "diverged", "diverged"]
+        whole = ag.train(datasets[0], SMALL.network, ag.CutMix(), step_size=1.0, num_steps=60, record_at=(0, 7, 60))
+        np.testing.assert_allclose(runs[0].weights, whole.weights, rtol=0, atol=1e-12)
+        assert runs[0].history.steps.tolist() == [0, 7, 60]
+        single = ag.train(broken[0], SMALL.network, ag.CutMix(), step_size=1.0, num_steps=60, record_at=(0, 7, 60))
+        assert (runs[1].message, runs[1].num_steps) == (single.message, single.num_steps)
+
+    def test_interruption_keeps_what_was_recorded(self):
+        def interrupt(step, loss):
+            if step >= 7:
+                raise KeyboardInterrupt
+
+        runs = train_many(
+            [SMALL.sample(0), SMALL.sample(1)],
+            SMALL.network,
+            ag.Erm(),
+            step_size=1.0,
+            num_steps=60,
+            record_at=(0, 7, 60),
+            progress=interrupt,
+        )
+        assert [run.status for run in runs] == ["interrupted", "interrupted"]
+        assert all(run.history.steps[0] == 0 and run.history.steps[-1] == run.num_steps for run in runs)
+
+    def test_shapes_must_agree(self):
+        with pytest.raises(ValueError, match="`datasets` must have one shape"):
+            train_many(
+                [SMALL.sample(0), SMALL.replace(num_samples=21).sample(0)],
+                SMALL.network,
+                ag.Erm(),
+                step_size=1,
+                num_steps=1,
+            )
+        with pytest.raises(ValueError, match="at least one"):
+            train_many([], SMALL.network, ag.Erm(), step_size=1, num_steps=1)
+
+
+class TestCost:
+    def test_what_is_left_is_counted(self):
+        found = cost.Cost({"ERM": 1e-3, "CutMix": 3e-3}, num_steps=1000, num_seeds=5, num_done=2, workers=2, flow=False)
+        assert found.seconds == pytest.approx(2.0 * 8 / 2)
+        assert str(found) == ("A step: ERM 1 ms, CutMix 3 ms. 8 runs of 1,000 steps (2 more are kept): about 8.0 s.")
+
+    def test_a_step_is_measured(self):
+        # Any computer takes between a microsecond and a minute for a step at n = 20.
+        found = cost.measure_cost(SMALL, 3)
+        assert set(found.step_seconds) == {"ERM", "Cutout", "CutMix"}
+        assert all(1e-6 < seconds < 60 for seconds in found.step_seconds.values())
+
+    def test_flows_count_gradients(self):
+        assert "some 10,000 gradients" in str(cost.Cost({"ERM": 1.0}, 10_000, 1, 0, 1, flow=True))
