@@ -66,7 +66,6 @@ def phase(
     json
         Print the diagram's data as JSON on stdout, everything else on stderr.
     """
-    from augscope.cli import show
     from augscope.cli.tables import sweep_progress
     from augscope.phase import phase_diagram, write_phase
     from augscope.records import Records
@@ -93,7 +92,6 @@ def phase(
     if refine is not None:
         from augscope.sweep.refinement import refine as run_refined
 
-        show.enable_float64()
         with sweep_progress() as tell:
             outcome = run_refined(folder, diagram, refine, workers=workers, progress=tell)
         print(f"augscope: {outcome.progress}", file=sys.stderr)

@@ -59,12 +59,10 @@ def sweep(
         return 0
     if grid is None or out is None:
         raise ValueError("`sweep` needs a grid and a folder: augscope sweep GRID.toml --out DIR, or --status DIR")
-    from augscope.cli.show import enable_float64
     from augscope.cli.tables import sweep_progress
     from augscope.sweep.grid import Sweep
     from augscope.sweep.run import run_sweep
 
-    enable_float64()
     cells = Sweep.from_toml(grid, setting)
     with sweep_progress() as tell:
         outcome = run_sweep(cells, out, workers=workers, scheduler=scheduler, retry_failed=retry_failed, progress=tell)

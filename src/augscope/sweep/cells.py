@@ -19,9 +19,9 @@ from augscope.distribution import learning_ratios
 from augscope.experiment import Experiment
 from augscope.measures import History, features_learned
 from augscope.methods import Method
-from augscope.record import versions
 from augscope.sweep.schema import SCHEMA
 from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
+from augscope.versions import versions
 from augscope.windows import longest_window
 
 FAILURES = (
