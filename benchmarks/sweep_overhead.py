@@ -24,7 +24,7 @@ TINY = {
     },
     "derived": {"dominant_noise_std": "sqrt(speed * num_samples / dim)"},
 }
-LONG = {"preset": "theorem", "methods": ["erm"], "experiment": {"num_steps": 25_000, "record_at": [0]}}
+LONG = {"preset": "theorem", "methods": ["erm"], "experiment": {"num_steps": 20_000, "record_at": [0]}}
 WARM = 4  # cells after which every worker has compiled
 
 
@@ -54,7 +54,7 @@ def overhead() -> None:
     print(f"a cell's training and measuring: {1e3 * training / cells:.2f} ms")
 
 
-def scaling(cells: int = 40) -> None:
+def scaling(cells: int = 28) -> None:
     """Cells of a second or more on one and on two workers: the rate once all have compiled, and the whole with their start."""
     rates = []
     for workers in (1, 2):
