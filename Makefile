@@ -7,7 +7,7 @@ OUT ?= reports/verify
 .PHONY: verify test test-slow lint bench clean
 
 verify: .venv/installed
-	$(BIN)/augscope verify --preset theorem --seeds 10 --out $(OUT)
+	$(BIN)/augscope verify --preset theorem --seeds 20 --out $(OUT)
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n auto
