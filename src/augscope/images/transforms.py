@@ -207,7 +207,7 @@ class BoxCutMix(_CutMix):
     """CutMix with a box of its own for every sample; label weight = exact share of pixels, after clipping and rounding.
 
     λ ~ Beta(α, α), and the box takes √(1−λ) of height and of width. "clipped" (Yun et al. 2019): a uniform centre, the
-    box clipped at the border, so that at α = 1 about 0.3 of the pixels are pasted on average. "unclipped": the box lies
+    box clipped at the border, so that at α = 1 about 0.32 of the pixels are pasted on average. "unclipped": the box lies
     inside whole, uniformly placed, so that the pasted share is 1−λ up to rounding, ½ on average.
 
     Args:

@@ -1,8 +1,8 @@
 """How libraries take and return batches.
 
 An adapter is a function `(transform, images, labels, num_classes) → (images, labels)`: `images` and `labels` are the
-library's own arrays (class indices), and what comes back are images, and soft labels (N, K) or the indices as they were. A
-transform that no adapter fits is checked through a function of your own, as `file.py:function`.
+library's own arrays (class indices), and what comes back are images and soft labels (N, K): where a library knows no labels,
+they are the given ones. A transform that no adapter fits is checked through a function of your own, as `file.py:function`.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def kornia(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[
     λ is the permuted label's weight, as kornia's own loss for MixUp says and as CutMix without `use_correct_lambda` counts
     it (the cut's area); with `use_correct_lambda=True` it is the own label's.
     """
-    keys = [str(getattr(key, "name", key)).lower() for key in getattr(transform, "data_keys", None) or []]
-    if "class" not in keys:
-        return transform(images), labels
+    keys = {str(getattr(key, "name", key)).upper() for key in getattr(transform, "data_keys", None) or []}
+    if not keys & {"CLASS", "LABEL"}:
+        return transform(images), one_hot(to_numpy(labels), num_classes)
     mixed, found = transform(images, labels)
     triples = to_numpy(found)
     triples = triples.reshape(-1, *triples.shape[-2:])  # (mixes, N, 3)
@@ -113,7 +113,8 @@ def keras(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[A
 
 def albumentations(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
     """Albumentations transforms one image at a time, and knows no labels."""
-    return np.stack([transform(image=image)["image"] for image in images]), labels
+    mixed = np.stack([transform(image=image)["image"] for image in images])
+    return mixed, one_hot(to_numpy(labels), num_classes)
 
 
 def _kind(found: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from augscope.laws import coding
 from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Certificate, Check
 from augscope.laws.claims import Claims
-from augscope.laws.label_checks import call_checks, label_checks
+from augscope.laws.label_checks import LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import NUM_TESTS, LawChecks
 from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
@@ -117,7 +117,7 @@ def _certificate(
     laws = None
     if evidence.main is not None and evidence.odd is not None and readable.verdict == HOLDS:
         laws = LawChecks(evidence, claims, rate / NUM_TESTS)
-        checks += [*_pixel_checks(evidence, claims), *label_checks(evidence, evidence.main, tolerance_dtype=evidence.target.convention.dtype)]
+        checks += [*_pixel_checks(evidence, claims), *label_checks(evidence, evidence.main)]
         checks += [*_kind_checks(evidence, claims, laws), *laws.all()]
     checks += _seed_checks(evidence, claims)
     return Certificate(
@@ -197,7 +197,7 @@ def _kind_checks(evidence: Evidence, claims: Claims | None, laws: LawChecks) -> 
     seen = {
         "cutout": bool((main.erased > 0).any()),
         "mixup": laws.blend,
-        "cutmix": bool(((main.partner >= 0) & ~main.blended).any()),
+        "cutmix": bool(((main.partner >= 0) & ~main.blended & (main.own > 0)).any()),
     }
     uneven = main.spread.max() > 0.02
     found = [name for name, is_seen in seen.items() if is_seen]
@@ -231,9 +231,7 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
     """The figures for programs."""
     if laws is None or evidence.main is None:
         return {"num_calls": evidence.num_calls}
-    from augscope.laws.label_checks import _LabelRows
-
-    rows = _LabelRows(evidence.main, evidence.target.convention.dtype)
+    rows = LabelRows(evidence.main)
     error, shares = rows.error[rows.comparable], laws.shares
     figures: dict[str, Any] = {
         "num_calls": evidence.num_calls,
@@ -241,7 +239,7 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
         "label_error_mean": float(error.mean()),
         "applied": float(laws.pasted.mean()),
         "fill": None if evidence.fill is None else evidence.fill.tolist(),
-        "identical_draws": laws._identical_draws(),
+        "identical_draws": laws.identical_draws(),
     }
     if len(shares):
         figures |= {

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 LOW, HIGH = 8, 247
 CONSTANTS = (64, 128, 192)  # one colour for a whole batch: shows what the transform does to values
-EXACT = 0.25  # levels: an untouched pixel, after float32 or half-precision arithmetic
-BLENDED = {"uint8": 1.0, "float32": 0.25}  # levels: a blended pixel; integers are rounded, by half a level a channel
+EXACT = 0.1  # levels: an untouched pixel, after float32 or float16 arithmetic
+BLENDED = {"uint8": 0.51, "float32": 0.1}  # levels in every channel: a blended pixel; integers are rounded, by half a level
 SELF = -1  # no partner to be seen
 
 
@@ -79,11 +79,11 @@ def _line(outputs: list[np.ndarray]) -> tuple[float, float] | None:
     rounded = [np.round(output.astype(float), 4) for output in outputs]
     common = set.intersection(*(set(np.unique(values).tolist()) for values in rounded))
     found = []
-    for values in rounded:
+    for values, output in zip(rounded, outputs, strict=True):
         unique, counts = np.unique(values[~np.isin(values, list(common))], return_counts=True)
         if not len(unique) or counts.max() < 0.9 * counts.sum():
             return None
-        found.append(unique[counts.argmax()])
+        found.append(output[values == unique[counts.argmax()]].mean())
     low, middle, high = found
     scale = (high - low) / (CONSTANTS[2] - CONSTANTS[0])
     straight = abs(low + high - 2 * middle) <= 2 * EXACT * abs(scale) + 2e-4
@@ -107,6 +107,15 @@ class Decoded:
     sources: Int[np.ndarray, " N"]
     erased: Bool[np.ndarray, "N H W"]
     blended: Bool[np.ndarray, " N"]
+
+
+def resolution(codes: UInt8[np.ndarray, "N C"], partner: Int[np.ndarray, " N"], tolerance: float) -> np.ndarray:
+    """How exactly a blend's weight can be read, (N,): pixels are known to a tolerance, on the line between two colours."""
+    distance = np.linalg.norm(codes[:, None, :].astype(float) - codes[None, :, :], axis=-1)
+    np.fill_diagonal(distance, np.inf)
+    mine = np.arange(len(codes))
+    line = np.where(partner >= 0, distance[mine, partner], distance.min(axis=1))
+    return tolerance * np.sqrt(codes.shape[1]) / np.where(np.isfinite(line), line, 1e9) + 1e-4
 
 
 def decode(levels: Float[np.ndarray, "N H W C"], codes: UInt8[np.ndarray, "N C"], blend_tolerance: float) -> Decoded:
@@ -154,9 +163,9 @@ def _blend(pixels: np.ndarray, codes: np.ndarray, i: int, tolerance: float, know
     line = codes[i] - codes[candidates]  # (J, C)
     weights = (pixels @ line.T - (codes[candidates] * line).sum(1)) / (line**2).sum(1)  # (m, J)
     nearest = codes[candidates] + np.clip(weights, 0, 1)[..., None] * line
-    distance = np.abs(pixels[:, None, :] - nearest).max(axis=(0, 2))
-    best = distance.argmin()
-    if distance[best] > tolerance:
+    distance = np.linalg.norm(pixels[:, None, :] - nearest, axis=2).max(axis=0)
+    best, within = distance.argmin(), distance <= tolerance * np.sqrt(codes.shape[1])
+    if not within[best]:
         return None
-    unique = (distance <= tolerance).sum() == 1
+    unique = within.sum() == 1
     return int(candidates[best]) if unique else SELF, np.clip(weights[:, best], 0, 1)

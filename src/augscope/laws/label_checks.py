@@ -8,7 +8,6 @@ from augscope.laws.certificate import FAILS, HOLDS, Check
 from augscope.laws.probing import Batches, Evidence
 
 TOLERANCE = 5e-4  # of a label weight: float32 labels; one pixel of the default image is 2.6e-3
-BLEND_TOLERANCE = {"float32": 1e-3, "uint8": 0.02}  # a weight read off blended pixels; integers are rounded
 CALL_RULES = ("runs", "shapes", "batch size kept", "finite", "soft labels", "input untouched")
 
 
@@ -17,7 +16,8 @@ def call_checks(evidence: Evidence, *, hard_labels_allowed: bool) -> list[Check]
     broken = {problem.rule: problem.sentence for problem in evidence.problems}
     if evidence.hard_labels and not hard_labels_allowed:
         broken.setdefault("soft labels", "hard labels only: class indices come back, so no weight can be right")
-    held = f"in {evidence.num_calls} calls, batches of {evidence.batch_size}, 7, 2 and 1"
+    held = f"in {evidence.num_calls} calls"
+    held += f", batches of {evidence.batch_size}, 7, 2 and 1" if evidence.odd is not None else ""
     checks = []
     for rule in CALL_RULES:
         if rule in broken:
@@ -35,16 +35,16 @@ def _call_defect(rule: str, sentence: str) -> str | None:
     return "hard labels only" if sentence.startswith("hard labels only") else None
 
 
-def label_checks(evidence: Evidence, batches: Batches, *, tolerance_dtype: str) -> list[Check]:
+def label_checks(evidence: Evidence, batches: Batches) -> list[Check]:
     """Label weight = pixel share; labels name the samples that the pixels come from."""
-    rows = _LabelRows(batches, tolerance_dtype)
+    rows = LabelRows(batches)
     return [_weight_check(evidence, batches, rows), _follow_check(rows)]
 
 
-class _LabelRows:
+class LabelRows:
     """Own weights and own shares of all rows, flattened, and which of them can be compared."""
 
-    def __init__(self, batches: Batches, dtype: str) -> None:
+    def __init__(self, batches: Batches) -> None:
         count = batches.own.shape[1]
         classes = batches.classes
         own_label = batches.labels[:, np.arange(count), classes]
@@ -54,14 +54,15 @@ class _LabelRows:
         self.own_label = own_label
         self.expected = batches.own + batches.erased  # erasing leaves labels alone
         # A partner that cannot be seen may have the sample's own class: then the weight says nothing.
-        self.comparable = self.known | (batches.partner < 0)
+        # Nor does that of a blend whose partner cannot be told.
+        self.comparable = self.known | ((batches.partner < 0) & ~batches.blended)
         self.error = np.where(self.comparable, np.abs(own_label - self.expected), 0.0)
-        self.tolerance = np.where(batches.blended, BLEND_TOLERANCE[dtype], TOLERANCE)
+        self.tolerance = np.where(batches.blended | batches.blend, batches.resolution, TOLERANCE)
         self.elsewhere = np.where(self.known, 1 - own_label - theirs, 0.0)
         self.wrong = self.error > self.tolerance
 
 
-def _weight_check(evidence: Evidence, batches: Batches, rows: _LabelRows) -> Check:
+def _weight_check(evidence: Evidence, batches: Batches, rows: LabelRows) -> Check:
     error = rows.error[rows.comparable]
     figures = f"largest error {error.max():.4f}, mean {error.mean():.5f}, over {error.size:,} samples"
     if not rows.wrong.any():
@@ -69,7 +70,7 @@ def _weight_check(evidence: Evidence, batches: Batches, rows: _LabelRows) -> Che
     return Check("label weight = pixel share", FAILS, figures, _weight_defect(evidence, batches, rows))
 
 
-def _weight_defect(evidence: Evidence, batches: Batches, rows: _LabelRows) -> str:
+def _weight_defect(evidence: Evidence, batches: Batches, rows: LabelRows) -> str:
     """Which of the known defects explains every wrong weight."""
     wrong, pasted = rows.wrong, (batches.share > 0) & rows.known
     rounding = 1 / evidence.height + 1 / evidence.width
@@ -96,7 +97,7 @@ def touches_border(pasted: np.ndarray) -> np.ndarray:
     return (pasted.sum(axis=(-2, -1)) > inside) | ~pasted.any(axis=(-2, -1))
 
 
-def _follow_check(rows: _LabelRows) -> Check:
+def _follow_check(rows: LabelRows) -> Check:
     name = "labels follow the images"
     if not rows.known.any():
         return Check(name, HOLDS, "no other sample's pixels were seen")
@@ -107,5 +108,5 @@ def _follow_check(rows: _LabelRows) -> Check:
     return Check(name, HOLDS, figures)
 
 
-def _not_followed(rows: _LabelRows) -> bool:
+def _not_followed(rows: LabelRows) -> bool:
     return bool((rows.elsewhere > TOLERANCE).any())

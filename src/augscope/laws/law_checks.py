@@ -9,9 +9,10 @@ import numpy as np
 from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Check
 from augscope.laws.claims import Claims
 from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw
-from augscope.laws.probing import ODD, Batches, Evidence
+from augscope.laws.probing import BLEND_EDGE, ODD, Batches, Evidence
 from augscope.laws.statistics import binomial_test, cdf_test, group_test, normal_test, uniform_test
 
+SAME_PARTNERS = "the same partners in every call"
 NUM_TESTS = 12  # statistical rules of one certificate, at most; the false-alarm rate is shared out evenly
 
 
@@ -29,7 +30,7 @@ class LawChecks:
         self.evidence, self.claims, self.level = evidence, claims, level
         self.batches: Batches = evidence.main
         self.size = (evidence.height, evidence.width)
-        self.pasted = self.batches.share > 0
+        self.pasted = self.batches.pasted_at_all
         self.rows = self._independent_rows()
 
     def all(self) -> list[Check]:
@@ -40,7 +41,7 @@ class LawChecks:
     def _independent_rows(self) -> np.ndarray:
         """Which samples are independent draws, if the claims are true: all, or one a call, in turn."""
         calls, count = self.batches.own.shape
-        per_batch = self.claims.per == "batch" if self.claims else self._identical_draws() > 0.5
+        per_batch = self.claims.per == "batch" if self.claims else self.identical_draws() > 0.5
         return (np.arange(calls)[:, None] % count == np.arange(count)) if per_batch else np.ones((calls, count), bool)
 
     def _verdict(self, p_value: float) -> str:
@@ -53,7 +54,7 @@ class LawChecks:
     @property
     def blend(self) -> bool:
         """Whether pixels are blended, as by Mixup."""
-        return bool(self.batches.blended[self.pasted].mean() > 0.5) if self.pasted.any() else False
+        return self.batches.blend
 
     @property
     def shares(self) -> np.ndarray:
@@ -75,7 +76,9 @@ class LawChecks:
     def fit(self, law: MaskLaw | BlendLaw) -> tuple[float, float]:
         """Distance of the shares' cdf from a law's, given that something is pasted, and its p-value."""
         if isinstance(law, BlendLaw):
-            return cdf_test(self.shares, law.cdf)
+            inner = self.shares[self.shares < 1 - BLEND_EDGE]  # weights near 0 and 1 are not read exactly
+            low, high = law.cdf(np.array([BLEND_EDGE, 1 - BLEND_EDGE]))
+            return cdf_test(inner, lambda weights: (law.cdf(weights) - low) / (high - low))
         return cdf_test(self.shares, law.share(*self.size).given_pasted().cdf)
 
     def share_check(self) -> Check:
@@ -146,12 +149,19 @@ class LawChecks:
         if self.claims is None or not (laws or self.claims.blend_law):
             return Check("probability applied", REPORTED, figures)
         law = self.claimed_mask_law()
-        full = 1.0 if law is None else 1 - law.share(*self.size).at_zero
+        full = self._seen(law)
         p_value = self._rate_test(count, total, self.claims.p * full)
         expected = self.claims.p * full
         figures += f"; expected {expected:.4f}" + ("" if self.claims.kind == "cutout" else ", less where it meets itself")
         verdict = self._verdict(p_value)
         return Check("probability applied", verdict, figures, self._rate_defect(count, total, full, verdict), p_value)
+
+    def _seen(self, law: MaskLaw | None) -> float:
+        """P(something is seen to be pasted | applied, with another sample)."""
+        blend = self.claims.blend_law if self.claims else None
+        if blend is not None:
+            return 1 - float(blend.cdf(np.array([BLEND_EDGE]))[0])
+        return 1.0 if law is None else 1 - law.share(*self.size).at_zero
 
     def _rate_test(self, count: int, total: int, rate: float) -> float:
         """p-value that each sample shows something pasted with this probability, or 1 − 1/N of it: it may meet itself."""
@@ -250,7 +260,7 @@ class LawChecks:
                 fits = sizes[:, 0] <= to_side
                 if not fits.all() and law.boxes == "unclipped":
                     continue
-                side = probabilities @ np.array([law._axis(size, to_side)[0] for size in sizes[:, 0]])
+                side = probabilities @ np.array([law.axis(size, to_side)[0] for size in sizes[:, 0]])
                 side[0] = 0
                 # The other side's being 0 shifts this law a little: a generous level, for a name and not for a verdict.
                 if cdf_test(seen, _lattice_cdf(side / side.sum()))[0] < 0.06:
@@ -279,7 +289,7 @@ class LawChecks:
 
     # Across the batch
 
-    def _identical_draws(self) -> float:
+    def identical_draws(self) -> float:
         """In which share of calls with two or more pasted samples they all have one mask, and one share."""
         same, calls = 0, 0
         for masks, shares, pasted in zip(self.batches.pasted, self.batches.share, self.pasted, strict=True):
@@ -291,7 +301,7 @@ class LawChecks:
 
     def draws_check(self) -> Check:
         """One draw per sample or per batch."""
-        identical = self._identical_draws()
+        identical = self.identical_draws()
         tests = {"share": self.batches.share}
         if not self.blend:
             row, column = centres(self.batches.pasted)
@@ -337,7 +347,7 @@ class LawChecks:
         pairs = self.evidence.pairs
         if pairs is None or not (self.batches.partner >= 0).any():
             return Check("meets itself", REPORTED, "no partner is ever seen")
-        rate, in_pairs = self.pasted.mean(), (pairs.share > 0).mean()
+        rate, in_pairs = self.pasted.mean(), pairs.pasted_at_all.mean()
         drop = 1 - in_pairs / rate
         word = "yes" if drop > 0.25 else "no"
         figures = f"{word}: something is pasted in {rate:.3f} of samples, in batches of two in {in_pairs:.3f}"
@@ -347,11 +357,13 @@ class LawChecks:
         """Every sample of an odd batch takes part."""
         odd = self.evidence.odd
         assert odd is not None
-        taken = (odd.share > 0).mean(axis=0)
+        taken = odd.pasted_at_all.mean(axis=0)
         figures = f"batches of {ODD}: something is pasted in {taken.min():.2f} to {taken.max():.2f} of calls, over places"
         # A place that is never taken, though it should be as often as in large batches (less, for meeting itself).
         rate = float(self.pasted.mean()) * (1 - 1 / ODD)
-        p_value = min(1.0, ODD * (1 - rate) ** len(odd.share)) if taken.min() == 0 else 1.0
+        meets_itself = pairing_kind(odd.partner)[0] == SAME_PARTNERS  # always, where the fixed partners have a fixed point
+        never = taken.min() == 0 and not meets_itself
+        p_value = min(1.0, ODD * (1 - rate) ** len(odd.share)) if never else 1.0
         bad = p_value < self.level
         return Check("odd batches", FAILS if bad else HOLDS, figures, "odd batch dropped" if bad else None, p_value)
 
@@ -366,7 +378,7 @@ def pairing_kind(partner: np.ndarray) -> tuple[str, bool]:
     if (partner + mine == count - 1)[known].all():
         return "flip", True
     if all(len(np.unique(partner[known[:, i], i])) <= 1 for i in range(count)) and calls > 1:
-        return "the same partners in every call", True
+        return SAME_PARTNERS, True
     repeats = any(len(np.unique(row[row >= 0])) < (row >= 0).sum() for row in partner)
     return ("drawn with repeats" if repeats else "a permutation, a new one in every call"), False
 

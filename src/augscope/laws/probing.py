@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from augscope.laws.targets import Call, Target
 ODD, NUM_ODD = 7, 40
 PAIR, NUM_PAIRS = 2, 60
 NUM_SINGLE, NUM_PLACES = 4, 6
+BLEND_EDGE = 0.05  # a blend's weight this close to 0 or 1 may be read as 0 or 1
 LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1: half precision
 
 
@@ -45,6 +47,7 @@ class Batches:
         erased: share of erased pixels, (R, N).
         blended: whether pixels lie between two samples, (R, N).
         spread: how much the sample's weight varies over a blended image's pixels, (R, N).
+        resolution: how exactly a blend's weight can be read, (R, N).
         sources: how many other samples an image shows, (R, N).
         labels: soft labels, (R, N, K).
         classes: the labels that went in, (N,).
@@ -56,6 +59,7 @@ class Batches:
     erased: np.ndarray
     blended: np.ndarray
     spread: np.ndarray
+    resolution: np.ndarray
     sources: np.ndarray
     labels: np.ndarray
     classes: np.ndarray
@@ -64,6 +68,17 @@ class Batches:
     def share(self) -> np.ndarray:
         """Pasted share, (R, N)."""
         return 1 - self.own
+
+    @cached_property
+    def blend(self) -> bool:
+        """Whether most images that are not the sample alone are blends, as by Mixup."""
+        changed = self.own < 1
+        return bool(self.blended[changed].mean() > 0.5) if changed.any() else False
+
+    @property
+    def pasted_at_all(self) -> np.ndarray:
+        """Samples with something pasted, (R, N); of blends, those with more than 5 % of somebody else."""
+        return self.share > (BLEND_EDGE if self.blend else 0)
 
 
 @dataclass
@@ -147,11 +162,12 @@ class Prober:
         if call.images.shape != tuple(shape):
             rule = "batch size kept" if call.images.shape[1:] == tuple(shape[1:]) else "shapes"
             raise TargetFailed(Problem(rule, f"{where} returned images of shape {call.images.shape}, not {tuple(shape)}"))
-        labels, count, num_classes = call.labels, shape[0], self.target.num_classes or shape[0]
+        labels, count = call.labels, shape[0]
+        least = int(self._classes(count).max()) + 1
         if labels.shape == (count,):
             self.evidence.hard_labels = True
-        elif labels.shape != (count, num_classes):
-            wanted = f"({count}, {num_classes})"
+        elif labels.ndim != 2 or len(labels) != count or labels.shape[1] < least:
+            wanted = f"({count}, K) with K ≥ {least}"
             raise TargetFailed(Problem("shapes", f"{where} returned labels of shape {labels.shape}, not {wanted}"))
         for what, values in (("images", call.images), ("labels", labels)):
             bad = int(values.size - np.isfinite(values).sum())
@@ -187,8 +203,7 @@ class Prober:
         codes = coding.colours(count, self.channels)
         levels = coding.coded_batch(codes, self.evidence.height, self.evidence.width)
         read = [self._read(self._call(levels), codes) for _ in range(num_calls)]
-        own, pasted, partner, erased, blended, spread, sources, labels = (np.array(part) for part in zip(*read, strict=True))
-        return Batches(own, pasted, partner, erased, blended, spread, sources, labels, self._classes(count))
+        return Batches(*(np.array(part) for part in zip(*read, strict=True)), self._classes(count))
 
     def _read(self, call: Call, codes: np.ndarray) -> tuple[np.ndarray, ...]:
         assert self.evidence.value_map is not None
@@ -200,7 +215,8 @@ class Prober:
         hard = call.labels.ndim == 1
         labels = np.eye(num_classes)[call.labels.astype(int) % num_classes] if hard else call.labels.astype(float)
         means = read.own.mean(axis=(1, 2)), read.erased.mean(axis=(1, 2))
-        return means[0], read.own < 1, read.partner, means[1], read.blended, spread, read.sources, labels
+        exactness = coding.resolution(codes, read.partner, coding.BLENDED[self.target.convention.dtype])
+        return means[0], read.own < 1, read.partner, means[1], read.blended, spread, exactness, read.sources, labels
 
     def _probe_seeds(self) -> None:
         """Same seed, same output? Another seed, another one? A generator of its own: does it alone decide?"""
