@@ -40,7 +40,9 @@ class MutantCutMix:
         self.generator = torch.Generator()
 
     def rand(self, *shape: int) -> torch.Tensor:
-        return torch.rand(shape, dtype=torch.float64, generator=None if self.defect == "generator ignored" else self.generator)
+        return torch.rand(
+            shape, dtype=torch.float64, generator=None if self.defect == "generator ignored" else self.generator
+        )
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         defect, count = self.defect, len(images)
@@ -86,7 +88,9 @@ class MutantCutMix:
             high, wide = height * root, (height if self.defect == "width from height" else width) * root
             if self.boxes == "clipped":
                 half_high, half_wide = int(high) // 2, int(wide) // 2
-                found.append((int(down * height) - half_high, int(right * width) - half_wide, 2 * half_high, 2 * half_wide))
+                found.append(
+                    (int(down * height) - half_high, int(right * width) - half_wide, 2 * half_high, 2 * half_wide)
+                )
             elif self.defect == "float area":
                 found.append((down * (height - high), right * (width - wide), high, wide))
             else:

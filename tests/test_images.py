@@ -100,15 +100,36 @@ BAD = [
     (lambda: BoxCutMix(generator=3), "`generator` must be a torch.Generator, got 3"),
     (lambda: PatchCutMix(0), "`grid` must be a whole number ≥ 1 or two of them, got 0"),
     (lambda: PatchCutout(16, 4), "`num_cut` must be in [1, P), got 16 with P = 16"),
-    (lambda: PatchCutMix(5, num_classes=2)(torch.rand(2, 3, 8, 8), torch.arange(2)), "`grid` must divide the image's height"),
-    (lambda: BoxCutMix()(torch.rand(2, 3, 8, 8), torch.arange(2)), "`num_classes` is required where labels are class indices"),
+    (
+        lambda: PatchCutMix(5, num_classes=2)(torch.rand(2, 3, 8, 8), torch.arange(2)),
+        "`grid` must divide the image's height",
+    ),
+    (
+        lambda: BoxCutMix()(torch.rand(2, 3, 8, 8), torch.arange(2)),
+        "`num_classes` is required where labels are class indices",
+    ),
     (lambda: BoxCutMix(num_classes=2)(torch.rand(2, 8, 8), torch.arange(2)), "`images` must have shape (N, C, H, W)"),
     (lambda: BoxCutMix(num_classes=2)(torch.rand(0, 3, 8, 8), torch.arange(0)), "none of them 0, got (0, 3, 8, 8)"),
-    (lambda: BoxCutMix(num_classes=2)(torch.rand(2, 3, 8, 8), torch.arange(3)), "`labels` must have shape (2,) or (2, K), got (3,)"),
-    (lambda: BoxCutMix(num_classes=2)(torch.rand(2, 3, 8, 8), torch.tensor([0, 2])), "`labels` must be in [0, 2), got 2"),
-    (lambda: BoxCutMix(num_classes=2)(torch.rand(2, 3, 8, 8), torch.rand(2)), "must be class indices, got torch.float32"),
-    (lambda: BoxCutout(9, "unclipped", num_classes=2)(torch.rand(2, 3, 8, 8), torch.arange(2)), "`size` must fit into the image"),
-    (lambda: BoxCutMix(num_classes=2)(np.zeros((2, 3, 8, 8)), torch.arange(2)), "`images` must be a tensor, got ndarray"),
+    (
+        lambda: BoxCutMix(num_classes=2)(torch.rand(2, 3, 8, 8), torch.arange(3)),
+        "`labels` must have shape (2,) or (2, K), got (3,)",
+    ),
+    (
+        lambda: BoxCutMix(num_classes=2)(torch.rand(2, 3, 8, 8), torch.tensor([0, 2])),
+        "`labels` must be in [0, 2), got 2",
+    ),
+    (
+        lambda: BoxCutMix(num_classes=2)(torch.rand(2, 3, 8, 8), torch.rand(2)),
+        "must be class indices, got torch.float32",
+    ),
+    (
+        lambda: BoxCutout(9, "unclipped", num_classes=2)(torch.rand(2, 3, 8, 8), torch.arange(2)),
+        "`size` must fit into the image",
+    ),
+    (
+        lambda: BoxCutMix(num_classes=2)(np.zeros((2, 3, 8, 8)), torch.arange(2)),
+        "`images` must be a tensor, got ndarray",
+    ),
 ]
 
 
@@ -149,7 +170,13 @@ class TestBridge:
 class TestPictures:
     def test_bundled_pictures_make_a_picture(self):
         rows = draw_panels(bundled_pictures(64), grid=4, num_cut=6, seed=0)
-        assert [panel.title for panel in rows[0]] == ["original", "Cutout, patches", "Cutout, box", "CutMix, patches", "CutMix, box"]
+        assert [panel.title for panel in rows[0]] == [
+            "original",
+            "Cutout, patches",
+            "Cutout, box",
+            "CutMix, patches",
+            "CutMix, box",
+        ]
         for row in rows:
             assert all(sum(panel.labels.values()) == pytest.approx(1) for panel in row)
             assert all(0.2 <= panel.labels[row[0].name] <= 0.8 for panel in row[3:])
@@ -168,10 +195,18 @@ class TestPictures:
         pictures, refused, notes = read_pictures([tmp_path / name for name in names], 32)
         assert [picture.name for picture in pictures] == ["good", "long", "tiny"]
         assert all(picture.pixels.shape == (32, 32, 3) for picture in pictures)
-        reasons = ["it is no image that Pillow knows", "the file is empty", "image file is truncated", "no such file or directory"]
+        reasons = [
+            "it is no image that Pillow knows",
+            "the file is empty",
+            "image file is truncated",
+            "no such file or directory",
+        ]
         for sentence, name, reason in zip(refused, names[3:], reasons, strict=True):
             assert sentence.startswith(f"{tmp_path / name} cannot be shown: {reason}")
-        assert [note.split(" is ", 1)[1] for note in notes] == ["640×40 pixels: only its middle square is shown", "9×9 pixels, and is enlarged"]
+        assert [note.split(" is ", 1)[1] for note in notes] == [
+            "640×40 pixels: only its middle square is shown",
+            "9×9 pixels, and is enlarged",
+        ]
 
 
 def test_importing_augscope_loads_no_torch():

@@ -16,13 +16,15 @@ import torch
 from mutants import DEFECTS, MutantCutMix
 
 from augscope.images import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
-from augscope.laws import BlendLaw, BoxLaw, Claims, PartnerLaw, PatchLaw, certify, read_claims
-from augscope.laws import coding
+from augscope.laws import BlendLaw, BoxLaw, Claims, PartnerLaw, PatchLaw, certify, coding, read_claims
 from augscope.laws.page import html_page
 from augscope.laws.statistics import binomial_test, cdf_test, group_test
 
 CORRECT = {
-    "box, clipped": (lambda: BoxCutMix(num_classes=16, generator=torch.Generator()), Claims(kind="cutmix", boxes="clipped")),
+    "box, clipped": (
+        lambda: BoxCutMix(num_classes=16, generator=torch.Generator()),
+        Claims(kind="cutmix", boxes="clipped"),
+    ),
     "box, unclipped": (
         lambda: BoxCutMix(0.5, "unclipped", num_classes=16, p=0.6, generator=torch.Generator()),
         Claims(kind="cutmix", boxes="unclipped", alpha=0.5, p=0.6),
@@ -32,7 +34,10 @@ CORRECT = {
         lambda: PatchCutout(3, (2, 4), fill=0.5, num_classes=16, generator=torch.Generator()),
         Claims(kind="cutout", grid=(2, 4), num_cut=3, fill=0.5),
     ),
-    "cutout, box": (lambda: BoxCutout((4, 7), p=0.7, num_classes=16), Claims(kind="cutout", size=(4, 7), boxes="clipped", p=0.7)),
+    "cutout, box": (
+        lambda: BoxCutout((4, 7), p=0.7, num_classes=16),
+        Claims(kind="cutout", size=(4, 7), boxes="clipped", p=0.7),
+    ),
     "mixup": (lambda: Mixup(0.4, num_classes=16, p=0.9), Claims(kind="mixup", alpha=0.4, p=0.9)),
 }
 
@@ -43,7 +48,11 @@ class TestLaws:
         height, width, size = 5, 7, (3, 4)
         law = BoxLaw(size=size, boxes=boxes)
         masks = []
-        places = itertools.product(range(height), range(width)) if boxes == "clipped" else itertools.product(range(3), range(4))
+        places = (
+            itertools.product(range(height), range(width))
+            if boxes == "clipped"
+            else itertools.product(range(3), range(4))
+        )
         for y, x in places:
             top, left, bottom, right = (y - 1, x - 2, y + 1, x + 2) if boxes == "clipped" else (y, x, y + 3, x + 4)
             mask = np.zeros((height, width))
@@ -184,11 +193,9 @@ class TestCorrectTransforms:
             else:
                 xp = np
             order = rng.permutation(len(labels))
-            wide = images.shape[3] if layout == "channels_first" else images.shape[2]
-            right = np.arange(wide) >= wide // 2
-            right = right if layout == "channels_first" else right[:, None]
+            column = np.arange(24) if layout == "channels_first" else np.arange(24)[:, None]  # images are 16×24
             soft = np.eye(len(labels))[np.asarray(labels)]
-            return xp.where(right[None, None] if layout == "channels_first" else right[None, None], images[order], images), (soft + soft[order]) / 2
+            return xp.where(column >= 12, images[order], images), (soft + soft[order]) / 2
 
         found = certify(halves, arrays=arrays, layout=layout, num_calls=64)
         assert found.holds, found
@@ -271,7 +278,11 @@ def broken(how: str):
     ("how", "rule", "sentence"),
     [
         ("raises", "runs", r"call \d+ \(a batch of 7, 16×24\) raised RuntimeError: no odd batches please"),
-        ("nan", "finite", r"call 1 \(a batch of 16, 16×24\) returned images with 18432 values that are NaN or infinite"),
+        (
+            "nan",
+            "finite",
+            r"call 1 \(a batch of 16, 16×24\) returned images with 18432 values that are NaN or infinite",
+        ),
         ("noise", "masks can be read off", "a constant batch comes back changing"),
         ("shape", "shapes", r"returned images of shape \(16, 3, 15, 24\), not \(16, 3, 16, 24\)"),
         ("labels", "shapes", r"returned labels of shape \(16, 3\), not \(16, K\) with K ≥ 16"),
@@ -289,9 +300,15 @@ def test_a_broken_target_fails_with_the_call_that_did_it(how, rule, sentence):
 
 BAD = [
     ({"transform": "kornia"}, "`target` must read package.module:Class"),
-    ({"transform": "no.such.package:Thing()"}, "`target` could not be imported, got 'no.such.package:Thing()': ModuleNotFoundError"),
+    (
+        {"transform": "no.such.package:Thing()"},
+        "`target` could not be imported, got 'no.such.package:Thing()': ModuleNotFoundError",
+    ),
     ({"transform": "augscope.images:Nothing()"}, "has no 'Nothing'"),
-    ({"transform": "augscope.images:BoxCutMix(alpha=-1)"}, "could not be made, got 'augscope.images:BoxCutMix(alpha=-1)': ValueError: `alpha` must"),
+    (
+        {"transform": "augscope.images:BoxCutMix(alpha=-1)"},
+        "could not be made, got 'augscope.images:BoxCutMix(alpha=-1)': ValueError: `alpha` must",
+    ),
     ({"transform": "augscope.images:BoxCutMix(alpha=abs(1))"}, "literal arguments"),
     ({"transform": BoxCutMix}, "must be a transform, got the class"),
     ({"transform": "nofile.py:thing"}, "no file nofile.py"),
@@ -299,7 +316,10 @@ BAD = [
     ({"transform": broken("hard"), "batch_size": 2}, "`batch_size` must be in [4, 4096], got 2"),
     ({"transform": broken("hard"), "num_calls": 3}, "`num_calls` must be at least 64, got 3"),
     ({"transform": broken("hard"), "layout": "sideways"}, "`layout` is not valid"),
-    ({"transform": broken("hard"), "claims": Claims(kind="cutmix", grid=5), "image_size": (16, 24)}, "`grid` must divide the image"),
+    (
+        {"transform": broken("hard"), "claims": Claims(kind="cutmix", grid=5), "image_size": (16, 24)},
+        "`grid` must divide the image",
+    ),
 ]
 
 

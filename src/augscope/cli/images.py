@@ -72,5 +72,7 @@ def show(
     if json:
         from json import dumps
 
-        print(dumps([[{"title": cell.title, "image": cell.name, "labels": cell.labels} for cell in row] for row in rows]))
+        print(
+            dumps([[{"title": cell.title, "image": cell.name, "labels": cell.labels} for cell in row] for row in rows])
+        )
     return 1 if refused else 0

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 app = cyclopts.App(name="law", help="Find out what an augmentation does, and hold it to what it claims.")
 
+
 @app.command
 def check(
     target: str,

@@ -59,11 +59,11 @@ def _panel(title: str, transform: BatchTransform, pair: list[Picture], names: li
     images = torch.from_numpy(np.stack([picture.pixels for picture in pair])).permute(0, 3, 1, 2)
     labels = torch.tensor([names.index(picture.name) for picture in pair])
     mixes = title.startswith("CutMix") and pair[0].name != pair[1].name
-    for _ in range(MAX_DRAWS):
-        mixed, soft = transform(images, labels)
-        kept = float(soft[0, labels[0]])
-        if not mixes or CLEAR[0] <= kept <= CLEAR[1]:
+    mixed, soft = transform(images, labels)
+    for _ in range(MAX_DRAWS if mixes else 0):
+        if CLEAR[0] <= float(soft[0, labels[0]]) <= CLEAR[1]:
             break
+        mixed, soft = transform(images, labels)
     weights = {name: float(weight) for name, weight in zip(names, soft[0], strict=True) if weight > 0}
     return Panel(title, pair[0].name, mixed[0].permute(1, 2, 0).numpy(), weights)
 

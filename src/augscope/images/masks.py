@@ -32,9 +32,7 @@ def uniform_sizes(count: int, num_patches: int, generator: torch.Generator | Non
     return (drawn * (num_patches + 1)).long()
 
 
-def uniform_subsets(
-    sizes: Tensor, num_patches: int, generator: torch.Generator | None, device: torch.device
-) -> Tensor:
+def uniform_subsets(sizes: Tensor, num_patches: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """A uniform subset of the patches for each size, (N, P): the patches whose random ranks are below it."""
     ranks = uniform((len(sizes), num_patches), generator, device).argsort(dim=1).argsort(dim=1)
     return ranks < sizes[:, None].to(ranks.device)

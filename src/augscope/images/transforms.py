@@ -63,7 +63,9 @@ class BatchTransform:
         check(isinstance(images, Tensor), f"`images` must be a tensor, got {type(images).__name__}")
         check(isinstance(labels, Tensor), f"`labels` must be a tensor, got {type(labels).__name__}")
         shape = tuple(images.shape)
-        check(len(shape) == 4 and min(shape) >= 1, f"`images` must have shape (N, C, H, W), none of them 0, got {shape}")
+        check(
+            len(shape) == 4 and min(shape) >= 1, f"`images` must have shape (N, C, H, W), none of them 0, got {shape}"
+        )
         check(
             labels.ndim in (1, 2) and len(labels) == len(images),
             f"`labels` must have shape ({len(images)},) or ({len(images)}, K), got {tuple(labels.shape)}",
@@ -275,7 +277,9 @@ class BoxCutout(_Cutout):
             starts, ends = masks.clipped_boxes(sizes, height, width, self.generator, device)
         else:
             fits = self.size[0] <= height and self.size[1] <= width
-            check(fits, f"`size` must fit into the image where boxes are unclipped, got {self.size} in {height}×{width}")
+            check(
+                fits, f"`size` must fit into the image where boxes are unclipped, got {self.size} in {height}×{width}"
+            )
             starts, ends = masks.unclipped_boxes(sizes, height, width, self.generator, device)
         return masks.box_mask(starts, ends, height, width)
 
@@ -343,7 +347,9 @@ def checked_pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
 def checked_grid(grid: tuple[int, int], height: int, width: int) -> tuple[int, int]:
     """The grid, if it divides the image. Raises ValueError."""
     divides = height % grid[0] == 0 and width % grid[1] == 0
-    check(divides, f"`grid` must divide the image's height and width, got {grid[0]}×{grid[1]} for {height}×{width} pixels")
+    check(
+        divides, f"`grid` must divide the image's height and width, got {grid[0]}×{grid[1]} for {height}×{width} pixels"
+    )
     return grid
 
 

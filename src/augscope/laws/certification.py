@@ -14,7 +14,7 @@ from augscope.laws.label_checks import LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import NUM_TESTS, LawChecks
 from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
-from augscope.laws.targets import Target, resolve
+from augscope.laws.targets import resolve
 from augscope.values import check
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
@@ -83,7 +83,7 @@ def certify(
 def _check_sizes(batch: int, calls: int, size: tuple[int, int] | None, channels: int, rate: float) -> None:
     check(MIN_BATCH <= batch <= MAX_BATCH, f"`batch_size` must be in [{MIN_BATCH}, {MAX_BATCH}], got {batch}")
     check(calls >= MIN_CALLS, f"`num_calls` must be at least {MIN_CALLS}, got {calls}")
-    check(size is None or (len(size) == 2 and 4 <= min(size)), f"`image_size` must be two sides ≥ 4, got {size}")
+    check(size is None or (len(size) == 2 and min(size) >= 4), f"`image_size` must be two sides ≥ 4, got {size}")
     check(channels >= 1, f"`channels` must be at least 1, got {channels}")
     enough = channels >= 2 or batch <= 240
     check(enough, f"`batch_size` must be at most 240 with one channel, got {batch}")
@@ -107,9 +107,7 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
         law.share(height, width)  # a box that does not fit says so
 
 
-def _certificate(
-    evidence: Evidence, claims: Claims | None, rate: float, seed: int, channels: int
-) -> Certificate:
+def _certificate(evidence: Evidence, claims: Claims | None, rate: float, seed: int, channels: int) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
     readable = _readable_check(evidence)
     if not any(problem.rule in ("runs", "shapes", "batch size kept", "finite") for problem in evidence.problems):
@@ -122,7 +120,9 @@ def _certificate(
     checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
-        claims=str(claims) if claims else "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched",
+        claims=str(claims)
+        if claims
+        else "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched",
         coding=coding_sentence(evidence, channels),
         checks=tuple(checks),
         measured=_measured(evidence, laws),
@@ -166,7 +166,9 @@ def _readable_check(evidence: Evidence) -> Check:
 def _pixel_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
     checks = []
     if evidence.fill_varies:
-        checks.append(Check("pixels keep their places", REPORTED, "cannot be told where erased pixels have no one value"))
+        checks.append(
+            Check("pixels keep their places", REPORTED, "cannot be told where erased pixels have no one value")
+        )
     else:
         moved = evidence.misplaced
         sentence = f"{moved:,} pixels of a picture of positions hold what was elsewhere"
@@ -211,7 +213,14 @@ def _seed_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
         return []
     judged = claims is not None
     checks = [
-        _judged("reproducible", evidence.reproducible, judged, "the same seed gives the same output", "the same seed gives another output", "not reproducible under a seed")
+        _judged(
+            "reproducible",
+            evidence.reproducible,
+            judged,
+            "the same seed gives the same output",
+            "the same seed gives another output",
+            "not reproducible under a seed",
+        )
     ]
     if evidence.generator_obeyed is not None:
         obeyed, ignored = "the generator alone decides", "global generators decide, and not the one it was given"

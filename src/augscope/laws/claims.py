@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from augscope.laws.named import BlendLaw, BoxLaw, Boxes, MaskLaw, PatchLaw
+from augscope.laws.named import BlendLaw, Boxes, BoxLaw, MaskLaw, PatchLaw
 from augscope.values import Value, check, check_positive
 
 KINDS = ("cutmix", "cutout", "mixup")
@@ -91,7 +91,9 @@ class Claims(Value):
         return ("clipped", "unclipped") if self.boxes is None else (self.boxes,)
 
     def __str__(self) -> str:
-        laws = " or ".join(law.title for law in self.mask_laws) or (self.blend_law.title if self.blend_law else "any box")
+        laws = " or ".join(law.title for law in self.mask_laws) or (
+            self.blend_law.title if self.blend_law else "any box"
+        )
         return f"{self.kind}, {laws}, p = {self.p:g}, one draw per {self.per}"
 
 

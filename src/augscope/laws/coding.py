@@ -15,7 +15,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 LOW, HIGH = 8, 247
 CONSTANTS = (64, 128, 192)  # one colour for a whole batch: shows what the transform does to values
 EXACT = 0.1  # levels: an untouched pixel, after float32 or float16 arithmetic
-BLENDED = {"uint8": 0.51, "float32": 0.1}  # levels in every channel: a blended pixel; integers are rounded, by half a level
+BLENDED = {
+    "uint8": 0.51,
+    "float32": 0.1,
+}  # levels in every channel: a blended pixel; integers are rounded, by half a level
 SELF = -1  # no partner to be seen
 
 
@@ -126,7 +129,8 @@ def decode(levels: Float[np.ndarray, "N H W C"], codes: UInt8[np.ndarray, "N C"]
     partner, sources = np.full(count, SELF), np.zeros(count, int)
     weight, erased, blended = own.astype(float), origin < 0, np.zeros(count, bool)
     for i in range(count):  # few calls, and the images differ in what they hold
-        others, pixels = np.unique(origin[i][(origin[i] >= 0) & ~own[i]], return_counts=True)
+        seen = origin[i]
+        others, pixels = np.unique(seen[(seen >= 0) & (seen != i)], return_counts=True)
         sources[i] = len(others)
         if len(others):
             partner[i] = others[pixels.argmax()]
@@ -152,7 +156,9 @@ def _look_up(levels: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(exact, index, -1)
 
 
-def _blend(pixels: np.ndarray, codes: np.ndarray, i: int, tolerance: float, known: int) -> tuple[int, np.ndarray] | None:
+def _blend(
+    pixels: np.ndarray, codes: np.ndarray, i: int, tolerance: float, known: int
+) -> tuple[int, np.ndarray] | None:
     """The partner on whose line to sample i all pixels lie, and the weight of i in each; None if there is none.
 
     Where several partners would do (a weight of almost 1, in integers), the partner is −1, and the weight the best one's.

@@ -102,7 +102,9 @@ def _follow_check(rows: LabelRows) -> Check:
     if not rows.known.any():
         return Check(name, HOLDS, "no other sample's pixels were seen")
     off = rows.elsewhere[rows.known]
-    figures = f"weight on classes that are not in the picture: largest {max(off.max(), 0):.4f}, mean {max(off.mean(), 0):.5f}"
+    figures = (
+        f"weight on classes that are not in the picture: largest {max(off.max(), 0):.4f}, mean {max(off.mean(), 0):.5f}"
+    )
     if _not_followed(rows):
         return Check(name, FAILS, figures, "labels not permuted with the images")
     return Check(name, HOLDS, figures)

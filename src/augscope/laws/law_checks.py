@@ -10,9 +10,9 @@ from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Check
 from augscope.laws.claims import Claims
 from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw
 from augscope.laws.probing import BLEND_EDGE, ODD, Batches, Evidence
+from augscope.laws.shapes import SAME_PARTNERS, centres, extents, pairing_kind, whole_patches
 from augscope.laws.statistics import binomial_test, cdf_test, group_test, normal_test, uniform_test
 
-SAME_PARTNERS = "the same partners in every call"
 NUM_TESTS = 12  # statistical rules of one certificate, at most; the false-alarm rate is shared out evenly
 
 
@@ -133,9 +133,11 @@ class LawChecks:
         masks = self.batches.pasted[self.pasted]
         rows = np.flatnonzero((masks[:, 1:, :] != masks[:, :-1, :]).any(axis=(0, 2))) + 1
         columns = np.flatnonzero((masks[:, :, 1:] != masks[:, :, :-1]).any(axis=(0, 1))) + 1
-        steps = [int(np.gcd.reduce([*edges, side])) for edges, side in zip((rows, columns), self.size, strict=True)]
+        steps = [
+            int(np.gcd.reduce(np.append(edges, side))) for edges, side in zip((rows, columns), self.size, strict=True)
+        ]
         grid = (self.size[0] // steps[0], self.size[1] // steps[1])
-        return grid if min(steps) > 1 and 1 < grid[0] * grid[1] else None
+        return grid if min(steps) > 1 and grid[0] * grid[1] > 1 else None
 
     # Applied with which probability
 
@@ -152,7 +154,9 @@ class LawChecks:
         full = self._seen(law)
         p_value = self._rate_test(count, total, self.claims.p * full)
         expected = self.claims.p * full
-        figures += f"; expected {expected:.4f}" + ("" if self.claims.kind == "cutout" else ", less where it meets itself")
+        figures += f"; expected {expected:.4f}" + (
+            "" if self.claims.kind == "cutout" else ", less where it meets itself"
+        )
         verdict = self._verdict(p_value)
         return Check("probability applied", verdict, figures, self._rate_defect(count, total, full, verdict), p_value)
 
@@ -216,7 +220,9 @@ class LawChecks:
         p_value = binomial_test(masks.sum(axis=0), len(masks), expected)
         figures += f"; expected {expected.min():.3f} to {expected.max():.3f} (p {_p(p_value)})"
         verdict = self._verdict(p_value)
-        return Check("coverage", verdict, figures, "placement is not the claimed one" if verdict == FAILS else None, p_value)
+        return Check(
+            "coverage", verdict, figures, "placement is not the claimed one" if verdict == FAILS else None, p_value
+        )
 
     def _shape_check(self, law: MaskLaw | None) -> Check:
         """Exact: a mask is one full rectangle, or made of whole patches."""
@@ -311,7 +317,9 @@ class LawChecks:
         drawn = "batch" if identical > 0.5 else "sample"
         dependent = [name for name, value in p_values.items() if value * len(p_values) < self.level]
         figures = f"one draw per {drawn} (all alike in {identical:.3f} of calls); "
-        figures += f"alike within a call: {', '.join(dependent)}" if dependent else f"no dependence found (p {_p(p_value)})"
+        figures += (
+            f"alike within a call: {', '.join(dependent)}" if dependent else f"no dependence found (p {_p(p_value)})"
+        )
         if self.claims is None:
             return Check("draws", REPORTED, figures)
         if self.claims.per == "batch":
@@ -332,7 +340,9 @@ class LawChecks:
         calls, count = partner.shape
         kind, fixed = pairing_kind(partner)
         mine = np.arange(count)
-        chosen = (np.arange(calls)[:, None] % count == mine) & known  # one row a call: rows of a call depend on each other
+        chosen = (
+            np.arange(calls)[:, None] % count == mine
+        ) & known  # one row a call: rows of a call depend on each other
         offsets = ((partner - mine) % count)[chosen] - 1
         p_value = uniform_test(np.bincount(offsets, minlength=count - 1)) if count > 2 else 1.0
         figures = f"{kind}; offsets of the partner uniform: p {_p(p_value)}"
@@ -358,54 +368,18 @@ class LawChecks:
         odd = self.evidence.odd
         assert odd is not None
         taken = odd.pasted_at_all.mean(axis=0)
-        figures = f"batches of {ODD}: something is pasted in {taken.min():.2f} to {taken.max():.2f} of calls, over places"
+        figures = (
+            f"batches of {ODD}: something is pasted in {taken.min():.2f} to {taken.max():.2f} of calls, over places"
+        )
         # A place that is never taken, though it should be as often as in large batches (less, for meeting itself).
         rate = float(self.pasted.mean()) * (1 - 1 / ODD)
-        meets_itself = pairing_kind(odd.partner)[0] == SAME_PARTNERS  # always, where the fixed partners have a fixed point
+        meets_itself = (
+            pairing_kind(odd.partner)[0] == SAME_PARTNERS
+        )  # always, where the fixed partners have a fixed point
         never = taken.min() == 0 and not meets_itself
         p_value = min(1.0, ODD * (1 - rate) ** len(odd.share)) if never else 1.0
         bad = p_value < self.level
         return Check("odd batches", FAILS if bad else HOLDS, figures, "odd batch dropped" if bad else None, p_value)
-
-
-def pairing_kind(partner: np.ndarray) -> tuple[str, bool]:
-    """The pairing of (R, N) partners (−1: not seen) in words, and whether it never changes."""
-    calls, count = partner.shape
-    known, mine = partner >= 0, np.arange(count)
-    offsets = np.unique(((partner - mine) % count)[known])
-    if len(offsets) == 1:
-        return f"roll by {offsets[0]}", True
-    if (partner + mine == count - 1)[known].all():
-        return "flip", True
-    if all(len(np.unique(partner[known[:, i], i])) <= 1 for i in range(count)) and calls > 1:
-        return SAME_PARTNERS, True
-    repeats = any(len(np.unique(row[row >= 0])) < (row >= 0).sum() for row in partner)
-    return ("drawn with repeats" if repeats else "a permutation, a new one in every call"), False
-
-
-def extents(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Height and width of the smallest rectangle around every mask of (m, H, W)."""
-    return _span(masks.any(axis=2)), _span(masks.any(axis=1))
-
-
-def _span(line: np.ndarray) -> np.ndarray:
-    length = line.shape[1]
-    first, last = line.argmax(axis=1), length - line[:, ::-1].argmax(axis=1)
-    return np.where(line.any(axis=1), last - first, 0)
-
-
-def centres(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean row and column of the pasted pixels of (…, H, W) masks; 0 where there are none."""
-    total = np.maximum(masks.sum(axis=(-2, -1)), 1)
-    rows = (masks.sum(axis=-1) @ np.arange(masks.shape[-2])) / total
-    return rows, (masks.sum(axis=-2) @ np.arange(masks.shape[-1])) / total
-
-
-def whole_patches(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Whether each of (m, H, W) masks is made of whole patches of the grid, which divides the image."""
-    count, height, width = masks.shape
-    cells = masks.reshape(count, grid[0], height // grid[0], grid[1], width // grid[1])
-    return (cells == cells[:, :, :1, :, :1]).all(axis=(1, 2, 3, 4))
 
 
 def _lattice_cdf(probabilities: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

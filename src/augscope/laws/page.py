@@ -30,7 +30,13 @@ def html_page(certificate: Certificate) -> str:
 
 def _row(check: Check) -> dict[str, str]:
     tone = {"holds": "holds", "fails": "violated"}.get(check.verdict, "open")
-    return {"name": check.name, "verdict": check.verdict, "tone": tone, "defect": check.defect or "", "evidence": check.evidence}
+    return {
+        "name": check.name,
+        "verdict": check.verdict,
+        "tone": tone,
+        "defect": check.defect or "",
+        "evidence": check.evidence,
+    }
 
 
 def _examples(certificate: Certificate) -> np.ndarray:
@@ -49,17 +55,35 @@ def _maps(certificate: Certificate) -> list[dict[str, Any]]:
 
 def _map(title: str, values: np.ndarray, low: float, high: float) -> dict[str, Any]:
     """Horizontal bars, each of one shade: opacity from 0.06 (low) to 1 (high)."""
-    scaled = np.zeros(values.shape, int) if high - low < 1e-9 else ((values - low) / (high - low) * SHADES).round().astype(int)
+    scaled = (
+        np.zeros(values.shape, int)
+        if high - low < 1e-9
+        else ((values - low) / (high - low) * SHADES).round().astype(int)
+    )
     opacity = 0.06 + 0.94 * np.arange(SHADES + 1) / SHADES if high - low >= 1e-9 else np.full(SHADES + 1, 0.5)
     bars = [(y, x, length, f"{opacity[shade]:.2f}") for y, x, length, shade in _runs(scaled)]
     label = f"{title}: P(pixel pasted, given that some are) from {values.min():.3f} to {values.max():.3f}"
-    return {"title": title, "label": label, "bars": bars, "height": values.shape[0] * CELL, "width": values.shape[1] * CELL, "cell": CELL}
+    return {
+        "title": title,
+        "label": label,
+        "bars": bars,
+        "height": values.shape[0] * CELL,
+        "width": values.shape[1] * CELL,
+        "cell": CELL,
+    }
 
 
 def _mask(mask: np.ndarray, number: int) -> dict[str, Any]:
     bars = [(y, x, length, "1") for y, x, length, value in _runs(mask.astype(int)) if value]
     label = f"Example {number}: {mask.mean():.1%} of the pixels are pasted"
-    return {"title": f"{mask.mean():.2f}", "label": label, "bars": bars, "height": mask.shape[0] * CELL, "width": mask.shape[1] * CELL, "cell": CELL}
+    return {
+        "title": f"{mask.mean():.2f}",
+        "label": label,
+        "bars": bars,
+        "height": mask.shape[0] * CELL,
+        "width": mask.shape[1] * CELL,
+        "cell": CELL,
+    }
 
 
 def _runs(values: np.ndarray) -> list[tuple[int, int, int, int]]:

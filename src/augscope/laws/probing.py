@@ -161,7 +161,9 @@ class Prober:
     def _check_form(self, call: Call, shape: tuple[int, ...], where: str) -> None:
         if call.images.shape != tuple(shape):
             rule = "batch size kept" if call.images.shape[1:] == tuple(shape[1:]) else "shapes"
-            raise TargetFailed(Problem(rule, f"{where} returned images of shape {call.images.shape}, not {tuple(shape)}"))
+            raise TargetFailed(
+                Problem(rule, f"{where} returned images of shape {call.images.shape}, not {tuple(shape)}")
+            )
         labels, count = call.labels, shape[0]
         least = int(self._classes(count).max()) + 1
         if labels.shape == (count,):
@@ -172,14 +174,18 @@ class Prober:
         for what, values in (("images", call.images), ("labels", labels)):
             bad = int(values.size - np.isfinite(values).sum())
             if bad:
-                raise TargetFailed(Problem("finite", f"{where} returned {what} with {bad} values that are NaN or infinite"))
+                raise TargetFailed(
+                    Problem("finite", f"{where} returned {what} with {bad} values that are NaN or infinite")
+                )
         if not call.untouched:
             self._note("input untouched", f"{where} changed its input in place")
         if labels.ndim == 2:
             off = np.abs(labels.astype(float).sum(1) - 1).max()
             low = labels.min()
             if off > LABEL_SLACK or low < -LABEL_SLACK:
-                sentence = f"{where} returned labels that are no weights: a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
+                sentence = (
+                    f"{where} returned labels that are no weights: a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
+                )
                 self._note("soft labels", sentence)
 
     def _note(self, rule: str, sentence: str) -> None:
@@ -203,9 +209,11 @@ class Prober:
         codes = coding.colours(count, self.channels)
         levels = coding.coded_batch(codes, self.evidence.height, self.evidence.width)
         read = [self._read(self._call(levels), codes) for _ in range(num_calls)]
-        return Batches(*(np.array(part) for part in zip(*read, strict=True)), self._classes(count))
+        parts = {name: np.array([one[name] for one in read]) for name in read[0]}
+        return Batches(**parts, classes=self._classes(count))
 
-    def _read(self, call: Call, codes: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _read(self, call: Call, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """One call's rows of `Batches`."""
         assert self.evidence.value_map is not None
         levels = self.evidence.value_map.levels(self.target.convention.channels_last(call.images).astype(float))
         read = coding.decode(levels, codes, coding.BLENDED[self.target.convention.dtype])
@@ -214,9 +222,17 @@ class Prober:
         num_classes = self.target.num_classes or len(codes)
         hard = call.labels.ndim == 1
         labels = np.eye(num_classes)[call.labels.astype(int) % num_classes] if hard else call.labels.astype(float)
-        means = read.own.mean(axis=(1, 2)), read.erased.mean(axis=(1, 2))
-        exactness = coding.resolution(codes, read.partner, coding.BLENDED[self.target.convention.dtype])
-        return means[0], read.own < 1, read.partner, means[1], read.blended, spread, exactness, read.sources, labels
+        return {
+            "own": read.own.mean(axis=(1, 2)),
+            "pasted": read.own < 1,
+            "partner": read.partner,
+            "erased": read.erased.mean(axis=(1, 2)),
+            "blended": read.blended,
+            "spread": spread,
+            "resolution": coding.resolution(codes, read.partner, coding.BLENDED[self.target.convention.dtype]),
+            "sources": read.sources,
+            "labels": labels,
+        }
 
     def _probe_seeds(self) -> None:
         """Same seed, same output? Another seed, another one? A generator of its own: does it alone decide?"""

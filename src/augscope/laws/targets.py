@@ -45,9 +45,8 @@ class Target:
         seed_globals(seed if elsewhere is None else elsewhere)
         if self.factory is not None:
             self.transform = self.factory()
-        generator = getattr(self.transform, "generator", None)
-        if hasattr(generator, "manual_seed"):
-            generator.manual_seed(seed)
+        if self.has_generator:
+            self.transform.generator.manual_seed(seed)
         if callable(getattr(self.transform, "set_random_seed", None)):  # Albumentations
             self.transform.set_random_seed(seed)
 
@@ -118,7 +117,9 @@ def resolve(target: Any, *, batch_size: int, **options: Any) -> Target:
 
 def _import(text: str, batch_size: int) -> tuple[Any, str, Factory | None]:
     place, separator, rest = text.partition(":")
-    check(bool(separator and place and rest), f"`target` must read package.module:Class or file.py:function, got {text!r}")
+    check(
+        bool(separator and place and rest), f"`target` must read package.module:Class or file.py:function, got {text!r}"
+    )
     name, arguments = _parse(rest, text)
     if place.split(".")[0] == "keras":  # its backend is chosen at import; JAX is here anyway
         os.environ.setdefault("KERAS_BACKEND", "jax")
