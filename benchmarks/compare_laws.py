@@ -147,7 +147,7 @@ def page(found: list[tuple[Case, Certificate, float]]) -> str:
         "paste about 0.32 on average at large sizes (0.29 at 16×24, where sides are rounded down), unclipped ones ½.\n"
         "- **Draws**: one per sample or one per batch; whether samples of one batch resemble each other.\n"
         "- kornia returns (label, permuted label, λ). λ is read as kornia documents it: the area of the cut by default, and "
-        "1 − area with `use_correct_lambda=True`.\n"
+        "1 − area with `use_correct_lambda=True`. Whoever reads the default λ as the paper's (the own label's weight) gets its complement.\n"
         "- Albumentations transforms single images and knows no labels, as do kornia's and Keras' erasing layers.",
         "## Deviations, each with the line that shows it",
         *[_deviations(case, certificate) for case, certificate, _ in found if not certificate.holds],

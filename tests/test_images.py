@@ -16,6 +16,8 @@ from augscope.images import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutou
 from augscope.images.gallery import draw_panels, gallery
 from augscope.images.reading import bundled_pictures, read_pictures
 
+torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
+
 TRANSFORMS = {
     "PatchCutMix": lambda **given: PatchCutMix((2, 3), **given),
     "PatchCutout": lambda **given: PatchCutout(2, (2, 3), **given),

@@ -20,6 +20,8 @@ from augscope.laws import BlendLaw, BoxLaw, Claims, PartnerLaw, PatchLaw, certif
 from augscope.laws.page import html_page
 from augscope.laws.statistics import binomial_test, cdf_test, group_test
 
+torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
+
 CORRECT = {
     "box, clipped": (
         lambda: BoxCutMix(num_classes=16, generator=torch.Generator()),
@@ -357,7 +359,9 @@ def test_claims_are_read_from_a_file(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_certificate_as_json_and_page():
-    one, again, other = (certify(MutantCutMix("float area"), seed=seed, num_calls=64) for seed in (3, 3, 4))
+    one, again, other = (
+        certify(MutantCutMix("float area", boxes="unclipped"), seed=seed, num_calls=64) for seed in (3, 3, 4)
+    )
     assert json.dumps(one.as_dict()) == json.dumps(again.as_dict())
     assert one.measured != other.measured
     page = html_page(one)
