@@ -94,7 +94,12 @@ CASES = (
     Case("Keras CutMix", "keras.layers:CutMix()", CUTMIX, "--claims cutmix"),
     Case("Keras CutMix, factor 1", "keras.layers:CutMix(factor=(1.0, 1.0))", CUTMIX, "--claims cutmix"),
     Case("Keras MixUp, alpha 1", "keras.layers:MixUp(alpha=1.0)", Claims(kind="mixup"), "--claims mixup"),
-    Case("Keras RandomErasing", "keras.layers:RandomErasing(factor=1.0)", Claims(kind="cutout"), "--claims cutout"),
+    Case(
+        "Keras RandomErasing",
+        "keras.layers:RandomErasing(factor=1.0)",
+        Claims(kind="cutout", p=0.5),
+        "--claims cutout --p 0.5",
+    ),
     Case(
         "Albumentations CoarseDropout, p = 0.5",
         "albumentations:CoarseDropout(p=0.5)",
@@ -144,10 +149,13 @@ def page(found: list[tuple[Case, Certificate, float]]) -> str:
         "## What is compared",
         "- **Label weight**: largest and mean distance between the label's weight and the share of pixels, counted in the output.\n"
         "- **Pasted share**: mean, and P(share > ½), given that something is pasted. Clipped boxes of the original CutMix paper "
-        "paste about 0.32 on average at large sizes (0.29 at 16×24, where sides are rounded down), unclipped ones ½.\n"
+        "paste about 0.32 on average at large sizes (0.29 at 16×24, where sides are rounded down), unclipped ones ½ (less where sides are rounded down, as kornia does, "
+        "and not to the nearest pixel).\n"
         "- **Draws**: one per sample or one per batch; whether samples of one batch resemble each other.\n"
         "- kornia returns (label, permuted label, λ). λ is read as kornia documents it: the area of the cut by default, and "
         "1 − area with `use_correct_lambda=True`. Whoever reads the default λ as the paper's (the own label's weight) gets its complement.\n"
+        "- Keras documents of `RandomErasing(factor=1.0)` both that it always erases and that the probability is drawn between "
+        "0 and the factor; it is held to the second, 0.5.\n"
         "- Albumentations transforms single images and knows no labels, as do kornia's and Keras' erasing layers.",
         "## Deviations, each with the line that shows it",
         *[_deviations(case, certificate) for case, certificate, _ in found if not certificate.holds],

@@ -147,8 +147,7 @@ class LawChecks:
         rate = count / total
         per_call = self.pasted.any(axis=1).mean()
         figures = f"something is pasted in {rate:.4f} of samples, and in {per_call:.3f} of calls"
-        laws = self.claims.mask_laws if self.claims else ()
-        if self.claims is None or not (laws or self.claims.blend_law):
+        if self.claims is None:
             return Check("probability applied", REPORTED, figures)
         law = self.claimed_mask_law()
         full = self._seen(law)
