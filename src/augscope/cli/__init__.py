@@ -20,6 +20,10 @@ app = cyclopts.App(
 )
 app.command("augscope.cli.verify:verify", name="verify", help="Hold Theorems 3.1–3.3 against exactly trained networks.")
 app.command("augscope.cli.train:train", name="train", help="Train exactly and measure what was learned.")
+app.command(
+    "augscope.cli.law:app", name="law", help="Find out what an augmentation does, and hold it to what it claims."
+)
+app.command("augscope.cli.images:app", name="images", help="Augmentations on real images.")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
