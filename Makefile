@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= reports/verify
+# torch by its exact pin first: a range may fetch several gigabytes of GPU packages.
+TORCH = $(PIP) install $$(grep '^torch==' constraints.txt)
 
-.PHONY: verify test test-slow lint bench clean
+.PHONY: verify test test-slow lint bench compare-laws clean
 
 verify: .venv/installed
-	$(BIN)/augscope verify --preset theorem --seeds 10 --out $(OUT)
+	$(BIN)/augscope verify --preset theorem --seeds 20 --out $(OUT)
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n auto
@@ -23,6 +25,9 @@ lint: .venv/installed-test
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/bench.py --json reports/bench.json
 
+compare-laws: .venv/installed-compare
+	$(BIN)/python benchmarks/compare_laws.py
+
 clean:
 	rm -rf .venv reports
 
@@ -35,11 +40,16 @@ clean:
 	@touch $@
 
 .venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) install -c constraints.txt -e '.[test]'
+	$(TORCH)
+	$(PIP) install -c constraints.txt -e '.[test,images]'
 	@touch $@ .venv/installed
 
-# torch by its exact pin first: a range may fetch several gigabytes of GPU packages.
 .venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) install $$(grep '^torch==' constraints.txt)
-	$(PIP) install -c constraints.txt -e '.[torch]'
+	$(TORCH)
+	$(PIP) install -c constraints.txt -e '.[images]'
+	@touch $@ .venv/installed
+
+.venv/installed-compare: pyproject.toml constraints.txt | .venv/bin/python
+	$(TORCH)
+	$(PIP) install -c constraints.txt -e '.[images,compare]'
 	@touch $@ .venv/installed

@@ -236,7 +236,7 @@ def name_the_rungs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def chosen_rung(scores) -> float:
     """The rung of `name_the_rungs` that pair sums at P = 3 choose."""
     rows, columns = (inside @ scores.T for inside in (jnp.eye(3), 1 - jnp.eye(3)))
-    value, _, _ = pair_sums._sums_over_pairs(rows, columns, jnp.ones((1, len(scores))), TOLERANCE)
+    value, _, _ = pair_sums._sums_over_pairs(TOLERANCE)(rows, columns, jnp.ones((1, len(scores))))
     return float(value[0])
 
 

@@ -56,7 +56,7 @@ class TestInWords:
 def verdict():
     """ERM at the theorem preset: its window of ± 0.01 opens before t = 10 and closes after 1e9 (model.md §7 says it ends)."""
     experiment = ag.presets.theorem.replace(methods=(ag.Erm(),))
-    return ag.verify(experiment, seeds=[0], until=1e12)
+    return ag.verify(experiment, seeds=[2], until=1e12)
 
 
 def test_verify_tells_the_window_and_judges_at_the_descents_last_step(verdict):
@@ -76,12 +76,12 @@ def test_verify_tells_the_window_and_judges_at_the_descents_last_step(verdict):
 
 
 def test_a_window_is_that_of_descent_where_both_can_be_seen(verdict):
-    # Descent follows the flow to first order in η: it opened 0.96 later at η = 1, so about 0.1 later is expected at η = 0.1,
+    # Descent follows the flow to first order in η: it opened about 1 later at η = 1, so about 0.1 later is expected at η = 0.1,
     # and interpolation between records adds as much again.
     descent = ag.presets.theorem.replace(
         methods=(ag.Erm(),), step_size=0.1, num_steps=400, record_at=tuple(range(0, 401, 5))
     )
-    run = descent.run(ag.Erm(), descent.sample(0))
+    run = descent.run(ag.Erm(), descent.sample(2))
     opens, closes = longest_window(0.1 * run.history.steps, 0.01 - np.abs(run.history.accuracy - 0.9))
     assert closes is None
     assert opens == pytest.approx(verdict.windows[0].windows[0].opens, abs=0.2)

@@ -25,6 +25,7 @@ TRIAL_SECONDS = 0.02  # of steps that are timed to predict a run's cost
 CHUNK_SECONDS = 1.0  # how often the host is heard from: progress, Ctrl-C
 RISE_WINDOW = 1_000  # steps over which rises of the loss are counted
 RISE_SHARE = 0.25  # more rises than this share of the window: oscillating
+JUMP, JUMP_SHARE = 0.1, 0.05  # … or more rises by over a tenth than this: long falls between a few jumps, as at η = 10⁴
 RISE_TOLERANCE = 1e-12  # relative; rounding alone moves a converged loss by a few 1e-16
 BLOW_UP = 10.0  # times the initial loss
 PATIENCE = 100  # steps in a row above that: diverged. One overshoot is not divergence
@@ -40,7 +41,8 @@ class Run:
         history: every measure at every recorded step.
         status: "completed", "diverged" or "interrupted" ("unfinished": a flow whose solver gave up).
         message: one sentence that says when and why, for a person.
-        oscillating: the loss rose in more than a quarter of the last 1,000 steps (or of all, if fewer).
+        oscillating: the loss rose in more than a quarter of the last 1,000 steps (or of all, if fewer), or by more than a
+            tenth in more than a twentieth of them.
         num_steps: steps taken.
         seconds: wall time of training and measuring, compilation included.
         dataset, network, method, step_size: what was run.
@@ -67,7 +69,8 @@ class State(NamedTuple):
     initial_loss: Any
     loss: Any  # of the step before the current one
     steps_above: Any  # how many steps in a row the loss has been above BLOW_UP times its initial value
-    rises: Any  # (RISE_WINDOW,) bool, a ring
+    rises: Any  # (RISE_WINDOW,) bool, a ring: the loss rose
+    jumps: Any  # likewise: it rose by more than a tenth
     slope: dual.Coefficients  # ∇L of the step before the current one
     finite: Any
 
@@ -204,6 +207,7 @@ def initial_state(data: dual.Geometry) -> State:
         loss=infinity,
         steps_above=jnp.zeros((), jnp.int32),
         rises=jnp.zeros(RISE_WINDOW, bool),
+        jumps=jnp.zeros(RISE_WINDOW, bool),
         slope=dual.start(data),
         finite=jnp.ones((), bool),
     )
@@ -296,6 +300,7 @@ def take_steps(
             loss=loss,
             steps_above=jnp.where(loss > BLOW_UP * initial_loss, state.steps_above + 1, 0),
             rises=state.rises.at[state.step % RISE_WINDOW].set(rose),
+            jumps=state.jumps.at[state.step % RISE_WINDOW].set(loss > state.loss * (1 + JUMP)),
             slope=slope,
             finite=jnp.isfinite(loss),
         )
@@ -327,9 +332,9 @@ def _stopped(state: State) -> bool:
 
 
 def is_oscillating(state: State) -> bool:
-    """Return whether the loss rose in more than a quarter of the last steps."""
+    """Return whether the loss rose in over a quarter of the last steps, or by over a tenth in over a twentieth of them."""
     window = min(int(state.step), RISE_WINDOW)
-    return bool(int(state.rises.sum()) > RISE_SHARE * window)
+    return int(state.rises.sum()) > RISE_SHARE * window or int(state.jumps.sum()) > JUMP_SHARE * window
 
 
 def outcome(state: State, num_steps: int, interrupted: bool) -> tuple[Any, str]:
@@ -346,10 +351,10 @@ def outcome(state: State, num_steps: int, interrupted: bool) -> tuple[Any, str]:
             f"{float(state.initial_loss):.4g} for {PATIENCE} steps, at last {float(state.loss):.4g}; a smaller step size would help"
         )
     if is_oscillating(state):
-        rises, window = int(state.rises.sum()), min(step, RISE_WINDOW)
-        return (
-            "completed",
-            f"oscillating: the loss rose in {rises:,} of the last {window:,} steps; a smaller step size would help",
+        rises, jumps, window = int(state.rises.sum()), int(state.jumps.sum()), min(step, RISE_WINDOW)
+        return "completed", (
+            f"oscillating: the loss rose in {rises:,} of the last {window:,} steps, by over a tenth in {jumps:,}; "
+            "a smaller step size would help"
         )
     if float(state.loss) > float(state.initial_loss):
         return "completed", (

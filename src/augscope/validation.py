@@ -8,70 +8,21 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from augscope.values import Value, check, check_positive
+
+__all__ = [
+    "X64_LINE",
+    "Value",
+    "check",
+    "check_finite",
+    "check_key",
+    "check_positive",
+    "check_precision",
+    "check_scores",
+]
 
 X64_LINE = 'jax.config.update("jax_enable_x64", True)'
-
-
-class Value(BaseModel):
-    """A frozen, hashable, validated value whose errors are plain `ValueError` sentences.
-
-    Unknown fields are refused. Numbers given as strings are refused too, so a typo in a file is not guessed at.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise ValueError("; ".join(_sentence(problem) for problem in error.errors())) from None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_text_for_numbers(cls, fields: Any) -> Any:
-        for name, value in fields.items() if isinstance(fields, dict) else ():
-            for part in value if isinstance(value, (tuple, list)) else (value,):
-                check(not _is_number_as_text(part), f"`{name}` must hold numbers, got the text {part!r}")
-        return fields
-
-    def replace(self, **changes: Any):
-        """Return a copy with some fields changed, validated again. Raises ValueError as the constructor does."""
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
-
-
-def _is_number_as_text(value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _sentence(problem: Any) -> str:
-    """One pydantic problem as a sentence that names the field, the rule and the value."""
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return message
-    field = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"`{field}` is not a known field, got {problem['input']!r}"
-    if problem["type"] == "missing":
-        return f"`{field}` is required"
-    return f"`{field}` is not valid: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
-
-
-def check(condition: bool, sentence: str) -> None:
-    """Raise ValueError with the sentence unless the condition holds."""
-    if not condition:
-        raise ValueError(sentence)
-
-
-def check_positive(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number above 0."""
-    check(np.isfinite(value) and value > 0, f"`{name}` must be above 0, got {value}")
 
 
 def check_key(key: Any) -> None:

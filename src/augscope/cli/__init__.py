@@ -23,6 +23,10 @@ app.command("augscope.cli.train:train", name="train", help="Train exactly and me
 app.command("augscope.cli.sweep:sweep", name="sweep", help="Run a grid of thousands of cells, resumable.")
 app.command("augscope.cli.query:query", name="query", help="Ask a sweep's records in SQL.")
 app.command("augscope.cli.phase:phase", name="phase", help="Draw a phase diagram of a sweep.")
+app.command(
+    "augscope.cli.law:app", name="law", help="Find out what an augmentation does, and hold it to what it claims."
+)
+app.command("augscope.cli.images:app", name="images", help="Augmentations on real images.")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

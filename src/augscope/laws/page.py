@@ -1,0 +1,96 @@
+"""A certificate as one HTML page that needs no other file: rules, coverage maps, and a strip of example masks."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from augscope.laws.certificate import Certificate, Check
+
+SHADES = 8  # of a coverage map: neighbours of one shade are drawn as one bar
+CELL = 8  # of a pixel of a mask or map, in SVG units
+
+
+def html_page(certificate: Certificate) -> str:
+    """Return the page; every value is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(files("augscope").joinpath("templates/law.html").read_text(encoding="utf-8"))
+    return template.render(
+        certificate=certificate,
+        rows=[_row(check) for check in certificate.checks],
+        maps=_maps(certificate),
+        examples=[_mask(mask, number) for number, mask in enumerate(_examples(certificate), start=1)],
+    )
+
+
+def _row(check: Check) -> dict[str, str]:
+    tone = {"holds": "holds", "fails": "violated"}.get(check.verdict, "open")
+    return {
+        "name": check.name,
+        "verdict": check.verdict,
+        "tone": tone,
+        "defect": check.defect or "",
+        "evidence": check.evidence,
+    }
+
+
+def _examples(certificate: Certificate) -> np.ndarray:
+    return np.zeros((0, 1, 1), bool) if certificate.examples is None else certificate.examples
+
+
+def _maps(certificate: Certificate) -> list[dict[str, Any]]:
+    """The measured coverage and the expected one, in one scale."""
+    named = [("Measured", certificate.coverage), ("Expected by the law", certificate.expected_coverage)]
+    shown = [(title, values) for title, values in named if values is not None]
+    if not shown:
+        return []
+    low, high = min(values.min() for _, values in shown), max(values.max() for _, values in shown)
+    return [_map(title, values, float(low), float(high)) for title, values in shown]
+
+
+def _map(title: str, values: np.ndarray, low: float, high: float) -> dict[str, Any]:
+    """Horizontal bars, each of one shade: opacity from 0.06 (low) to 1 (high)."""
+    scaled = (
+        np.zeros(values.shape, int)
+        if high - low < 1e-9
+        else ((values - low) / (high - low) * SHADES).round().astype(int)
+    )
+    opacity = 0.06 + 0.94 * np.arange(SHADES + 1) / SHADES if high - low >= 1e-9 else np.full(SHADES + 1, 0.5)
+    bars = [(y, x, length, f"{opacity[shade]:.2f}") for y, x, length, shade in _runs(scaled)]
+    label = f"{title}: P(pixel pasted, given that some are) from {values.min():.3f} to {values.max():.3f}"
+    return {
+        "title": title,
+        "label": label,
+        "bars": bars,
+        "height": values.shape[0] * CELL,
+        "width": values.shape[1] * CELL,
+        "cell": CELL,
+    }
+
+
+def _mask(mask: np.ndarray, number: int) -> dict[str, Any]:
+    bars = [(y, x, length, "1") for y, x, length, value in _runs(mask.astype(int)) if value]
+    label = f"Example {number}: {mask.mean():.1%} of the pixels are pasted"
+    return {
+        "title": f"{mask.mean():.2f}",
+        "label": label,
+        "bars": bars,
+        "height": mask.shape[0] * CELL,
+        "width": mask.shape[1] * CELL,
+        "cell": CELL,
+    }
+
+
+def _runs(values: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """(row, first column, length, value) of all runs of equal values in the rows."""
+    found = []
+    for y, row in enumerate(values):
+        edges = np.flatnonzero(np.diff(row)) + 1
+        for start, end in zip([0, *edges], [*edges, len(row)], strict=True):
+            found.append((y, int(start), int(end - start), int(row[start])))
+    return found

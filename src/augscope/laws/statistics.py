@@ -1,0 +1,59 @@
+"""The tests behind a certificate; each returns a p-value. The first two are exact bounds, the others large-sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+
+def cdf_test(samples: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
+    """Distance of an empirical cdf from a law's, and the bound 2 exp(−2nD²) on its p-value (Dvoretzky–Kiefer–Wolfowitz–Massart).
+
+    The bound holds at every n, for discrete laws too. Laws and samples that share a lattice are compared on it.
+    """
+    values = np.sort(samples)
+    if not len(values):
+        return 0.0, 1.0
+    count = len(values)
+    points = np.unique(values)
+    upto = np.searchsorted(values, points, side="right") / count
+    before = np.searchsorted(values, points, side="left") / count
+    distance = max(np.abs(upto - cdf(points)).max(), np.abs(before - cdf(points - 1e-6)).max())
+    return float(distance), float(min(1.0, 2 * np.exp(-2 * count * distance**2)))
+
+
+def binomial_test(successes: np.ndarray | int, trials: int, probability: np.ndarray | float) -> float:
+    """The least two-sided exact p-value of many counts, times their number (Bonferroni)."""
+    successes, probability = np.broadcast_arrays(np.atleast_1d(successes), np.clip(probability, 0, 1))
+    low = stats.binom.cdf(successes, trials, probability)
+    high = stats.binom.sf(successes - 1, trials, probability)
+    least = np.minimum(1, 2 * np.minimum(low, high)).min()
+    return float(min(1.0, least * successes.size))
+
+
+def normal_test(count: float, mean: float, variance: float) -> float:
+    """Two-sided p-value of a sum that is normal to good accuracy."""
+    return float(2 * stats.norm.sf(abs(count - mean) / np.sqrt(variance))) if variance > 0 else float(count == mean)
+
+
+def uniform_test(counts: np.ndarray) -> float:
+    """Pearson's χ² test that all categories are equally likely."""
+    return float(stats.chisquare(counts).pvalue) if counts.sum() else 1.0
+
+
+def group_test(values: np.ndarray, included: np.ndarray) -> float:
+    """One-sided F test that the rows of (R, N) have one mean; entries that are not included do not count."""
+    counts = included.sum(axis=1)
+    values, included, counts = values[counts > 0], included[counts > 0], counts[counts > 0]
+    groups, total = len(counts), counts.sum()
+    if groups < 2 or total <= groups:
+        return 1.0
+    means = np.where(included, values, 0).sum(axis=1) / counts
+    mean = (means * counts).sum() / total
+    between = (counts * (means - mean) ** 2).sum() / (groups - 1)
+    within = np.where(included, (values - means[:, None]) ** 2, 0).sum() / (total - groups)
+    if within <= 1e-15:
+        return 1.0 if between <= 1e-15 else 0.0
+    return float(stats.f.sf(between / within, groups - 1, total - groups))

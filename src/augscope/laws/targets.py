@@ -1,0 +1,191 @@
+"""What is checked: an import path with arguments, or a callable, from any library, behind one calling convention."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augscope.laws.adapters import ADAPTERS, CONVENTIONS, Convention, to_numpy
+from augscope.values import check
+
+Factory = Callable[[], Any]
+
+
+@dataclass
+class Target:
+    """A transform, and how to call it.
+
+    Attributes:
+        name: as it was given.
+        transform: the object.
+        convention: how it takes and returns batches.
+        num_classes: K of the labels that it gets, or None for as many as a batch has samples.
+        factory: makes it anew, where it was given by import path.
+    """
+
+    name: str
+    transform: Any
+    convention: Convention
+    num_classes: int | None
+    factory: Factory | None = None
+
+    def seed(self, seed: int, *, elsewhere: int | None = None) -> None:
+        """Start every source of randomness from a seed: the transform's own, and the global ones (from `elsewhere`)."""
+        seed_globals(seed if elsewhere is None else elsewhere)
+        if self.factory is not None:
+            self.transform = self.factory()
+        if self.has_generator:
+            self.transform.generator.manual_seed(seed)
+        if callable(getattr(self.transform, "set_random_seed", None)):  # Albumentations
+            self.transform.set_random_seed(seed)
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether the transform was given a generator of its own."""
+        return hasattr(getattr(self.transform, "generator", None), "manual_seed")
+
+    def __call__(self, levels: np.ndarray, labels: np.ndarray) -> Call:
+        """Feed levels (N, H, W, C) and class indices (N,), in the arrays and layout that the target takes."""
+        native = self.convention.encode(levels)
+        native_labels = self.convention.array(labels)
+        num_classes = self.num_classes or len(levels)
+        images, soft = ADAPTERS[self.convention.adapter](self.transform, native, native_labels, num_classes)
+        untouched = np.array_equal(to_numpy(native), to_numpy(self.convention.encode(levels)))
+        untouched = untouched and np.array_equal(to_numpy(native_labels), labels)
+        return Call(to_numpy(images), to_numpy(soft), untouched)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call returned, as NumPy arrays in the target's own layout, and whether its arguments are as they were."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    untouched: bool
+
+
+def seed_globals(seed: int) -> None:
+    """Seed the global generators of Python, NumPy, and of PyTorch and Keras where they are loaded."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the libraries under check use it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(seed)
+
+
+def resolve(target: Any, *, batch_size: int, **options: Any) -> Target:
+    """Return the target behind an import path, or behind a callable.
+
+    Args:
+        target: `package.module:Class(arguments)` with literal arguments, `package.module:function`, `file.py:function`,
+            or a callable of (images, labels). A class with parameters `num_classes` or `generator` that are not given
+            gets the batch size, and a seeded `torch.Generator`.
+        batch_size: N.
+        options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, to say what the module's name does not tell.
+
+    Raises:
+        ValueError: if it cannot be imported or made, with the reason, or an option is unknown.
+    """
+    num_classes = options.pop("num_classes", None)
+    factory = None
+    if isinstance(target, str):
+        name = target
+        found, root, factory = _import(target, batch_size)
+    else:
+        check(callable(target), f"`target` must be an import path or a callable, got {target!r}")
+        found, root = target, type(target).__module__.split(".")[0]
+        name = getattr(target, "__qualname__", type(target).__qualname__)
+    if isinstance(found, type):
+        raise ValueError(f"`target` must be a transform, got the class {name}: call it")
+    convention = CONVENTIONS.get(root, CONVENTIONS["default"]).replace(**options)
+    own_classes = getattr(found, "num_classes", None)
+    classes = num_classes or (own_classes if isinstance(own_classes, int) else None)
+    return Target(name, found, convention, classes, factory)
+
+
+def _import(text: str, batch_size: int) -> tuple[Any, str, Factory | None]:
+    place, separator, rest = text.partition(":")
+    check(
+        bool(separator and place and rest), f"`target` must read package.module:Class or file.py:function, got {text!r}"
+    )
+    name, arguments = _parse(rest, text)
+    if place.split(".")[0] == "keras":  # its backend is chosen at import; JAX is here anyway
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    module = _load(place, text)
+    try:
+        found = getattr(module, name)
+    except AttributeError:
+        raise ValueError(f"`target` could not be imported, got {text!r}: {place} has no {name!r}") from None
+    except ImportError as error:
+        raise ValueError(f"`target` could not be imported, got {text!r}: {error}") from None
+    root = Path(place).stem if place.endswith(".py") else place.split(".")[0]
+    if not isinstance(found, type) and arguments is None:
+        return found, root, None
+    args, keywords = arguments or ([], {})
+
+    def make() -> Any:
+        return found(*args, **_filled(found, keywords, batch_size))
+
+    try:
+        return make(), root, make
+    except Exception as error:  # whatever foreign code raises is the answer, as a sentence
+        raise ValueError(f"`target` could not be made, got {text!r}: {type(error).__name__}: {error}") from None
+
+
+def _load(place: str, text: str) -> Any:
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = Path(place)
+        specification = importlib.util.spec_from_file_location(path.stem, path)
+        if specification is None or specification.loader is None or not path.is_file():
+            raise ValueError(f"`target` could not be imported, got {text!r}: no file {place}")
+        module = importlib.util.module_from_spec(specification)
+        sys.modules.setdefault(path.stem, module)
+        specification.loader.exec_module(module)
+        return module
+    except ValueError:
+        raise
+    except Exception as error:  # foreign code again: an ImportError, a SyntaxError, anything
+        raise ValueError(f"`target` could not be imported, got {text!r}: {type(error).__name__}: {error}") from None
+
+
+def _parse(text: str, whole: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
+    """`Name` or `Name(literals)`: the name and the arguments. Nothing is evaluated but literals."""
+    try:
+        expression = ast.parse(text, mode="eval").body
+        if isinstance(expression, ast.Name):
+            return expression.id, None
+        if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name):
+            keywords = {word.arg: ast.literal_eval(word.value) for word in expression.keywords if word.arg}
+            if len(keywords) == len(expression.keywords):
+                return expression.func.id, ([ast.literal_eval(value) for value in expression.args], keywords)
+    except (SyntaxError, ValueError):
+        pass
+    raise ValueError(f"`target` must be a name, or a name with literal arguments such as Class(p=0.5), got {whole!r}")
+
+
+def _filled(found: Any, keywords: dict[str, Any], batch_size: int) -> dict[str, Any]:
+    """The arguments, with a number of classes and a generator where the class has such parameters and got none."""
+    try:
+        parameters = inspect.signature(found).parameters
+    except (TypeError, ValueError):  # compiled classes tell nothing
+        return keywords
+    extra: dict[str, Any] = {}
+    if "num_classes" in parameters and "num_classes" not in keywords:
+        extra["num_classes"] = batch_size
+    if "generator" in parameters and "generator" not in keywords and "torch" in sys.modules:
+        extra["generator"] = sys.modules["torch"].Generator()
+    return {**keywords, **extra}

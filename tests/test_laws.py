@@ -1,0 +1,378 @@
+"""Laws against brute force; `certify` passes what is right, and catches and names every seeded defect.
+
+Seeds are fixed. A certificate's false-alarm rate is 0.001, so a correct program was to fail one of the 100-seed tests here
+with probability at most 0.1 a transform when its seeds were chosen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from mutants import DEFECTS, MutantCutMix
+
+from augscope.images import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
+from augscope.laws import BlendLaw, BoxLaw, Claims, PartnerLaw, PatchLaw, certify, coding, read_claims
+from augscope.laws.page import html_page
+from augscope.laws.statistics import binomial_test, cdf_test, group_test
+
+torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
+
+CORRECT = {
+    "box, clipped": (
+        lambda: BoxCutMix(num_classes=16, generator=torch.Generator()),
+        Claims(kind="cutmix", boxes="clipped"),
+    ),
+    "box, unclipped": (
+        lambda: BoxCutMix(0.5, "unclipped", num_classes=16, p=0.6, generator=torch.Generator()),
+        Claims(kind="cutmix", boxes="unclipped", alpha=0.5, p=0.6),
+    ),
+    "patches": (lambda: PatchCutMix(4, num_classes=16, p=0.8), Claims(kind="cutmix", grid=4, p=0.8)),
+    "cutout, patches": (
+        lambda: PatchCutout(3, (2, 4), fill=0.5, num_classes=16, generator=torch.Generator()),
+        Claims(kind="cutout", grid=(2, 4), num_cut=3, fill=0.5),
+    ),
+    "cutout, box": (
+        lambda: BoxCutout((4, 7), p=0.7, num_classes=16),
+        Claims(kind="cutout", size=(4, 7), boxes="clipped", p=0.7),
+    ),
+    "mixup": (lambda: Mixup(0.4, num_classes=16, p=0.9), Claims(kind="mixup", alpha=0.4, p=0.9)),
+}
+
+
+class TestLaws:
+    @pytest.mark.parametrize("boxes", ["clipped", "unclipped"])
+    def test_a_fixed_box_by_enumerating_its_places(self, boxes):
+        height, width, size = 5, 7, (3, 4)
+        law = BoxLaw(size=size, boxes=boxes)
+        masks = []
+        places = (
+            itertools.product(range(height), range(width))
+            if boxes == "clipped"
+            else itertools.product(range(3), range(4))
+        )
+        for y, x in places:
+            top, left, bottom, right = (y - 1, x - 2, y + 1, x + 2) if boxes == "clipped" else (y, x, y + 3, x + 4)
+            mask = np.zeros((height, width))
+            mask[max(top, 0) : bottom, max(left, 0) : right] = 1
+            masks.append(mask)
+        masks = np.array(masks)
+        np.testing.assert_allclose(law.coverage(height, width), masks.mean(axis=0), atol=1e-12)
+        values, counts = np.unique(masks.mean(axis=(1, 2)).round(12), return_counts=True)
+        share = law.share(height, width)
+        np.testing.assert_allclose(share.values, values, atol=1e-11)
+        np.testing.assert_allclose(share.probabilities, counts / len(masks), atol=1e-12)
+
+    @pytest.mark.parametrize(("boxes", "mean"), [("clipped", 77 / 240), ("unclipped", 1 / 2)])
+    def test_random_boxes_by_a_fine_grid_of_sizes(self, boxes, mean):
+        law, (height, width) = BoxLaw(boxes=boxes), (6, 9)
+        roots = np.sqrt((np.arange(200_000) + 0.5) / 200_000)
+        sizes = np.stack([roots * height, roots * width], axis=1)
+        sizes = (np.floor(sizes) if boxes == "clipped" else np.round(sizes)).astype(int)
+        pairs, counts = np.unique(sizes, axis=0, return_counts=True)
+        exact = dict(zip(map(tuple, law.sizes(height, width)[0].tolist()), law.sizes(height, width)[1], strict=True))
+        # A size's probability is counted on 200,000 points: off by at most one of these at either end.
+        for pair, count in zip(map(tuple, pairs.tolist()), counts, strict=True):
+            assert exact[pair] == pytest.approx(count / 200_000, abs=1.1e-5)
+        assert law.share(height, width).mean == pytest.approx(law.coverage(height, width).mean(), abs=1e-12)
+        # In real numbers, with u uniform and s = √u: E (s − s²/4)² = 1/2 − 1/5 + 1/48 clipped, E s² = 1/2 whole. At 224 pixels
+        # a clipped side loses one pixel on average to rounding down twice: 2/224 of a share of 0.3.
+        assert BoxLaw(boxes=boxes).share(224, 224).mean == pytest.approx(mean, abs=4e-3)
+
+    def test_patches_by_enumerating_subsets(self):
+        law = PatchLaw(grid=(2, 3))
+        subsets = np.array(list(itertools.product([0, 1], repeat=6)))
+        sizes = subsets.sum(axis=1)
+        weights = 1 / (7 * np.array([np.sum(sizes == size) for size in sizes]))
+        assert weights.sum() == pytest.approx(1)
+        assert law.together == pytest.approx(weights @ (subsets[:, 0] * subsets[:, 5]))
+        np.testing.assert_allclose(law.share(4, 6).probabilities, np.bincount(sizes, weights))
+        np.testing.assert_allclose(law.coverage(4, 6), weights @ subsets[:, 2])
+        cut = PatchLaw(grid=(2, 3), num_cut=2)
+        assert cut.together == pytest.approx(1 / 15)
+        assert (cut.share(4, 6).mean, cut.share(4, 6).above(0.3)) == pytest.approx((1 / 3, 1))
+
+    def test_partners_by_enumerating_permutations(self):
+        orders = np.array(list(itertools.permutations(range(4))))
+        meets = orders == np.arange(4)
+        law = PartnerLaw(batch_size=4)
+        assert meets.mean(axis=0) == pytest.approx(law.probability)
+        covariance = (meets[:, 0] & meets[:, 1]).mean() - law.probability**2
+        assert law.self_covariance == pytest.approx(covariance)
+
+    def test_quantiles_and_cdf(self):
+        share = PatchLaw(grid=(2, 2)).share(4, 4)
+        assert [share.quantile(level) for level in (0.1, 0.2, 0.5, 1.0)] == [0, 0, 0.5, 1]
+        np.testing.assert_allclose(share.cdf(np.array([-0.1, 0, 0.3, 1])), [0, 0.2, 0.4, 1])
+        assert BlendLaw(alpha=1).cdf(np.array([0.25])) == pytest.approx(0.25)
+
+
+class TestStatistics:
+    def test_p_values_are_no_smaller_than_they_say(self):
+        # 400 samples from the law itself: each p-value is below 0.05 in at most 5 %, 20 ± 4.4; 40 is 4.6 of these.
+        rng = np.random.default_rng(0)
+        share = PatchLaw(grid=(2, 4)).share(4, 8)
+        below = np.zeros(3, int)
+        for _ in range(400):
+            drawn = rng.choice(share.values, 300)
+            groups = group_test(rng.choice(share.values, (30, 8)), rng.random((30, 8)) < 0.8)
+            counts = binomial_test(rng.binomial(300, 0.3, 20), 300, 0.3)
+            below += np.array([cdf_test(drawn, share.cdf)[1], counts, groups]) < 0.05
+        assert (below <= 40).all()
+
+    def test_what_differs_is_found(self):
+        share = PatchLaw(grid=(2, 4)).share(4, 8)
+        assert cdf_test(np.full(300, 0.5), share.cdf)[1] < 1e-10
+        assert binomial_test(np.array([90, 150]), 300, 0.3) < 1e-6
+        assert group_test(np.repeat(np.arange(30.0)[:, None], 8, axis=1), np.ones((30, 8), bool)) == 0
+
+
+class TestCoding:
+    @pytest.mark.parametrize("count", [2, 16, 240, 300, 2000])
+    def test_colours_are_distinct(self, count):
+        codes = coding.colours(count, 3)
+        assert codes.shape == (count, 3)
+        assert len(np.unique(codes, axis=0)) == count
+        assert codes.min() >= coding.LOW
+        assert codes.max() <= coding.HIGH
+        if count <= 240:
+            assert all(len(np.unique(codes[:, channel])) == count for channel in range(3))
+
+    def test_pastes_blends_and_erasures_are_read(self):
+        codes = coding.colours(5, 3)
+        levels = coding.coded_batch(codes, 4, 6).astype(float)
+        levels[0, :2] = codes[3]
+        levels[1] = 0.3 * codes[1] + 0.7 * codes[4].astype(float)
+        levels[2, :, 3:] = 255
+        read = coding.decode(levels, codes, coding.BLENDED["float32"])
+        assert read.partner.tolist() == [3, 4, -1, -1, -1]
+        np.testing.assert_allclose(read.own.mean(axis=(1, 2)), [0.5, 0.3, 0.5, 1, 1])
+        assert read.erased.mean(axis=(1, 2)).tolist() == [0, 0, 0.5, 0, 0]
+
+
+class TestCorrectTransforms:
+    @pytest.mark.parametrize("name", CORRECT)
+    def test_pass_every_check(self, name):
+        make, claims = CORRECT[name]
+        found = certify(make(), claims=claims)
+        assert found.holds, found
+        assert found.num_judged >= 15
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", CORRECT)
+    def test_pass_with_a_hundred_seeds(self, name):
+        make, claims = CORRECT[name]
+        failed = [seed for seed in range(100) if not certify(make(), claims=claims, seed=seed).holds]
+        assert failed == []
+
+    @pytest.mark.parametrize("dtype", ["uint8", "float32"])
+    def test_in_uint8_and_in_batches_over_256(self, dtype):
+        for transform, kind in ((BoxCutMix(num_classes=10), "cutmix"), (Mixup(num_classes=10), "mixup")):
+            size = 300 if kind == "cutmix" else 16
+            found = certify(transform, claims=Claims(kind=kind), dtype=dtype, batch_size=size, num_calls=64)
+            assert found.holds, found
+            assert ("distinct as a triple" in found.coding) == (size > 240)
+            assert ("uint8 levels" in found.coding) == (dtype == "uint8")
+
+    def test_one_draw_a_batch_where_that_is_claimed(self):
+        claims = Claims(kind="cutmix", boxes="clipped", per="batch")
+        assert certify(MutantCutMix("one box a batch"), claims=claims).holds
+        found = certify(MutantCutMix(""), claims=claims)
+        assert found.defects == ("not one draw a batch",)
+
+    @pytest.mark.parametrize("arrays", ["numpy", "jax"])
+    @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+    def test_other_arrays_and_layouts(self, arrays, layout):
+        rng = np.random.default_rng(1)
+
+        def halves(images, labels):
+            if arrays == "jax":
+                import jax.numpy as xp
+            else:
+                xp = np
+            order = rng.permutation(len(labels))
+            column = np.arange(24) if layout == "channels_first" else np.arange(24)[:, None]  # images are 16×24
+            soft = np.eye(len(labels))[np.asarray(labels)]
+            return xp.where(column >= 12, images[order], images), (soft + soft[order]) / 2
+
+        found = certify(halves, arrays=arrays, layout=layout, num_calls=64)
+        assert found.holds, found
+        assert "fixed" in found["law of the share"].evidence
+        assert found.measured["share_mean"] == pytest.approx(0.5)
+
+    def test_a_normalising_transform_is_read(self):
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        cutmix = BoxCutMix(num_classes=16)
+
+        def normalised(images, labels):
+            mixed, soft = cutmix(images, labels)
+            return (mixed - mean[:, None, None]) / std[:, None, None], soft
+
+        found = certify(normalised, claims=Claims(kind="cutmix", boxes="clipped"), num_calls=64)
+        assert found.holds, found
+        assert "normalised: 4.367·x -2.118" in found.coding
+
+
+class TestDefects:
+    @pytest.mark.parametrize("defect", DEFECTS)
+    def test_is_caught_and_named(self, defect):
+        catch(defect, seed=0)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("defect", DEFECTS)
+    def test_is_caught_and_named_with_a_hundred_seeds(self, defect):
+        for seed in range(100):
+            catch(defect, seed)
+
+    def test_the_plain_transform_they_are_seeded_into_passes(self):
+        for claims in (Claims(kind="cutmix", boxes="clipped"), Claims(kind="cutmix", boxes="unclipped", p=0.7)):
+            assert certify(MutantCutMix("", boxes=claims.boxes, p=claims.p), claims=claims).holds
+
+    def test_without_claims_labels_are_still_held_to_the_pixels(self):
+        assert certify(MutantCutMix("complement")).defects == ("pasted share in place of its complement",)
+        assert certify(MutantCutMix("unclipped")).holds
+
+    def test_patch_sizes_that_are_binomial_are_told_from_uniform_ones(self):
+        class CoinFlips(PatchCutMix):
+            def _mask(self, count, height, width, device):
+                return torch.rand((count, *self.grid), generator=self.generator) < 0.5
+
+        found = certify(CoinFlips(4, num_classes=16), claims=Claims(kind="cutmix", grid=4))
+        assert {"share follows another law", "subset is not uniform given its size"} <= set(found.defects)
+
+
+def catch(defect: str, seed: int) -> None:
+    """Certify the mutant: the defect must be among the named ones."""
+    claims, name = DEFECTS[defect]
+    transform = MutantCutMix(defect, p=claims.get("p", 1.0), boxes=claims.get("boxes", "clipped"))
+    found = certify(transform, claims=Claims(kind="cutmix", **claims), seed=seed, num_calls=150)
+    assert not found.holds
+    assert any(named.startswith(name) for named in found.defects), (seed, found.defects)
+
+
+def broken(how: str):
+    """A transform that is no transform."""
+
+    def transform(images, labels):
+        soft = torch.eye(max(16, len(labels)))[labels]
+        if how == "raises" and len(images) == 7:
+            raise RuntimeError("no odd batches\nplease")
+        if how == "nan":
+            return images * torch.tensor(float("nan")), soft
+        if how == "noise":
+            return torch.rand_like(images), soft
+        if how == "shape":
+            return images[:, :, 1:], soft
+        if how == "labels":
+            return images, soft[:, :3]
+        if how == "weights":
+            return images, soft * 2
+        return (images,) if how == "alone" else (images, labels)
+
+    return transform
+
+
+@pytest.mark.parametrize(
+    ("how", "rule", "sentence"),
+    [
+        ("raises", "runs", r"call \d+ \(a batch of 7, 16×24\) raised RuntimeError: no odd batches please"),
+        (
+            "nan",
+            "finite",
+            r"call 1 \(a batch of 16, 16×24\) returned images with 18432 values that are NaN or infinite",
+        ),
+        ("noise", "masks can be read off", "a constant batch comes back changing"),
+        ("shape", "shapes", r"returned images of shape \(16, 3, 15, 24\), not \(16, 3, 16, 24\)"),
+        ("labels", "shapes", r"returned labels of shape \(16, 3\), not \(16, K\) with K ≥ 16"),
+        ("weights", "soft labels", "returned labels that are no weights"),
+        ("alone", "runs", "the target must return images and labels, got a tuple of 1"),
+        ("hard", "soft labels", "hard labels only"),
+    ],
+)
+def test_a_broken_target_fails_with_the_call_that_did_it(how, rule, sentence):
+    found = certify(broken(how))
+    assert found.exit_status == 1
+    assert found[rule].verdict == "fails"
+    assert re.search(sentence, found[rule].evidence)
+
+
+BAD = [
+    ({"transform": "kornia"}, "`target` must read package.module:Class"),
+    (
+        {"transform": "no.such.package:Thing()"},
+        "`target` could not be imported, got 'no.such.package:Thing()': ModuleNotFoundError",
+    ),
+    ({"transform": "augscope.images:Nothing()"}, "has no 'Nothing'"),
+    (
+        {"transform": "augscope.images:BoxCutMix(alpha=-1)"},
+        "could not be made, got 'augscope.images:BoxCutMix(alpha=-1)': ValueError: `alpha` must",
+    ),
+    ({"transform": "augscope.images:BoxCutMix(alpha=abs(1))"}, "literal arguments"),
+    ({"transform": BoxCutMix}, "must be a transform, got the class"),
+    ({"transform": "nofile.py:thing"}, "no file nofile.py"),
+    ({"transform": 3}, "`target` must be an import path or a callable, got 3"),
+    ({"transform": broken("hard"), "batch_size": 2}, "`batch_size` must be in [4, 4096], got 2"),
+    ({"transform": broken("hard"), "num_calls": 3}, "`num_calls` must be at least 64, got 3"),
+    ({"transform": broken("hard"), "layout": "sideways"}, "`layout` is not valid"),
+    (
+        {"transform": broken("hard"), "claims": Claims(kind="cutmix", grid=5), "image_size": (16, 24)},
+        "`grid` must divide the image",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD, ids=[sentence[:40] for _, sentence in BAD])
+def test_bad_arguments_are_refused_in_a_sentence(arguments, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        certify(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"kind": "cutmax"}, "`kind` is not valid"),
+        ({"kind": "cutmix", "p": 1.5}, "`p` must be in (0, 1], got 1.5"),
+        ({"kind": "cutmix", "alpha": 0}, "`alpha` must be above 0"),
+        ({"kind": "mixup", "grid": 4}, "`grid` does not belong to claims of mixup"),
+        ({"kind": "cutout", "grid": 4}, "`grid` and `num_cut` of cutout must be given together"),
+        ({"kind": "cutmix", "grid": 4, "boxes": "clipped"}, "`grid` excludes `boxes` and `size`"),
+    ],
+)
+def test_bad_claims_are_refused_in_a_sentence(fields, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        Claims(**fields)
+
+
+def test_claims_are_read_from_a_file(tmp_path):
+    file = tmp_path / "claims.toml"
+    file.write_text('kind = "cutmix"\ngrid = [2, 4]\np = 0.5\n')
+    assert read_claims(str(file), p=0.7) == Claims(kind="cutmix", grid=(2, 4), p=0.7)
+    file.write_text("kind =")
+    with pytest.raises(ValueError, match="`claims` must be valid TOML"):
+        read_claims(str(file))
+    with pytest.raises(ValueError, match="`claims` must be cutmix, cutout, mixup or a TOML file, got 'nothing'"):
+        read_claims("nothing")
+
+
+def test_the_same_seed_gives_the_same_certificate_as_json_and_page():
+    one, again, other = (
+        certify(MutantCutMix("float area", boxes="unclipped"), seed=seed, num_calls=64) for seed in (3, 3, 4)
+    )
+    assert json.dumps(one.as_dict()) == json.dumps(again.as_dict())
+    assert one.measured != other.measured
+    page = html_page(one)
+    assert html_page(again) == page
+    assert "<script" not in page
+    assert "src=" not in page
+    assert page.count("<svg") == 14  # coverage as measured and as expected, and twelve masks
+    assert "area in real numbers against whole pixels" in page
+
+
+def test_the_page_escapes_what_it_shows():
+    transform = broken("hard")
+    transform.__qualname__ = "<b>&"
+    assert "&lt;b&gt;&amp;" in html_page(certify(transform, num_calls=64))
