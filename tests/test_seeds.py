@@ -191,5 +191,9 @@ class TestCost:
         assert set(found.step_seconds) == {"ERM", "Cutout", "CutMix"}
         assert all(1e-6 < seconds < 60 for seconds in found.step_seconds.values())
 
+    def test_a_step_size_that_diverges_can_be_timed(self):
+        found = cost.measure_cost(SMALL.replace(step_size=1e8, methods=(ag.CutMix(),)), 1)
+        assert 1e-6 < found.step_seconds["CutMix"] < 60
+
     def test_flows_count_gradients(self):
         assert "some 10,000 gradients" in str(cost.Cost({"ERM": 1.0}, 10_000, 1, 0, 1, flow=True))

@@ -59,10 +59,7 @@ def measure_cost(experiment: Experiment, num_seeds: int, num_done: int = 0) -> C
     """Take a step of each method and time it. Cost: compilation, which the run itself then need not do, and two steps each."""
     dataset = experiment.sample(0)
     return Cost(
-        step_seconds={
-            method.title: time_step(dataset, experiment.network, method, experiment.step_size)
-            for method in experiment.methods
-        },
+        step_seconds={method.title: time_step(dataset, experiment.network, method) for method in experiment.methods},
         num_steps=experiment.num_steps if experiment.until is None else FLOW_GRADIENTS,
         num_seeds=num_seeds,
         num_done=num_done,

@@ -21,7 +21,7 @@ from augscope.network import Network
 from augscope.sampling import Dataset
 from augscope.validation import check, check_positive, check_precision
 
-TRIAL_SECONDS = 0.02  # of steps that are timed to predict a run's cost
+TRIAL_SECONDS, MOST_TRIALS = 0.02, 100_000  # of steps that are timed to predict a run's cost
 CHUNK_SECONDS = 1.0  # how often the host is heard from: progress, Ctrl-C
 RISE_WINDOW = 1_000  # steps over which rises of the loss are counted
 RISE_SHARE = 0.25  # more rises than this share of the window: oscillating
@@ -213,15 +213,15 @@ def initial_state(data: dual.Geometry) -> State:
     )
 
 
-def time_step(dataset: Dataset, network: Network, method: Method, step_size: float) -> float:
-    """Return the seconds that one step takes, compilation not counted; two or more are taken, and thrown away."""
+def time_step(dataset: Dataset, network: Network, method: Method) -> float:
+    """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
     method.check_num_patches(dataset.distribution.num_patches)
     data = dual.geometry(dataset)
     state, seconds, count = initial_state(data), 0.0, 1
-    jax.block_until_ready(_chunk(data, state, step_size, 1, network, method))
-    while seconds < TRIAL_SECONDS:  # one step alone is mostly overhead where steps are short
+    jax.block_until_ready(_chunk(data, state, 0.0, 1, network, method))
+    while seconds < TRIAL_SECONDS and count <= MOST_TRIALS:  # one step alone is mostly overhead where steps are short
         begun = time.perf_counter()
-        jax.block_until_ready(_chunk(data, state, step_size, count, network, method))
+        jax.block_until_ready(_chunk(data, state, 0.0, count, network, method))
         seconds, count = time.perf_counter() - begun, 4 * count
     return 4 * seconds / count
 
