@@ -136,6 +136,29 @@ class TestRefusals:
             path, "must be a whole checkpoint file", lambda: descend(dataset, network, ag.Erm(), checkpoint=path)
         )
 
+    @pytest.mark.parametrize("seed", range(40))
+    def test_damaged(self, path, dataset, network, seed):
+        """A flipped byte anywhere: refused in a sentence, or without effect (archives hold bytes that nothing reads)."""
+        whole = descend(dataset, network, ag.Erm(), checkpoint=path)
+        content, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
+        where = (
+            int(rng.integers(len(content))) if seed < 20 else len(content) - 1 - 4 * (seed - 20)
+        )  # the end: a directory
+        content[where] ^= 0xFF
+        path.write_bytes(bytes(content))
+        try:
+            again = descend(dataset, network, ag.Erm(), checkpoint=path)
+        except ValueError as error:
+            sentence = str(error)
+        else:
+            assert_same_bits(whole, again)
+            return
+        assert sentence.startswith("`checkpoint` must be")
+
+    def test_a_folder_is_not_a_file(self, tmp_path, dataset, network):
+        with pytest.raises(ValueError, match="`checkpoint` must be a file, got the folder"):
+            descend(dataset, network, ag.Erm(), checkpoint=tmp_path)
+
     def test_foreign(self, path, dataset, network):
         for content in (b"not an archive", json.dumps({"about": 1}).encode()):
             path.write_bytes(content)
@@ -163,5 +186,9 @@ class TestRefusals:
     def test_a_place_that_cannot_be_written(self, tmp_path, dataset, network):
         blocker = tmp_path / "file"
         blocker.write_text("")
+        steps = []
         with pytest.raises(ValueError, match="`checkpoint` could not be written"):
-            descend(dataset, network, ag.Erm(), checkpoint=blocker / "run.npz")
+            descend(
+                dataset, network, ag.Erm(), checkpoint=blocker / "run.npz", progress=lambda step, _: steps.append(step)
+            )
+        assert steps == []  # found before any work

@@ -21,6 +21,7 @@ from augscope.cli.options import ExperimentOptions, OutputOptions
 from augscope.measures import History
 from augscope.record import Results
 from augscope.seed_run import SeedRun
+from augscope.seeds import run_seeds
 from augscope.store import OutputFolder
 
 COMMAND = Path(sys.executable).with_name("augscope")
@@ -102,6 +103,8 @@ BAD = {
     "unknown option": (["--nonsense", "1"], "nonsense"),
     "unknown method": (["--methods", "mixup"], "`methods` must be among erm, cutout, cutmix, got 'mixup'"),
     "half a dimension": (["--dim", "2000.5"], "must be a whole number, got '2000.5'"),
+    "a dimension without end": (["--dim", "1e999999999"], "must be a whole number"),
+    "a dimension beyond 64 bits": (["--dim", "1e30"], "`dim` must be at most 4.6e+18, got 1e+30"),
     "more seeds than anyone means": (["--seeds", "9999999999"], "`seeds` must be at least one and at most 1,000,000"),
     "the same seed twice": (["--seeds", "3,3"], "`seeds` must differ from each other, got 3 more than once"),
     "an option of a method that is not run": (
@@ -209,6 +212,17 @@ def test_an_interruption_before_anything_was_recorded_keeps_what_is_there(tmp_pa
     show.finish(results, OutputOptions(out=tmp_path), OutputFolder(tmp_path))
     assert "Interrupted before anything was recorded" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_cut_short_does_not_replace_a_finished_one(finished, capsys):
+    _, folder = finished
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    experiment = ag.presets.theorem.replace(methods=("erm",), num_samples=20, num_steps=2)
+    (run,), _ = run_seeds(experiment, (0,))
+    results = Results("train", experiment, (0, 1), (run,), None, "augscope train")
+    show.finish(results, OutputOptions(out=folder), OutputFolder(folder))
+    assert "the finished run in" in capsys.readouterr().out.replace("\n", " ")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_an_output_that_cannot_be_a_folder_is_refused(tmp_path):

@@ -24,7 +24,7 @@ REFUSED = [
     ({"dominant_noise_std": 0.0}, "`dominant_noise_std` must be above 0, got 0.0"),
     ({"background_noise_std": -1.0}, "`background_noise_std` must be above 0, got -1.0"),
     ({"background_noise_std": float("inf")}, "`background_noise_std` is not valid: input should be a finite number, got inf"),
-    ({"rarity": ("common",)}, "`rarity` must name each of the 2 features, got 1: common"),
+    ({"rarity": ("common",)}, "`rarity` must name each of the 2 features, got 1 (common)"),
     ({"rarity": ("common", "borderline")}, "`rarity` can be stated as common, rare or extremely_rare, got borderline"),
     ({"rarity": ("common", "seldom")}, "`rarity.1` is not valid: input should be 'common', 'rare', 'extremely_rare' or 'borderline', got 'seldom'"),
     ({"colour": "red"}, "`colour` is not a known field, got 'red'"),

@@ -53,7 +53,6 @@ class TestSideBySide:
 
     def test_an_error_in_one_run_ends_all_and_is_told(self, tmp_path, alone):
         kept = KeptRuns(tmp_path, SMALL)
-        kept.folder.mkdir(exist_ok=True)
         kept.descent_file(3, SMALL.methods[0]).write_bytes(b"not ours")
         with pytest.raises(ValueError, match="must be a whole checkpoint file"):
             run_seeds(SMALL, (3, 1), kept=kept)
@@ -70,7 +69,7 @@ class TestSideBySide:
 class TestKept:
     def test_what_was_kept_is_not_run_again(self, tmp_path, alone, monkeypatch):
         first = run_seeds(SMALL, (3,), kept=KeptRuns(tmp_path, SMALL))[0]
-        assert KeptRuns(tmp_path, SMALL).count((3, 1)) == 3
+        assert KeptRuns(tmp_path, SMALL).count((3, 1)) == dict.fromkeys(SMALL.methods, 1)
         begun = []
         runs = run_seeds(SMALL, (3, 1), lambda what, share: begun.append(what), kept=KeptRuns(tmp_path, SMALL))[0]
         assert {what for what in begun if what.endswith("seed 3")} == set()
@@ -86,18 +85,28 @@ class TestKept:
         runs, interrupted = run_seeds(SMALL, (3,), interrupt, kept=KeptRuns(tmp_path, SMALL), workers=1)
         assert interrupted
         assert [run.status for run in runs] == ["completed", "completed", "interrupted"]
-        assert KeptRuns(tmp_path, SMALL).count((3,)) == 2
+        assert list(KeptRuns(tmp_path, SMALL).count((3,)).values()) == [1, 1, 0]
         assert list(tmp_path.glob("*.descent.npz"))
         assert_same_runs(run_seeds(SMALL, (3, 1), kept=KeptRuns(tmp_path, SMALL))[0], alone)
 
-    def test_another_experiments_folder_is_refused_and_kept(self, tmp_path):
-        erm = SMALL.replace(methods=(ag.Erm(),))
-        run_seeds(erm, (0,), kept=KeptRuns(tmp_path, erm))
-        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-        other = erm.replace(num_steps=61, record_at=(0, 7))
+    def test_another_experiments_folder_is_refused_at_once_and_kept(self, tmp_path):
+        KeptRuns(tmp_path / "kept", SMALL)  # from the first moment, before any run is finished
+        before = {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
         with pytest.raises(ValueError, match=r"of this configuration, got .* with experiment.num_steps = 60, not 61"):
-            run_seeds(other, (0,), kept=KeptRuns(tmp_path, other))
-        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+            KeptRuns(tmp_path / "kept", SMALL.replace(num_steps=61))
+        assert {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()} == before
+
+    def test_somebody_elses_folder_is_refused(self, tmp_path):
+        (tmp_path / "thesis.tex").write_text("")
+        with pytest.raises(
+            ValueError, match=r"must be an empty folder or one with this experiment's runs, .* thesis.tex"
+        ):
+            KeptRuns(tmp_path, SMALL)
+
+    def test_a_folder_that_cannot_be_written_is_found_before_any_work(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(ValueError, match="`checkpoint` could not be written"):
+            KeptRuns(tmp_path / "file" / "inside", SMALL)
 
     def test_flows_are_kept_too(self, tmp_path):
         flows = SMALL.replace(methods=(ag.Erm(),), until=100.0, record_at=None)
@@ -180,20 +189,42 @@ class TestBatched:
 
 
 class TestCost:
-    def test_what_is_left_is_counted(self):
-        found = cost.Cost({"ERM": 1e-3, "CutMix": 3e-3}, num_steps=1000, num_seeds=5, num_done=2, workers=2, flow=False)
-        assert found.seconds == pytest.approx(2.0 * 8 / 2)
-        assert str(found) == ("A step: ERM 1 ms, CutMix 3 ms. 8 runs of 1,000 steps (2 more are kept): about 8.0 s.")
+    def made(self, **changes) -> cost.Cost:
+        fields = {
+            "step_seconds": {"ERM": 1e-3, "CutMix": 3e-3},
+            "runs": {"ERM": 2, "CutMix": 5},
+            "num_steps": 1000,
+            "num_kept": 3,
+            "workers": 2,
+            "flow": False,
+        }
+        return cost.Cost(**{**fields, **changes})
 
-    def test_a_step_is_measured(self):
-        # Any computer takes between a microsecond and a minute for a step at n = 20.
-        found = cost.measure_cost(SMALL, 3)
-        assert set(found.step_seconds) == {"ERM", "Cutout", "CutMix"}
-        assert all(1e-6 < seconds < 60 for seconds in found.step_seconds.values())
+    def test_what_is_left_is_counted_per_method(self):
+        # (2 × 1 ms + 5 × 3 ms) × 1,000 steps, two at a time.
+        assert self.made().seconds == pytest.approx(8.5)
+        assert str(self.made()) == (
+            "A step: ERM 1 ms, CutMix 3 ms. 7 runs of 1,000 steps (3 more are kept): about 8.5 s, "
+            "and what compiling and measuring take."
+        )
+
+    def test_one_run_has_nobody_beside_it(self):
+        assert self.made(runs={"CutMix": 1}).seconds == pytest.approx(3.0)
+
+    def test_nothing_left(self):
+        done = cost.measure_cost(SMALL, 2, dict.fromkeys(SMALL.methods, 2))
+        assert (done.seconds, str(done)) == (0.0, "Nothing is left to run (6 more are kept).")
+
+    def test_a_step_is_measured_as_long_as_it_takes(self, monkeypatch):
+        # Of two methods of which one takes ten times as long: enumeration at n = 200 against ERM.
+        methods = (ag.Erm(), ag.CutMix(algorithm="enumerate"))
+        found = cost.measure_cost(SMALL.replace(num_samples=200, methods=methods), 3)
+        assert found.runs == {"ERM": 3, "CutMix": 3}
+        assert found.step_seconds["CutMix"] > 3 * found.step_seconds["ERM"] > 0
 
     def test_a_step_size_that_diverges_can_be_timed(self):
         found = cost.measure_cost(SMALL.replace(step_size=1e8, methods=(ag.CutMix(),)), 1)
         assert 1e-6 < found.step_seconds["CutMix"] < 60
 
     def test_flows_count_gradients(self):
-        assert "some 10,000 gradients" in str(cost.Cost({"ERM": 1.0}, 10_000, 1, 0, 1, flow=True))
+        assert "some 10,000 gradients" in str(self.made(num_steps=10_000, flow=True))

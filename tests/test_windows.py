@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import augscope as ag
+from augscope.verdicts import seed_outcome
 from augscope.windows import TheoremWindow, Window, longest_window, up_to
 
 TIMES = np.array([0, 1, 10, 100, 1_000.0])
@@ -47,6 +50,9 @@ class TestInWords:
         assert "from t = 8 (median of 3 seeds; 7 to 9)" in text
         assert "to t = beyond 1e+06 (median of 3 seeds; 2e+05 to beyond 1e+06)" in text
         assert text.endswith("never entered in 1 of 4 seeds.")
+
+    def test_no_run_that_counts(self):
+        assert str(self.made()).endswith("no run that counts reached t = 1e+06.")
 
     def test_none_ends(self):
         assert str(self.made((7.0, None), (8.0, None))).endswith("not left within t = 1e+06.")
@@ -116,3 +122,19 @@ def test_a_bad_end_is_refused(until):
 def test_steps_to_record_are_refused_for_a_flow():
     with pytest.raises(ValueError, match="`record_at` holds steps, which a flow has not"):
         ag.presets.theorem.replace(until=1e3, record_at=(0, 10))
+
+
+def test_a_seed_that_is_set_aside_has_no_window():
+    # At n = 4 some feature is missing from any sample: 3 features of 2 labels.
+    small = ag.presets.theorem.replace(num_samples=4, methods=(ag.Erm(),), until=10.0)
+    (window,) = ag.verify(small, seeds=[0]).windows
+    assert window.windows == ()
+
+
+def test_a_flow_that_gave_up_after_the_horizon_is_judged_to_it(verdict):
+    (run,) = verdict.runs
+    for status, satisfied in (("unfinished", True), ("diverged", False)):
+        outcome = seed_outcome(
+            ag.THEOREMS[0], up_to(replace(run, status=status), 10_000), verdict.experiment, verdict.rarity, 0.01
+        )
+        assert outcome.satisfied == satisfied

@@ -26,9 +26,10 @@ from augscope.descent import (
 )
 from augscope.measures import Recorder
 from augscope.methods import Method
+from augscope.methods.base import check_method
 from augscope.network import Network
 from augscope.sampling import Dataset
-from augscope.validation import check, check_positive, check_precision
+from augscope.validation import check, check_count, check_positive, check_precision
 
 LEAVE_SHARE = 0.5  # the batch is made smaller once no more than this share of it still runs: each size is compiled anew
 
@@ -62,9 +63,9 @@ def train_many(
     shapes = {dataset.patches.shape for dataset in datasets}
     check(len(shapes) == 1, f"`datasets` must have one shape, got {', '.join(map(str, sorted(shapes)))}")
     check_positive("step_size", step_size)
-    check(num_steps >= 1, f"`num_steps` must be at least 1, got {num_steps}")
+    check_count("num_steps", num_steps)
     check_precision(datasets[0].patches.dtype)
-    method.check_num_patches(datasets[0].distribution.num_patches)
+    check_method(method, datasets[0].distribution.num_patches)
     steps = checked_record_steps(record_at, num_steps)
     begun = time.perf_counter()
     batch, interrupted = _Batch(datasets, network, method, step_size), False

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 
 from augscope.sampling import Dataset
 from augscope.store import write_whole
+from augscope.values import check
 from augscope.versions import versions
 
 FORMAT = 1  # raised when what is kept changes
@@ -49,6 +52,7 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
+        check(self.path.is_file(), f"`checkpoint` must be a file, got the folder {self.path}")
         arrays, about = _read(self.path)
         found, theirs = about["configuration"], about["versions"]
         if about.get("format") != FORMAT or theirs != self._about["versions"]:
@@ -63,6 +67,14 @@ class Checkpoint:
             )
         return arrays
 
+    def check_writable(self) -> None:
+        """Raise ValueError if the file could not be written, before there is anything to write."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.path.parent).close()
+        except OSError as error:
+            raise ValueError(f"`checkpoint` could not be written, got {self.path}: {error.strerror}") from None
+
     @property
     def due(self) -> bool:
         """Whether the last save is long enough ago for another one."""
@@ -75,7 +87,8 @@ class Checkpoint:
             ValueError: if the file cannot be written; what it held is then as it was.
         """
         buffer = io.BytesIO()
-        np.savez(buffer, **{_ABOUT: np.array(json.dumps(self._about)), **arrays})  # pyright: ignore[reportArgumentType]
+        about = {**self._about, "names": sorted(arrays)}
+        np.savez(buffer, **{_ABOUT: np.array(json.dumps(about)), **arrays})  # pyright: ignore[reportArgumentType]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, buffer.getvalue())
@@ -96,8 +109,22 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         about = json.loads(str(arrays.pop(_ABOUT)))
+        if sorted(arrays) != about["names"]:
+            raise ValueError("parts of it are missing")
         return arrays, {**about, "configuration": dict(about["configuration"]), "versions": dict(about["versions"])}
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except OSError as error:
+        raise ValueError(f"`checkpoint` must be a readable file, got {path}: {error.strerror}") from None
+    # What a damaged archive can raise: zipfile also for versions, methods and passwords that it does not know.
+    except (
+        ValueError,
+        EOFError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise ValueError(
             f"`checkpoint` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
         ) from None

@@ -17,9 +17,10 @@ from augscope import dual
 from augscope.checkpoint import Checkpoint, dataset_digest
 from augscope.measures import History, Recorder
 from augscope.methods import Method
+from augscope.methods.base import check_method
 from augscope.network import Network
 from augscope.sampling import Dataset
-from augscope.validation import check, check_positive, check_precision
+from augscope.validation import check, check_count, check_positive, check_precision
 
 TRIAL_SECONDS, MOST_TRIALS = 0.02, 100_000  # of steps that are timed to predict a run's cost
 CHUNK_SECONDS = 1.0  # how often the host is heard from: progress, Ctrl-C
@@ -131,15 +132,18 @@ def train(
         ('completed', True)
     """
     check_positive("step_size", step_size)
-    check(num_steps >= 1, f"`num_steps` must be at least 1, got {num_steps}")
+    check_count("num_steps", num_steps)
     check_precision(dataset.patches.dtype)
-    method.check_num_patches(dataset.distribution.num_patches)
+    check_method(method, dataset.distribution.num_patches)
     steps = checked_record_steps(record_at, num_steps)
     begun = time.perf_counter()
     kept = (
         None if checkpoint is None else _checkpoint(checkpoint, dataset, network, method, step_size, steps, store_gram)
     )
-    earlier = None if kept is None else kept.load()
+    earlier = None
+    if kept is not None:
+        earlier = kept.load()
+        kept.check_writable()
     data = dual.geometry(dataset, store_gram)
     recorder = Recorder(dataset, network, method)
     state, interrupted = initial_state(data), False
@@ -168,7 +172,7 @@ def train(
         interrupted = True
         keep()  # before the record that only this ending makes
         recorder.add(int(state.step), _observe(data, state, step_size, network, method))
-    status, message = outcome(state, num_steps, interrupted)
+    status, message = outcome(state, num_steps, interrupted and int(state.step) < num_steps)
     return Run(
         weights=dual.weights(data, state.at),
         history=recorder.history(),
@@ -215,7 +219,7 @@ def initial_state(data: dual.Geometry) -> State:
 
 def time_step(dataset: Dataset, network: Network, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
-    method.check_num_patches(dataset.distribution.num_patches)
+    check_method(method, dataset.distribution.num_patches)
     data = dual.geometry(dataset)
     state, seconds, count = initial_state(data), 0.0, 1
     jax.block_until_ready(_chunk(data, state, 0.0, 1, network, method))

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import field_validator, model_validator
 
-from augscope.validation import Value, check, check_positive
+from augscope.validation import Value, check, check_count, check_positive
 
 LEARNING_THRESHOLD = 0.7  # R at which a feature outruns the noise (model.md, identity 9; measured)
 BORDERLINE_FACTOR = 1.5  # within this factor of the threshold the rule does not decide
+MAX_DIM = 2**62  # so that every count of dimensions is a 64-bit integer
 SUM_TOLERANCE = 1e-9  # how far the frequencies may sum from 1
 
 
@@ -85,13 +86,15 @@ class FeatureNoise(Value):
             self.dim >= 2 * num_features,
             f"`dim` must be at least 2K = {2 * num_features} to hold the features of both labels, got {self.dim}",
         )
+        check(self.dim <= MAX_DIM, f"`dim` must be at most {MAX_DIM:.2g}, got {self.dim:.2g}")
         check(self.feature_noise >= 0, f"`feature_noise` must be at least 0, got {self.feature_noise}")
         check_positive("dominant_noise_std", self.dominant_noise_std)
         check_positive("background_noise_std", self.background_noise_std)
         if self.rarity is not None:
             check(
                 len(self.rarity) == num_features,
-                f"`rarity` must name each of the {num_features} features, got {len(self.rarity)}: {', '.join(self.rarity)}",
+                f"`rarity` must name each of the {num_features} features, got {len(self.rarity)} ({', '.join(self.rarity)}): "
+                "state them, or have them derived",
             )
             check(
                 Rarity.BORDERLINE not in self.rarity,
@@ -132,7 +135,7 @@ def learning_ratios(distribution: FeatureNoise, num_samples: int) -> Float[np.nd
         distribution: the data distribution.
         num_samples: n ≥ 1, the number of training points.
     """
-    check(num_samples >= 1, f"`num_samples` must be at least 1, got {num_samples}")
+    check_count("num_samples", num_samples)
     stds = np.array([distribution.dominant_noise_std, distribution.background_noise_std])
     return np.array(distribution.frequencies) * num_samples / (stds[:, None] ** 2 * distribution.dim)
 

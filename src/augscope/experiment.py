@@ -152,7 +152,7 @@ class Experiment(Value):
         Args:
             method, dataset: what to train on what.
             progress: called with (step or time, loss) about once a second.
-            checkpoint: as for `train`; a flow, which takes seconds, keeps none.
+            checkpoint: as for `train`; a flow keeps none, and begins anew with the same bits.
         """
         if self.until is not None:
             return self._flow(method, dataset, progress)

@@ -17,6 +17,7 @@ from augscope import chebyshev_steps, dual
 from augscope.descent import Run
 from augscope.measures import Recorder
 from augscope.methods import Method
+from augscope.methods.base import check_method
 from augscope.network import Network
 from augscope.sampling import Dataset
 from augscope.validation import check, check_positive
@@ -139,7 +140,7 @@ def flow(
     times = _checked_times(record_at, until)
     _check_tolerances(relative_tolerance, absolute_tolerance, max_evaluations)
     check(dataset.patches.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.patches.dtype}")
-    method.check_num_patches(dataset.distribution.num_patches)
+    check_method(method, dataset.distribution.num_patches)
     begun = clock.perf_counter()
     data = dual.geometry(dataset)
     solver = _Solver(data, network, method, (relative_tolerance, absolute_tolerance), max_evaluations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,7 +22,10 @@ class KeptRuns:
 
     Args:
         folder: made when something is kept.
-        experiment: whose runs these are; files of another one, or of another version, are refused.
+        experiment: whose runs these are; the folder of another one, or of another version, is refused at once.
+
+    Raises:
+        ValueError: in that case, or if the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path, experiment: Experiment) -> None:
@@ -31,6 +34,15 @@ class KeptRuns:
             not self.folder.exists() or self.folder.is_dir(),
             f"`checkpoint` must be a folder, got the file {self.folder}",
         )
+        owner = Checkpoint(self.folder / "experiment.npz", {"experiment": experiment.model_dump(mode="json")})
+        if owner.load() is None:  # which refuses another experiment's folder
+            strangers = sorted(path.name for path in self.folder.glob("*")) if self.folder.exists() else []
+            check(
+                not strangers,
+                f"`checkpoint` must be an empty folder or one with this experiment's runs, got {self.folder} with "
+                f"{', '.join(strangers[:3])}",
+            )
+            owner.save({})  # now, so that a folder that cannot be written is found before any work
 
     def load(self, seed: int, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
@@ -42,12 +54,14 @@ class KeptRuns:
         history = History(**{field.name: arrays[field.name] for field in fields(History)})
         return SeedRun(seed=seed, method=method, history=history, feature_counts=counts, **said)
 
-    def count(self, seeds: Iterable[int]) -> int:
-        """Return how many of these seeds' runs are finished. Raises ValueError if any file cannot be gone on with."""
-        jobs = [(seed, method) for seed in seeds for method in self._experiment.methods]
-        for job in jobs:
-            check_whole(self.descent_file(*job))
-        return sum(self.load(*job) is not None for job in jobs)
+    def count(self, seeds: Sequence[int]) -> dict[Method, int]:
+        """Return how many of these seeds' runs are finished, per method. Raises ValueError if any file is not whole."""
+        for seed in seeds:
+            for method in self._experiment.methods:
+                check_whole(self.descent_file(seed, method))
+        return {
+            method: sum(self.load(seed, method) is not None for seed in seeds) for method in self._experiment.methods
+        }
 
     def save(self, run: SeedRun) -> None:
         """Keep a finished run and let go of its descent's file. Raises ValueError if that cannot be written."""

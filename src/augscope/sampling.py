@@ -15,7 +15,7 @@ from scipy.special import gammaincinv, ndtri
 
 from augscope.distribution import FeatureNoise
 from augscope.network import Network
-from augscope.validation import check, check_key, check_precision
+from augscope.validation import check, check_count, check_key, check_precision
 
 MEMORY_SHARE = 0.8  # of the free memory; the rest is left to the compiler and to everybody else
 
@@ -159,7 +159,7 @@ def sample_dataset(
         (50, 3, 106)
     """
     check_key(key)
-    check(num_samples >= 1, f"`num_samples` must be at least 1, got {num_samples}")
+    check_count("num_samples", num_samples)
     check(0 <= init_std < float("inf"), f"`init_std` must be at least 0, got {init_std}")
     check(coordinates in ("dense", "reduced"), f"`coordinates` must be 'dense' or 'reduced', got {coordinates!r}")
     check(frame in ("standard", "random"), f"`frame` must be 'standard' or 'random', got {frame!r}")

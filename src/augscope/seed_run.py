@@ -27,3 +27,13 @@ class SeedRun:
         """Keep what verdicts and pictures need; let go of weights and data."""
         counts = tuple(tuple(int(count) for count in row) for row in run.dataset.feature_counts)
         return cls(seed, run.method, run.history, run.status, run.message, run.oscillating, counts, run.seconds)
+
+
+def missing_features(run: SeedRun) -> list[str]:
+    """Return a sentence for each feature that no point of a label carries: of what it lacks a sample says nothing."""
+    return [
+        f"seed {run.seed}: no point with label {label} carries feature {k + 1}"
+        for label, counts in zip(("+1", "−1"), run.feature_counts, strict=True)
+        for k, count in enumerate(counts)
+        if count == 0
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -17,7 +18,7 @@ from augscope.batch import train_many
 from augscope.experiment import Experiment
 from augscope.kept_runs import KeptRuns
 from augscope.methods import Method
-from augscope.sampling import free_bytes
+from augscope.sampling import MEMORY_SHARE, free_bytes
 from augscope.seed_run import SeedRun
 from augscope.validation import check
 
@@ -32,7 +33,7 @@ def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     bad = [seed for seed in seeds if not _is_seed(seed)]
     check(not bad, f"`seeds` must be integers from 0 to 2^63 - 1, got {', '.join(map(repr, bad[:5]))}")
     chosen = tuple(int(seed) for seed in seeds)
-    twice = sorted({seed for seed in chosen if chosen.count(seed) > 1}) if len(set(chosen)) < len(chosen) else []
+    twice = sorted(seed for seed, times in Counter(chosen).items() if times > 1)
     check(not twice, f"`seeds` must differ from each other, got {', '.join(map(str, twice[:5]))} more than once")
     return chosen
 
@@ -82,8 +83,12 @@ def side_by_side(experiment: Experiment) -> int:
 
 
 def _fitting(experiment: Experiment) -> int:
-    """How many runs fit into the free memory at a time; at least one, which `check_memory` has seen to."""
-    return max(1, free_bytes() // experiment.needed_bytes)
+    """How many runs fit into the free memory of the device at a time; at least one, which `check_memory` has seen to."""
+    stats = None if jax.default_backend() == "cpu" else jax.devices()[0].memory_stats()
+    if not stats or "bytes_limit" not in stats:
+        return max(1, free_bytes() // experiment.needed_bytes)
+    free = int(MEMORY_SHARE * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
+    return max(1, free // (2 * experiment.needed_bytes))  # twice: datasets, and their geometry side by side
 
 
 def _in_threads(

@@ -9,12 +9,13 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.values import Value, check, check_positive
+from augscope.values import Value, check, check_count, check_positive
 
 __all__ = [
     "X64_LINE",
     "Value",
     "check",
+    "check_count",
     "check_finite",
     "check_key",
     "check_positive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -28,6 +29,9 @@ class Value(BaseModel):
         for name, value in fields.items() if isinstance(fields, dict) else ():
             for part in value if isinstance(value, (tuple, list)) else (value,):
                 check(not _is_number_as_text(part), f"`{name}` must hold numbers, got the text {part!r}")
+            known = cls.model_fields.get(name)
+            wants_number = known is not None and known.annotation in (int, float)
+            check(not (wants_number and isinstance(value, bool)), f"`{name}` must be a number, got {value}")
         return fields
 
     def replace(self, **changes: Any):
@@ -66,4 +70,13 @@ def check(condition: bool, sentence: str) -> None:
 
 def check_positive(name: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number above 0."""
+    check(isinstance(value, Real) and not isinstance(value, bool), f"`{name}` must be a number, got {value!r}")
     check(math.isfinite(value) and value > 0, f"`{name}` must be above 0, got {value}")
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a whole number, at least 1."""
+    check(
+        isinstance(value, Integral) and not isinstance(value, bool), f"`{name}` must be a whole number, got {value!r}"
+    )
+    check(int(value) >= 1, f"`{name}` must be at least 1, got {value}")

@@ -11,7 +11,7 @@ from scipy.stats import beta
 from augscope.distribution import Rarity
 from augscope.experiment import Experiment
 from augscope.methods import Method
-from augscope.seed_run import SeedRun
+from augscope.seed_run import SeedRun, missing_features
 from augscope.theorems import STATIONARY_NORM, Assumption, SeedOutcome, Theorem, assumptions, judge
 
 HOLDS, VIOLATED, INCONCLUSIVE, NOT_MET = "holds", "violated", "inconclusive", "assumptions not met"
@@ -84,7 +84,7 @@ class TheoremVerdict:
         return (
             f" The last recorded {'step' if self.horizon is None else 'time'} at which all statements hold is "
             f"{self.onset:,.0f} (median). "
-            f"The accuracy there is at most {self.largest_distance:.2g} from its prediction."
+            f"The accuracy there is {_at_most(self.largest_distance)} from its prediction."
         )
 
 
@@ -149,21 +149,16 @@ def seed_outcome(
     theorem: Theorem, run: SeedRun, experiment: Experiment, rarity: tuple[Rarity, ...], tolerance: float
 ) -> SeedOutcome:
     """Judge one run; a run that did not complete satisfies nothing, and a sample without some feature is excluded."""
-    missing = [
-        f"seed {run.seed}: no point with label {label} carries feature {k + 1}"
-        for label, counts in zip(("+1", "−1"), run.feature_counts, strict=True)
-        for k, count in enumerate(counts)
-        if count == 0
-    ]
     found, steps = judge(theorem, run.history, experiment.distribution, rarity, tolerance), run.history.steps
-    completed = run.status == "completed"
+    # A flow that gave up beyond the horizon was seen as far as it is judged.
+    completed = run.status == "completed" or (run.status == "unfinished" and steps[-1] >= experiment.horizon)
 
     def step(index: int | None) -> float | None:  # a whole step of descent, or a time of a flow
         return steps[index].item() if completed and index is not None else None
 
     return SeedOutcome(
         seed=run.seed,
-        excluded="; ".join(missing) or None,
+        excluded="; ".join(missing_features(run)) or None,
         satisfied=completed and found.onset is not None,
         onset=step(found.onset),
         statement_onsets=tuple(step(index) for index in found.statement_onsets),
@@ -205,3 +200,7 @@ def _line(
 
 def _median(steps: Sequence[float | None]) -> float | None:
     return float(np.median([step for step in steps if step is not None])) if steps else None
+
+
+def _at_most(distance: float) -> str:
+    return f"at most {distance:.2g}" if distance >= 1e-9 else "less than 1e-9"

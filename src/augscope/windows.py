@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from augscope.distribution import Rarity
 from augscope.experiment import Experiment
 from augscope.measures import History
-from augscope.seed_run import SeedRun
+from augscope.seed_run import SeedRun, missing_features
 from augscope.theorems import Theorem
 
 
@@ -53,6 +53,8 @@ class TheoremWindow:
     def __str__(self) -> str:
         count, entered = len(self.windows), [window.opens for window in self.windows if window.opens is not None]
         text = f"Window of {self.number}, accuracy {self.predicted:g} ± {self.tolerance:g}: "
+        if not count:
+            return text + f"no run that counts reached t = {self.until:g}."
         if not entered:
             return text + f"never entered until t = {self.until:g}, in {count} seed{'s' * (count != 1)}."
         left = [inf if window.closes is None else window.closes for window in self.windows if window.opens is not None]
@@ -73,7 +75,7 @@ class TheoremWindow:
 def theorem_window(
     theorem: Theorem, experiment: Experiment, rarity: tuple[Rarity, ...], runs: Sequence[SeedRun], tolerance: float
 ) -> TheoremWindow:
-    """Return where the theorem's accuracy statement holds along each run that completed.
+    """Return where the theorem's accuracy statement holds along each run that completed, with every feature in its sample.
 
     Args:
         theorem: its last statement is the one on accuracy.
@@ -85,7 +87,7 @@ def theorem_window(
     assert experiment.until is not None
     statement, windows = theorem.statements[-1], []
     for run in runs:
-        if run.status == "completed":
+        if run.status == "completed" and not missing_features(run):
             margin = statement.margin(run.history, experiment.distribution, rarity, tolerance)
             opens, closes = longest_window(run.history.steps, margin)
             windows.append(Window(run.seed, opens, closes, experiment.until))

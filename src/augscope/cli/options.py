@@ -38,7 +38,8 @@ def _whole(kind: Any, tokens: Any) -> int:
         value = Decimal(text)
     except InvalidOperation:
         value = None
-    if value is None or not value.is_finite() or value != int(value):
+    # 10^30 is beyond any field; int() of a number such as 1e999999999 would not end.
+    if value is None or not value.is_finite() or value.adjusted() > 30 or value != int(value):
         raise ValueError(f"it must be a whole number, got {text!r}")
     return int(value)
 
@@ -162,7 +163,7 @@ class OutputOptions:
     overwrite: Annotated[bool, Parameter(negative="")] = False
     "Replace another configuration's run in that folder."
     checkpoint: Path | None = None
-    "Folder in which to keep runs as they finish and descents under way; what it holds already is not computed again."
+    "Folder in which to keep runs as they finish and descents under way; what it holds is not computed again (a flow under way is)."
     yes: Annotated[bool, Parameter(negative="")] = False
     "Start although it will take over an hour."
     json: Annotated[bool, Parameter(name="--json", negative="")] = False

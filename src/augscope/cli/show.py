@@ -78,8 +78,8 @@ def state_cost(experiment: Experiment, seeds: tuple[int, ...], output: OutputOpt
     from augscope.cost import LONG_SECONDS, measure_cost
     from augscope.kept_runs import KeptRuns
 
-    done = 0 if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
-    cost = measure_cost(experiment, len(seeds), done)
+    kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
+    cost = measure_cost(experiment, len(seeds), kept)
     if cost.seconds > LONG_SECONDS and not output.yes:
         raise ValueError(f"`yes` must be given for what takes over an hour. {cost} Give --yes, or ask for less")
     console(to_stderr=True).print(str(cost), markup=False)
@@ -127,7 +127,11 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
     show_measures(screen, results)
     if output.json:
         print(json.dumps(summary_record(results), allow_nan=False, indent=2), flush=True)
-    if folder is not None:
+    finished = sum(run.status != "interrupted" for run in results.runs)
+    interrupted = finished < len(results.seeds) * len(results.experiment.methods)
+    if folder is not None and interrupted and (folder.path / "record.json").exists():
+        screen.print(f"Interrupted: the finished run in {folder.path} is left as it is.", soft_wrap=True, markup=False)
+    elif folder is not None:
         written = write_files(folder, results)
         screen.print(
             f"Written to {folder.path}: {', '.join(path.name for path in written)}", soft_wrap=True, markup=False

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from augscope.validation import Value, check_precision, check_scores
+from augscope.validation import Value, check, check_precision, check_scores
 
 
 class Method(Value):
@@ -66,6 +66,12 @@ class Method(Value):
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation."""
         return (np.asarray(labels)[:, None] * np.asarray(scores)).sum(axis=1)
+
+
+def check_method(method: Any, num_patches: int) -> None:
+    """Raise ValueError unless this is a method, and one with which points of so many patches can be trained on."""
+    check(isinstance(method, Method), f"`method` must be a method such as augscope.Erm(), got {method!r}")
+    method.check_num_patches(num_patches)
 
 
 @partial(jax.jit, static_argnums=0)
