@@ -290,7 +290,7 @@ def broken(how: str):
         ("labels", "shapes", r"returned labels of shape \(16, 3\), not \(16, K\) with K ≥ 16"),
         ("weights", "soft labels", "returned labels that are no weights"),
         ("alone", "runs", "the target must return images and labels, got a tuple of 1"),
-        ("hard", "soft labels", "hard labels only"),
+        ("hard", "soft labels", "^class indices come back"),
     ],
 )
 def test_a_broken_target_fails_with_the_call_that_did_it(how, rule, sentence):

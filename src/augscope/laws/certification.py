@@ -10,7 +10,7 @@ import numpy as np
 from augscope.laws import coding
 from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Certificate, Check
 from augscope.laws.claims import Claims
-from augscope.laws.label_checks import LabelRows, call_checks, label_checks
+from augscope.laws.label_checks import FATAL_RULES, LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import NUM_TESTS, LawChecks
 from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
@@ -110,7 +110,7 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 def _certificate(evidence: Evidence, claims: Claims | None, rate: float, seed: int, channels: int) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
     readable = _readable_check(evidence)
-    if not any(problem.rule in ("runs", "shapes", "batch size kept", "finite") for problem in evidence.problems):
+    if not any(problem.rule in FATAL_RULES for problem in evidence.problems):
         checks.append(readable)
     laws = None
     if evidence.main is not None and evidence.odd is not None and readable.verdict == HOLDS:

@@ -10,7 +10,7 @@ from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Check
 from augscope.laws.claims import Claims
 from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw
 from augscope.laws.probing import BLEND_EDGE, ODD, Batches, Evidence
-from augscope.laws.shapes import SAME_PARTNERS, centres, extents, pairing_kind, whole_patches
+from augscope.laws.shapes import FLIP, SAME_PARTNERS, centres, extents, pairing_kind, whole_patches
 from augscope.laws.statistics import binomial_test, cdf_test, group_test, normal_test, uniform_test
 
 NUM_TESTS = 12  # statistical rules of one certificate, at most; the false-alarm rate is shared out evenly
@@ -372,10 +372,10 @@ class LawChecks:
         )
         # A place that is never taken, though it should be as often as in large batches (less, for meeting itself).
         rate = float(self.pasted.mean()) * (1 - 1 / ODD)
-        meets_itself = (
-            pairing_kind(odd.partner)[0] == SAME_PARTNERS
-        )  # always, where the fixed partners have a fixed point
-        never = taken.min() == 0 and not meets_itself
+        # Fixed partners may have a fixed point, which is never seen to be taken; that of a flip is the middle.
+        kind = pairing_kind(odd.partner)[0]
+        places = np.delete(taken, ODD // 2) if kind == FLIP else taken
+        never = places.min() == 0 and kind != SAME_PARTNERS
         p_value = min(1.0, ODD * (1 - rate) ** len(odd.share)) if never else 1.0
         bad = p_value < self.level
         return Check("odd batches", FAILS if bad else HOLDS, figures, "odd batch dropped" if bad else None, p_value)

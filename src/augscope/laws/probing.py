@@ -152,7 +152,7 @@ class Prober:
         where = f"call {self.evidence.num_calls} (a batch of {count}, {self.evidence.height}×{self.evidence.width})"
         try:
             call = self.target(levels, self._classes(count))
-        except Exception as error:  # whatever foreign code raises is the finding
+        except (Exception, SystemExit) as error:  # whatever foreign code raises is the finding
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise TargetFailed(Problem("runs", f"{where} raised {text}")) from error
         self._check_form(call, self.target.convention.encode(levels).shape, where)

@@ -140,7 +140,7 @@ def _import(text: str, batch_size: int) -> tuple[Any, str, Factory | None]:
 
     try:
         return make(), root, make
-    except Exception as error:  # whatever foreign code raises is the answer, as a sentence
+    except (Exception, SystemExit) as error:  # whatever foreign code raises is the answer, as a sentence
         raise ValueError(f"`target` could not be made, got {text!r}: {type(error).__name__}: {error}") from None
 
 
@@ -158,7 +158,7 @@ def _load(place: str, text: str) -> Any:
         return module
     except ValueError:
         raise
-    except Exception as error:  # foreign code again: an ImportError, a SyntaxError, anything
+    except (Exception, SystemExit) as error:  # foreign code again: an ImportError, a SyntaxError, anything
         raise ValueError(f"`target` could not be imported, got {text!r}: {type(error).__name__}: {error}") from None
 
 
