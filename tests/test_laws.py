@@ -178,6 +178,14 @@ class TestCorrectTransforms:
             assert ("distinct as a triple" in found.coding) == (size > 240)
             assert ("uint8 levels" in found.coding) == (dtype == "uint8")
 
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_that_return_half_precision(self, dtype):
+        for transform, claims in ((BoxCutMix(num_classes=16), "cutmix"), (Mixup(num_classes=16), "mixup")):
+            found = certify(in_dtype(transform, dtype), claims=Claims(kind=claims), num_calls=64)
+            assert found.holds, found
+        wrong = certify(in_dtype(MutantCutMix("complement"), dtype), num_calls=64)
+        assert wrong.defects == ("pasted share in place of its complement",)
+
     def test_one_draw_a_batch_where_that_is_claimed(self):
         claims = Claims(kind="cutmix", boxes="clipped", per="batch")
         assert certify(MutantCutMix("one box a batch"), claims=claims).holds
@@ -236,6 +244,16 @@ class TestDefects:
         assert certify(MutantCutMix("complement")).defects == ("pasted share in place of its complement",)
         assert certify(MutantCutMix("unclipped")).holds
 
+    def test_a_flip_leaves_the_middle_of_an_odd_batch_as_it_is(self):
+        def flip(images, labels):
+            mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]
+            mixed[:, :, :4] = images.flip(0)[:, :, :4]
+            return mixed, 0.75 * soft + 0.25 * soft.flip(0)
+
+        found = certify(flip, num_calls=64)
+        assert found.holds, found
+        assert found["pairing"].evidence.startswith("flip")
+
     def test_patch_sizes_that_are_binomial_are_told_from_uniform_ones(self):
         class CoinFlips(PatchCutMix):
             def _mask(self, count, height, width, device):
@@ -243,6 +261,11 @@ class TestDefects:
 
         found = certify(CoinFlips(4, num_classes=16), claims=Claims(kind="cutmix", grid=4))
         assert {"share follows another law", "subset is not uniform given its size"} <= set(found.defects)
+
+
+def in_dtype(transform, dtype: torch.dtype):
+    """The transform, with images and soft labels returned in another type."""
+    return lambda images, labels: tuple(part.to(dtype) for part in transform(images, labels))
 
 
 def catch(defect: str, seed: int) -> None:
@@ -261,6 +284,8 @@ def broken(how: str):
         soft = torch.eye(max(16, len(labels)))[labels]
         if how == "raises" and len(images) == 7:
             raise RuntimeError("no odd batches\nplease")
+        if how == "exits":
+            raise SystemExit(3)
         if how == "nan":
             return images * torch.tensor(float("nan")), soft
         if how == "noise":
@@ -274,6 +299,14 @@ def broken(how: str):
         return (images,) if how == "alone" else (images, labels)
 
     return transform
+
+
+def test_what_the_first_call_ends_is_not_said_to_hold():
+    found = certify(broken("alone"))
+    assert found.num_judged == 1
+    assert found["shapes"].verdict == "reported"
+    assert certify(broken("exits")).defects == ()
+    assert "raised SystemExit: 3" in certify(broken("exits"))["runs"].evidence
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Check
 from augscope.laws.probing import Batches, Evidence
 
-TOLERANCE = 5e-4  # of a label weight: float32 labels; one pixel of the default image is 2.6e-3
+TOLERANCE = 5e-4  # of a label weight, and the rounding of half precision; one pixel of the default image is 2.6e-3
 FATAL_RULES = ("runs", "shapes", "batch size kept", "finite")  # after which nothing more is measured
 CALL_RULES = (*FATAL_RULES, "soft labels", "input untouched")
 
@@ -67,7 +67,8 @@ class LabelRows:
         # Nor does that of a blend whose partner cannot be told.
         self.comparable = self.known | ((batches.partner < 0) & ~batches.blended)
         self.error = np.where(self.comparable, np.abs(own_label - self.expected), 0.0)
-        self.tolerance = np.where(batches.blended | batches.blend, batches.resolution, TOLERANCE)
+        self.rounding = batches.label_rounding
+        self.tolerance = self.rounding + np.where(batches.blended | batches.blend, batches.resolution, TOLERANCE)
         self.elsewhere = np.where(self.known, 1 - own_label - theirs, 0.0)
         self.wrong = self.error > self.tolerance
 
@@ -122,4 +123,4 @@ def _follow_check(rows: LabelRows) -> Check:
 
 
 def _not_followed(rows: LabelRows) -> bool:
-    return bool((rows.elsewhere > TOLERANCE).any())
+    return bool((rows.elsewhere > TOLERANCE + 2 * rows.rounding).any())
