@@ -301,6 +301,16 @@ def broken(how: str):
     return transform
 
 
+def test_threads_of_torch_are_given_back():
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        certify(lambda images, labels: seen.append(torch.get_num_threads()), num_calls=64)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_what_the_first_call_ends_is_not_said_to_hold():
     found = certify(broken("alone"))
     assert found.num_judged == 1

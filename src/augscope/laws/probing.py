@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,7 +121,7 @@ class Prober:
 
     def run(self, num_calls: int) -> Evidence:
         """Make all calls; what fails is in the evidence, with the call that did it."""
-        with foreign_warnings_ignored():
+        with foreign_warnings_ignored(), one_torch_thread():
             try:
                 self._run(num_calls)
             except TargetFailed as failure:
@@ -287,3 +288,17 @@ def foreign_warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Batches are small: more threads of PyTorch, where it is loaded, would only wait for each other."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    try:
+        if torch:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
