@@ -244,6 +244,29 @@ class TestDefects:
         assert certify(MutantCutMix("complement")).defects == ("pasted share in place of its complement",)
         assert certify(MutantCutMix("unclipped")).holds
 
+    def test_a_weight_that_is_off_everywhere_has_no_better_name(self):
+        def overstated(images, labels):
+            mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]
+            order = torch.randperm(len(labels))
+            mixed[:, :, 4:12, 6:18] = images[order][:, :, 4:12, 6:18]  # a quarter of 16×24, away from the border
+            return mixed, 0.6 * soft + 0.4 * soft[order]
+
+        assert certify(overstated, num_calls=64).defects == ("label weight is not the share of pixels",)
+
+    def test_the_clipping_of_the_paper_without_its_correction_is_named(self):
+        def uncorrected(images, labels):  # sides int(H√(1−λ)), halved with rounding, and λ as it was drawn
+            height, width = images.shape[-2:]
+            mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]
+            order, pasted = torch.randperm(len(labels)), torch.rand(()).item()
+            y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
+            high, wide = int(height * pasted**0.5) // 2, int(width * pasted**0.5) // 2
+            rows, columns = slice(max(y - high, 0), y + high), slice(max(x - wide, 0), x + wide)
+            mixed[:, :, rows, columns] = images[order][:, :, rows, columns]
+            return mixed, (1 - pasted) * soft + pasted * soft[order]
+
+        found = certify(uncorrected, claims=Claims(kind="cutmix", boxes="clipped", per="batch"))
+        assert found.defects == ("share not recomputed after clipping",)
+
     def test_a_flip_leaves_the_middle_of_an_odd_batch_as_it_is(self):
         def flip(images, labels):
             mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]

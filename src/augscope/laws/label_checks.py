@@ -98,7 +98,8 @@ def _weight_defect(evidence: Evidence, batches: Batches, rows: LabelRows) -> str
     border = touches_border(batches.pasted)
     over = rows.expected - rows.own_label  # above 0: the label counts more pasted than there is
     # int(H√(1−λ)), then half of it rounded down to either side: up to two pixels a side are lost before clipping.
-    if (border | (rows.error <= 2 * rounding))[wrong].all() and (over >= -rounding)[wrong].all():
+    small = rows.error <= 2 * rounding
+    if (border & ~small)[wrong].any() and (border | small)[wrong].all() and (over >= -rounding)[wrong].all():
         return "share not recomputed after clipping"
     return "label weight is not the share of pixels"
 
