@@ -15,6 +15,7 @@ from augscope.laws.shapes import extents, whole_patches
 from augscope.laws.statistics import binomial_test, cdf_test, normal_test, p_text
 
 NUM_TESTS = 12  # statistical rules of one certificate, those of `batch_checks` included, at most; the false-alarm rate is shared out evenly
+NAMING_LEVEL = 1e-8  # p-value from which a law names what was found, where the verdict has already fallen
 
 
 class LawChecks:
@@ -115,7 +116,7 @@ class LawChecks:
         if (grid := self.grid()) is not None:
             others.append(PatchLaw(grid=grid))
         for law in others:
-            if law not in claimed and not self.blend and self.fit(law)[1] >= self.level:
+            if law not in claimed and not self.blend and self.fit(law)[1] >= NAMING_LEVEL:
                 return f"follows {law.title} in place of what is claimed"
         return self._swapped_axes() or "share follows another law"
 
