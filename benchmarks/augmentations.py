@@ -2,6 +2,10 @@
 
 Rounds are interleaved, so that all see the same machine; the batch is the same. kornia is left out where it is not installed
 (`make compare-laws` installs it). Prints a table, and writes it as JSON with --json FILE.
+
+On 2 cores of x86_64, torch 2.13.0+cpu with 2 threads, kornia 0.9.0, 24 November 2026; ms a batch, median of 7 rounds (range):
+BoxCutMix 175 (169–434), unclipped 170 (163–364), PatchCutMix 14×14 128 (126–384), kornia's RandomCutMixV2 791 (766–1340).
+By the medians, BoxCutMix was 4.5 times and PatchCutMix 6.2 times as fast as kornia.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from pathlib import Path
 os.environ["KERAS_BACKEND"] = "jax"  # chosen at import
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no look-up of newer versions
 
-from augscope.laws import Certificate, Claims, certify
+from augscope.laws import BoxLaw, Certificate, Claims, certify
+from augscope.laws.named import Boxes
 from augscope.store import write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "augmentation-laws.md"
@@ -107,6 +109,40 @@ CASES = (
         "--claims cutout --p 0.5 --fill 0",
     ),
 )
+NOTES = {
+    "kornia": "kornia documents sides of floor(side · √(1−λ)), and places boxes where they fit whole; the unclipped law held "
+    "against it rounds to the nearest pixel. The label weight is the exact share of pixels.",
+    "keras": "Keras compares pixel numbers with real borders, so a box's pixels are not its area in real numbers, which is the "
+    "label's weight; and the first row and column, whose number is 0, lie inside no box that begins above 0. "
+    "With `factor=1.0`, α is drawn anew for every batch, as documented.",
+}
+REPRODUCTIONS = {
+    "kornia": """import torch
+from kornia.augmentation import RandomCutMixV2
+
+torch.manual_seed(0)
+images = torch.arange(2000.0)[:, None, None, None].expand(-1, 1, 16, 24)
+mixed, _ = RandomCutMixV2(data_keys=["input", "class"])(images, torch.arange(2000))
+pasted = (mixed != images)[:, 0].any(2).sum(1)  # rows
+print("mean height of a box:", round(pasted[pasted > 0].float().mean().item(), 2), "of 16 rows")
+print("boxes of full height:", (pasted == 16).sum().item(), "of 2000")
+""",
+    "keras": """import os
+
+os.environ["KERAS_BACKEND"] = "jax"  # before the import
+import keras
+import numpy as np
+
+keras.utils.set_random_seed(0)
+images = np.arange(500.0)[:, None, None, None] * np.ones((1, 16, 24, 1))
+layer = keras.layers.CutMix(factor=(1.0, 1.0))
+mixed = layer({"images": images, "labels": np.eye(500)}, training=True)
+kept = (np.asarray(mixed["images"]) == images)[..., 0]
+error = np.abs(np.diagonal(mixed["labels"]) - kept.mean((1, 2)))
+print(f"label weight against share of pixels: largest error {error.max():.3f}, mean {error.mean():.3f}")
+print("pasted in first and last row:", (1 - kept).mean((0, 2))[[0, -1]].round(3))
+""",
+}
 RULES = (
     "label weight = pixel share",
     "labels follow the images",
@@ -148,9 +184,9 @@ def page(found: list[tuple[Case, Certificate, float]]) -> str:
         _overview(found),
         "## What is compared",
         "- **Label weight**: largest and mean distance between the label's weight and the share of pixels, counted in the output.\n"
-        "- **Pasted share**: mean, and P(share > ½), given that something is pasted. Clipped boxes of the original CutMix paper "
-        "paste about 0.32 on average at large sizes (0.29 at 16×24, where sides are rounded down), unclipped ones ½ (less where sides are rounded down, as kornia does, "
-        "and not to the nearest pixel).\n"
+        "- **Pasted share**: mean, and P(share > ½), given that something is pasted. By the exact laws, the original paper's clipped "
+        f"boxes paste {_mean('clipped', 224, 224):.3f} on average at 224×224 and {_mean('clipped', 16, 24):.3f} at 16×24, where sides are "
+        f"rounded down; unclipped ones {_mean('unclipped', 16, 24):.3f}.\n"
         "- **Draws**: one per sample or one per batch; whether samples of one batch resemble each other.\n"
         "- kornia returns (label, permuted label, λ). λ is read as kornia documents it: the area of the cut by default, and "
         "1 − area with `use_correct_lambda=True`. Whoever reads the default λ as the paper's (the own label's weight) gets its complement.\n"
@@ -159,10 +195,27 @@ def page(found: list[tuple[Case, Certificate, float]]) -> str:
         "- Albumentations transforms single images and knows no labels, as do kornia's and Keras' erasing layers.",
         "## Deviations, each with the line that shows it",
         *[_deviations(case, certificate) for case, certificate, _ in found if not certificate.holds],
+        "## The same without augscope",
+        "Each program was run when this page was written; below it is what it printed.",
+        *[_reproduction(library) for library in REPRODUCTIONS],
         "## Every rule",
         *[_details(case, certificate) for case, certificate, _ in found],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _mean(boxes: Boxes, height: int, width: int) -> float:
+    """Mean share of CutMix boxes, given that something is pasted."""
+    return BoxLaw(boxes=boxes).share(height, width).given_pasted().mean
+
+
+def _reproduction(library: str) -> str:
+    """A note, a program that needs the library alone, and what it prints."""
+    program = REPRODUCTIONS[library]
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True, env=os.environ
+    )
+    return f"### {library}\n{NOTES[library]}\n\n```python\n{program}```\n\n```text\n{ran.stdout}```"
 
 
 def _overview(found: list[tuple[Case, Certificate, float]]) -> str:
@@ -184,7 +237,7 @@ def _overview(found: list[tuple[Case, Certificate, float]]) -> str:
             draws,
             failing,
             str(case.claims),
-            f"{seconds:.0f}",
+            f"{seconds:.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from PIL import Image
 import augscope as ag
 from augscope.images import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
 from augscope.images.gallery import draw_panels, gallery
-from augscope.images.reading import bundled_pictures, read_pictures
+from augscope.images.reading import Picture, bundled_pictures, read_pictures
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -183,6 +183,10 @@ class TestPictures:
             assert all(sum(panel.labels.values()) == pytest.approx(1) for panel in row)
             assert all(0.2 <= panel.labels[row[0].name] <= 0.8 for panel in row[3:])
         assert gallery(rows, "png").startswith(b"\x89PNG")
+
+    def test_names_that_the_font_lacks_make_a_picture_too(self):
+        pictures = [Picture(name, picture.pixels) for name, picture in zip("日$", bundled_pictures(32), strict=True)]
+        assert gallery(draw_panels(pictures, grid=4, num_cut=6, seed=0), "png").startswith(b"\x89PNG")
 
     def test_what_cannot_be_read_is_named_and_the_rest_goes_on(self, tmp_path):
         noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)

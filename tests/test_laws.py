@@ -178,6 +178,14 @@ class TestCorrectTransforms:
             assert ("distinct as a triple" in found.coding) == (size > 240)
             assert ("uint8 levels" in found.coding) == (dtype == "uint8")
 
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_that_return_half_precision(self, dtype):
+        for transform, claims in ((BoxCutMix(num_classes=16), "cutmix"), (Mixup(num_classes=16), "mixup")):
+            found = certify(in_dtype(transform, dtype), claims=Claims(kind=claims), num_calls=64)
+            assert found.holds, found
+        wrong = certify(in_dtype(MutantCutMix("complement"), dtype), num_calls=64)
+        assert wrong.defects == ("pasted share in place of its complement",)
+
     def test_one_draw_a_batch_where_that_is_claimed(self):
         claims = Claims(kind="cutmix", boxes="clipped", per="batch")
         assert certify(MutantCutMix("one box a batch"), claims=claims).holds
@@ -236,6 +244,39 @@ class TestDefects:
         assert certify(MutantCutMix("complement")).defects == ("pasted share in place of its complement",)
         assert certify(MutantCutMix("unclipped")).holds
 
+    def test_a_weight_that_is_off_everywhere_has_no_better_name(self):
+        def overstated(images, labels):
+            mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]
+            order = torch.randperm(len(labels))
+            mixed[:, :, 4:12, 6:18] = images[order][:, :, 4:12, 6:18]  # a quarter of 16×24, away from the border
+            return mixed, 0.6 * soft + 0.4 * soft[order]
+
+        assert certify(overstated, num_calls=64).defects == ("label weight is not the share of pixels",)
+
+    def test_the_clipping_of_the_paper_without_its_correction_is_named(self):
+        def uncorrected(images, labels):  # sides int(H√(1−λ)), halved with rounding, and λ as it was drawn
+            height, width = images.shape[-2:]
+            mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]
+            order, pasted = torch.randperm(len(labels)), torch.rand(()).item()
+            y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
+            high, wide = int(height * pasted**0.5) // 2, int(width * pasted**0.5) // 2
+            rows, columns = slice(max(y - high, 0), y + high), slice(max(x - wide, 0), x + wide)
+            mixed[:, :, rows, columns] = images[order][:, :, rows, columns]
+            return mixed, (1 - pasted) * soft + pasted * soft[order]
+
+        found = certify(uncorrected, claims=Claims(kind="cutmix", boxes="clipped", per="batch"))
+        assert found.defects == ("share not recomputed after clipping",)
+
+    def test_a_flip_leaves_the_middle_of_an_odd_batch_as_it_is(self):
+        def flip(images, labels):
+            mixed, soft = images.clone(), torch.eye(max(16, len(labels)))[labels]
+            mixed[:, :, :4] = images.flip(0)[:, :, :4]
+            return mixed, 0.75 * soft + 0.25 * soft.flip(0)
+
+        found = certify(flip, num_calls=64)
+        assert found.holds, found
+        assert found["pairing"].evidence.startswith("flip")
+
     def test_patch_sizes_that_are_binomial_are_told_from_uniform_ones(self):
         class CoinFlips(PatchCutMix):
             def _mask(self, count, height, width, device):
@@ -243,6 +284,11 @@ class TestDefects:
 
         found = certify(CoinFlips(4, num_classes=16), claims=Claims(kind="cutmix", grid=4))
         assert {"share follows another law", "subset is not uniform given its size"} <= set(found.defects)
+
+
+def in_dtype(transform, dtype: torch.dtype):
+    """The transform, with images and soft labels returned in another type."""
+    return lambda images, labels: tuple(part.to(dtype) for part in transform(images, labels))
 
 
 def catch(defect: str, seed: int) -> None:
@@ -261,6 +307,8 @@ def broken(how: str):
         soft = torch.eye(max(16, len(labels)))[labels]
         if how == "raises" and len(images) == 7:
             raise RuntimeError("no odd batches\nplease")
+        if how == "exits":
+            raise SystemExit(3)
         if how == "nan":
             return images * torch.tensor(float("nan")), soft
         if how == "noise":
@@ -274,6 +322,24 @@ def broken(how: str):
         return (images,) if how == "alone" else (images, labels)
 
     return transform
+
+
+def test_threads_of_torch_are_given_back():
+    seen = []
+    torch.set_num_threads(2)
+    try:
+        certify(lambda images, labels: seen.append(torch.get_num_threads()), num_calls=64)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_what_the_first_call_ends_is_not_said_to_hold():
+    found = certify(broken("alone"))
+    assert found.num_judged == 1
+    assert found["shapes"].verdict == "reported"
+    assert certify(broken("exits")).defects == ()
+    assert "raised SystemExit: 3" in certify(broken("exits"))["runs"].evidence
 
 
 @pytest.mark.parametrize(
@@ -290,7 +356,7 @@ def broken(how: str):
         ("labels", "shapes", r"returned labels of shape \(16, 3\), not \(16, K\) with K ≥ 16"),
         ("weights", "soft labels", "returned labels that are no weights"),
         ("alone", "runs", "the target must return images and labels, got a tuple of 1"),
-        ("hard", "soft labels", "hard labels only"),
+        ("hard", "soft labels", "^class indices come back"),
     ],
 )
 def test_a_broken_target_fails_with_the_call_that_did_it(how, rule, sentence):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +82,9 @@ def gallery(rows: list[list[Panel]], form: str) -> bytes:
     for axis, panel in zip(axes[0], rows[0], strict=True):
         axis.set_title(panel.title, fontsize=11, fontweight="bold")
     content = io.BytesIO()
-    figure.savefig(content, format=form, dpi=120)
+    with warnings.catch_warnings():  # letters of a name that the font lacks are drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(content, format=form, dpi=120)
     return content.getvalue()
 
 

@@ -24,7 +24,7 @@ class Convention(Value):
         adapter: a name in `ADAPTERS`.
         arrays: "torch", "numpy" or "jax".
         layout: "channels_first" (N, C, H, W) or "channels_last" (N, H, W, C), of input and output.
-        dtype: of the images, "float32" (levels/255) or "uint8" (levels).
+        dtype: of the images, "float32" (levels/256, which bfloat16 holds exactly too) or "uint8" (levels).
     """
 
     adapter: Literal["pair", "kornia", "keras", "albumentations"] = "pair"
@@ -35,11 +35,11 @@ class Convention(Value):
     @property
     def unit(self) -> float:
         """The value of one level."""
-        return 1.0 if self.dtype == "uint8" else 1 / 255
+        return 1.0 if self.dtype == "uint8" else 1 / 256
 
     def encode(self, levels: np.ndarray) -> Any:
         """Levels (N, H, W, C) as the target's arrays; always a fresh copy."""
-        images = levels.astype(np.uint8) if self.dtype == "uint8" else levels.astype(np.float32) / np.float32(255)
+        images = levels.astype(np.uint8) if self.dtype == "uint8" else levels.astype(np.float32) / np.float32(256)
         images = images.transpose(0, 3, 1, 2) if self.layout == "channels_first" else images
         return self.array(np.ascontiguousarray(images))
 
@@ -68,6 +68,12 @@ def to_numpy(values: Any) -> np.ndarray:
     found = np.asarray(values)
     check(found.dtype != object, f"arrays are needed, got {type(values).__name__}")
     return found
+
+
+def rounding(values: Any) -> float:
+    """The largest rounding error of a number in [0, 1] in the array's type, where that is half precision; else 0."""
+    name = str(getattr(values, "dtype", "")).rpartition(".")[2]
+    return {"bfloat16": 2.0**-9, "float16": 2.0**-12}.get(name, 0.0)
 
 
 def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:

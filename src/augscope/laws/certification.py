@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from augscope.laws import coding
+from augscope.laws.batch_checks import batch_checks, identical_draws
 from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Certificate, Check
 from augscope.laws.claims import Claims
-from augscope.laws.label_checks import LabelRows, call_checks, label_checks
+from augscope.laws.label_checks import FATAL_RULES, LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import NUM_TESTS, LawChecks
 from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
@@ -110,13 +111,14 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 def _certificate(evidence: Evidence, claims: Claims | None, rate: float, seed: int, channels: int) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
     readable = _readable_check(evidence)
-    if not any(problem.rule in ("runs", "shapes", "batch size kept", "finite") for problem in evidence.problems):
+    if not any(problem.rule in FATAL_RULES for problem in evidence.problems):
         checks.append(readable)
     laws = None
     if evidence.main is not None and evidence.odd is not None and readable.verdict == HOLDS:
         laws = LawChecks(evidence, claims, rate / NUM_TESTS)
         checks += [*_pixel_checks(evidence, claims), *label_checks(evidence, evidence.main)]
         checks += [*_kind_checks(evidence, claims, laws), *laws.all()]
+        checks += batch_checks(evidence, claims, rate / NUM_TESTS)
     checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
@@ -136,7 +138,7 @@ def _certificate(evidence: Evidence, claims: Claims | None, rate: float, seed: i
 def coding_sentence(evidence: Evidence, channels: int) -> str:
     """How samples were coded, and what the transform does to values."""
     convention, count = evidence.target.convention, evidence.batch_size
-    values = "uint8 levels" if convention.dtype == "uint8" else "levels/255 in float32"
+    values = "uint8 levels" if convention.dtype == "uint8" else "levels/256 in float32"
     how = "distinct in every channel" if count <= coding.HIGH - coding.LOW + 1 else "distinct as a triple"
     colours = "one grey level a sample" if channels == 1 else f"one colour a sample, {how}"
     values_kept = "" if evidence.value_map is None else f"; {evidence.value_map.describe(convention.unit)}"
@@ -150,7 +152,9 @@ def _readable_check(evidence: Evidence) -> Check:
     """Whether every pixel says where it comes from."""
     name = "masks can be read off"
     if evidence.value_map is None:
-        return Check(name, FAILS, "values do not go through one line a channel: a constant batch comes back changing")
+        why = "values do not go through one line a channel: a constant batch comes back changing"
+        coarse = ", or rounded to half precision after it was rescaled" if evidence.image_rounding else ""
+        return Check(name, FAILS, why + coarse)
     main = evidence.main
     if main is None:
         return Check(name, FAILS, "no batch could be read")
@@ -248,7 +252,7 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
         "label_error_mean": float(error.mean()),
         "applied": float(laws.pasted.mean()),
         "fill": None if evidence.fill is None else evidence.fill.tolist(),
-        "identical_draws": laws.identical_draws(),
+        "identical_draws": identical_draws(laws.batches),
     }
     if len(shares):
         figures |= {

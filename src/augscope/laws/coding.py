@@ -1,7 +1,7 @@
 """Batches whose pixels code the sample they come from, and the decoding of what a transform makes of them.
 
 Every sample is one colour: a triple of levels in [8, 247], distinct from all others in every channel where the batch has at
-most 240 samples, and as a triple beyond. uint8 images hold the levels themselves, floating-point images levels/255. No three
+most 240 samples, and as a triple beyond. uint8 images hold the levels themselves, floating-point images levels/256. No three
 colours lie near a line, so a blend of two samples tells which two. 0 and 255, the usual fills, are no levels.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 LOW, HIGH = 8, 247
-CONSTANTS = (64, 128, 192)  # one colour for a whole batch: shows what the transform does to values
+CONSTANTS = (61, 127, 193)  # one colour for a whole batch: shows what the transform does to values; no usual fill (0.5 is 128/256)
 EXACT = 0.1  # levels: an untouched pixel, after float32 or float16 arithmetic
 BLENDED = {
     "uint8": 0.51,
@@ -59,7 +59,7 @@ class ValueMap:
 
     def describe(self, unit: float) -> str:
         """In words; `unit` is the value of one level that goes in."""
-        if np.allclose(self.scale, unit, rtol=1e-3) and np.allclose(self.shift, 0, atol=1e-3 * unit * 255):
+        if np.allclose(self.scale, unit, rtol=1e-3) and np.allclose(self.shift, 0, atol=1e-3 * unit * 256):
             return "values kept"
         pairs = zip(self.scale / unit, self.shift, strict=True)
         return "normalised: " + ", ".join(f"{scale:.4g}·x {shift:+.4g}" for scale, shift in pairs)

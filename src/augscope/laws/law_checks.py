@@ -1,4 +1,4 @@
-"""Rules of distributions: each holds or fails at the level that its share of the false-alarm rate gives it."""
+"""Rules of the mask's distribution: each holds or fails at the level that its share of the false-alarm rate gives it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 
+from augscope.laws.batch_checks import identical_draws
 from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Check
 from augscope.laws.claims import Claims
 from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw
-from augscope.laws.probing import BLEND_EDGE, ODD, Batches, Evidence
-from augscope.laws.shapes import SAME_PARTNERS, centres, extents, pairing_kind, whole_patches
-from augscope.laws.statistics import binomial_test, cdf_test, group_test, normal_test, uniform_test
+from augscope.laws.probing import BLEND_EDGE, Batches, Evidence
+from augscope.laws.shapes import extents, whole_patches
+from augscope.laws.statistics import binomial_test, cdf_test, normal_test, p_text
 
-NUM_TESTS = 12  # statistical rules of one certificate, at most; the false-alarm rate is shared out evenly
+NUM_TESTS = 12  # statistical rules of one certificate, those of `batch_checks` included, at most; the false-alarm rate is shared out evenly
+NAMING_LEVEL = 1e-8  # p-value from which a law names what was found, where the verdict has already fallen
 
 
 class LawChecks:
-    """All statistical rules on one body of evidence.
+    """The rules on how much is pasted, how often, and where.
 
     Args:
-        evidence: with its main, pair and odd batches read.
-        claims: what it is held to, or None: everything is then reported, and only odd batches are judged.
+        evidence: with its main batches read.
+        claims: what it is held to, or None: everything is then reported.
         level: the largest p-value at which a rule fails.
     """
 
@@ -35,13 +37,12 @@ class LawChecks:
 
     def all(self) -> list[Check]:
         """Every rule, in the order of the report."""
-        found = [self.share_check(), self.applied_check(), *self._placement_checks()]
-        return [*found, self.draws_check(), self.pairing_check(), self.meeting_check(), self.odd_check()]
+        return [self.share_check(), self.applied_check(), *self._placement_checks()]
 
     def _independent_rows(self) -> np.ndarray:
         """Which samples are independent draws, if the claims are true: all, or one a call, in turn."""
         calls, count = self.batches.own.shape
-        per_batch = self.claims.per == "batch" if self.claims else self.identical_draws() > 0.5
+        per_batch = self.claims.per == "batch" if self.claims else identical_draws(self.batches) > 0.5
         return (np.arange(calls)[:, None] % count == np.arange(count)) if per_batch else np.ones((calls, count), bool)
 
     def _verdict(self, p_value: float) -> str:
@@ -98,7 +99,7 @@ class LawChecks:
             return Check(name, REPORTED, figures + "no law is claimed")
         distance, p_value, law = max(fits, key=lambda fit: fit[1])
         word = "fits" if p_value >= self.level else "does not fit"
-        figures += f"{word} {law.title} (distance of the cdf {distance:.4f}, p {_p(p_value)}, n {len(shares):,})"
+        figures += f"{word} {law.title} (distance of the cdf {distance:.4f}, p {p_text(p_value)}, n {len(shares):,})"
         if self._two_fit(fits):
             figures += "; other laws fit too"
         verdict = self._verdict(min(1.0, p_value * len(laws)))
@@ -115,7 +116,7 @@ class LawChecks:
         if (grid := self.grid()) is not None:
             others.append(PatchLaw(grid=grid))
         for law in others:
-            if law not in claimed and not self.blend and self.fit(law)[1] >= self.level:
+            if law not in claimed and not self.blend and self.fit(law)[1] >= NAMING_LEVEL:
                 return f"follows {law.title} in place of what is claimed"
         return self._swapped_axes() or "share follows another law"
 
@@ -217,7 +218,7 @@ class LawChecks:
             return Check("coverage", REPORTED, figures)
         expected = self.expected_coverage(law)
         p_value = binomial_test(masks.sum(axis=0), len(masks), expected)
-        figures += f"; expected {expected.min():.3f} to {expected.max():.3f} (p {_p(p_value)})"
+        figures += f"; expected {expected.min():.3f} to {expected.max():.3f} (p {p_text(p_value)})"
         verdict = self._verdict(p_value)
         return Check(
             "coverage", verdict, figures, "placement is not the claimed one" if verdict == FAILS else None, p_value
@@ -247,7 +248,7 @@ class LawChecks:
             distance, p_value = cdf_test(seen, _lattice_cdf(law_of_side))
             verdict = self._verdict(p_value)
             expected = float(law_of_side @ np.arange(len(law_of_side)))
-            figures = f"mean {seen.mean():.2f} of {self.size[axis]} pixels, expected {expected:.2f} (distance {distance:.4f}, p {_p(p_value)})"
+            figures = f"mean {seen.mean():.2f} of {self.size[axis]} pixels, expected {expected:.2f} (distance {distance:.4f}, p {p_text(p_value)})"
             defect = (self._swapped_axes() or f"{name} follows another law") if verdict == FAILS else None
             checks.append(Check(name, verdict, figures, defect, p_value))
         return checks
@@ -287,105 +288,13 @@ class LawChecks:
         expected = law.together / (1 - law.share(*self.size).at_zero)
         p_value = binomial_test(together, len(masks), expected)
         share = together / len(masks)
-        figures = f"two patches go together with probability {share.min():.3f} to {share.max():.3f}; expected {expected:.3f} (p {_p(p_value)})"
+        figures = f"two patches go together with probability {share.min():.3f} to {share.max():.3f}; expected {expected:.3f} (p {p_text(p_value)})"
         verdict = self._verdict(p_value)
         defect = "subset is not uniform given its size" if verdict == FAILS else None
         return Check("subset", verdict, figures, defect, p_value)
-
-    # Across the batch
-
-    def identical_draws(self) -> float:
-        """In which share of calls with two or more pasted samples they all have one mask, and one share."""
-        same, calls = 0, 0
-        for masks, shares, pasted in zip(self.batches.pasted, self.batches.share, self.pasted, strict=True):
-            if pasted.sum() >= 2:
-                calls += 1
-                alike = (masks[pasted] == masks[pasted][0]).all()
-                same += bool(alike and np.ptp(shares[pasted]) < 1e-3)
-        return same / calls if calls else 0.0
-
-    def draws_check(self) -> Check:
-        """One draw per sample or per batch."""
-        identical = self.identical_draws()
-        tests = {"share": self.batches.share}
-        if not self.blend:
-            row, column = centres(self.batches.pasted)
-            tests |= {"row": row, "column": column}
-        p_values = {name: group_test(values, self.pasted) for name, values in tests.items()}
-        p_value = min(1.0, len(p_values) * min(p_values.values()))
-        drawn = "batch" if identical > 0.5 else "sample"
-        dependent = [name for name, value in p_values.items() if value * len(p_values) < self.level]
-        figures = f"one draw per {drawn} (all alike in {identical:.3f} of calls); "
-        figures += (
-            f"alike within a call: {', '.join(dependent)}" if dependent else f"no dependence found (p {_p(p_value)})"
-        )
-        if self.claims is None:
-            return Check("draws", REPORTED, figures)
-        if self.claims.per == "batch":
-            bad = identical < 1 and self.pasted.any()
-            return Check("draws", FAILS if bad else HOLDS, figures, "not one draw a batch" if bad else None)
-        bad = p_value < self.level or identical > 0.5
-        defect = ("one draw for the whole batch" if identical > 0.5 else "draws depend on each other") if bad else None
-        return Check("draws", FAILS if bad else HOLDS, figures, defect, p_value)
-
-    # Partners
-
-    def pairing_check(self) -> Check:
-        """Who is mixed with whom."""
-        partner = self.batches.partner
-        known = partner >= 0
-        if not known.any():
-            return Check("pairing", REPORTED, "no partner is ever seen")
-        calls, count = partner.shape
-        kind, fixed = pairing_kind(partner)
-        mine = np.arange(count)
-        chosen = (
-            np.arange(calls)[:, None] % count == mine
-        ) & known  # one row a call: rows of a call depend on each other
-        offsets = ((partner - mine) % count)[chosen] - 1
-        p_value = uniform_test(np.bincount(offsets, minlength=count - 1)) if count > 2 else 1.0
-        figures = f"{kind}; offsets of the partner uniform: p {_p(p_value)}"
-        if self.claims is None:
-            return Check("pairing", REPORTED, figures)
-        bad = fixed or p_value < self.level
-        defect = (f"fixed partner ({kind})" if fixed else "partners are not equally likely") if bad else None
-        return Check("pairing", FAILS if bad else HOLDS, figures, defect, p_value)
-
-    def meeting_check(self) -> Check:
-        """Can a sample meet itself? In batches of two it then shows nothing pasted far more often than in large ones."""
-        pairs = self.evidence.pairs
-        if pairs is None or not (self.batches.partner >= 0).any():
-            return Check("meets itself", REPORTED, "no partner is ever seen")
-        rate, in_pairs = self.pasted.mean(), pairs.pasted_at_all.mean()
-        drop = 1 - in_pairs / rate
-        word = "yes" if drop > 0.25 else "no"
-        figures = f"{word}: something is pasted in {rate:.3f} of samples, in batches of two in {in_pairs:.3f}"
-        return Check("meets itself", REPORTED, figures)
-
-    def odd_check(self) -> Check:
-        """Every sample of an odd batch takes part."""
-        odd = self.evidence.odd
-        assert odd is not None
-        taken = odd.pasted_at_all.mean(axis=0)
-        figures = (
-            f"batches of {ODD}: something is pasted in {taken.min():.2f} to {taken.max():.2f} of calls, over places"
-        )
-        # A place that is never taken, though it should be as often as in large batches (less, for meeting itself).
-        rate = float(self.pasted.mean()) * (1 - 1 / ODD)
-        meets_itself = (
-            pairing_kind(odd.partner)[0] == SAME_PARTNERS
-        )  # always, where the fixed partners have a fixed point
-        never = taken.min() == 0 and not meets_itself
-        p_value = min(1.0, ODD * (1 - rate) ** len(odd.share)) if never else 1.0
-        bad = p_value < self.level
-        return Check("odd batches", FAILS if bad else HOLDS, figures, "odd batch dropped" if bad else None, p_value)
 
 
 def _lattice_cdf(probabilities: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """The cdf of a law on 0, 1, 2, …"""
     cumulative = np.concatenate([[0.0], np.cumsum(probabilities)])
     return lambda points: cumulative[np.clip(np.floor(points + 1e-9).astype(int) + 1, 0, len(cumulative) - 1)]
-
-
-def _p(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"

@@ -10,7 +10,7 @@ import numpy as np
 
 from augscope.laws.certificate import Certificate, Check
 
-SHADES = 8  # of a coverage map: neighbours of one shade are drawn as one bar
+SHADES = 16  # of a coverage map: neighbours of one shade are drawn as one bar
 CELL = 8  # of a pixel of a mask or map, in SVG units
 
 
@@ -29,7 +29,7 @@ def html_page(certificate: Certificate) -> str:
 
 
 def _row(check: Check) -> dict[str, str]:
-    tone = {"holds": "holds", "fails": "violated"}.get(check.verdict, "open")
+    tone = {"holds": "holds", "fails": "violated"}.get(check.verdict, "reported")
     return {
         "name": check.name,
         "verdict": check.verdict,
@@ -44,24 +44,19 @@ def _examples(certificate: Certificate) -> np.ndarray:
 
 
 def _maps(certificate: Certificate) -> list[dict[str, Any]]:
-    """The measured coverage and the expected one, in one scale."""
+    """The measured coverage and the expected one, in one scale that begins at 0: noise is not to look like a pattern."""
     named = [("Measured", certificate.coverage), ("Expected by the law", certificate.expected_coverage)]
     shown = [(title, values) for title, values in named if values is not None]
     if not shown:
         return []
-    low, high = min(values.min() for _, values in shown), max(values.max() for _, values in shown)
-    return [_map(title, values, float(low), float(high)) for title, values in shown]
+    high = max(float(values.max()) for _, values in shown)
+    return [_map(title, values, high) for title, values in shown]
 
 
-def _map(title: str, values: np.ndarray, low: float, high: float) -> dict[str, Any]:
-    """Horizontal bars, each of one shade: opacity from 0.06 (low) to 1 (high)."""
-    scaled = (
-        np.zeros(values.shape, int)
-        if high - low < 1e-9
-        else ((values - low) / (high - low) * SHADES).round().astype(int)
-    )
-    opacity = 0.06 + 0.94 * np.arange(SHADES + 1) / SHADES if high - low >= 1e-9 else np.full(SHADES + 1, 0.5)
-    bars = [(y, x, length, f"{opacity[shade]:.2f}") for y, x, length, shade in _runs(scaled)]
+def _map(title: str, values: np.ndarray, high: float) -> dict[str, Any]:
+    """Horizontal bars, each of one shade: opacity from 0 (never pasted) to 1 (`high`)."""
+    shades = (values / high * SHADES).round().astype(int)
+    bars = [(y, x, length, f"{shade / SHADES:.4g}") for y, x, length, shade in _runs(shades) if shade]
     label = f"{title}: P(pixel pasted, given that some are) from {values.min():.3f} to {values.max():.3f}"
     return {
         "title": title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ ODD, NUM_ODD = 7, 40
 PAIR, NUM_PAIRS = 2, 60
 NUM_SINGLE, NUM_PLACES = 4, 6
 BLEND_EDGE = 0.05  # a blend's weight this close to 0 or 1 may be read as 0 or 1
-LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1: half precision
+LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
 
 
 class Problem(NamedTuple):
@@ -51,6 +52,7 @@ class Batches:
         sources: how many other samples an image shows, (R, N).
         labels: soft labels, (R, N, K).
         classes: the labels that went in, (N,).
+        label_rounding: how far a label weight may be off in half precision, or 0.
     """
 
     own: np.ndarray
@@ -63,6 +65,7 @@ class Batches:
     sources: np.ndarray
     labels: np.ndarray
     classes: np.ndarray
+    label_rounding: float
 
     @property
     def share(self) -> np.ndarray:
@@ -103,6 +106,8 @@ class Evidence:
     generator_obeyed: bool | None = None
     random: bool | None = None
     num_calls: int = 0
+    image_rounding: float = 0.0  # of the images that come back, as in `Call`
+    label_rounding: float = 0.0
 
 
 class Prober:
@@ -116,7 +121,7 @@ class Prober:
 
     def run(self, num_calls: int) -> Evidence:
         """Make all calls; what fails is in the evidence, with the call that did it."""
-        with foreign_warnings_ignored():
+        with foreign_warnings_ignored(), one_torch_thread():
             try:
                 self._run(num_calls)
             except TargetFailed as failure:
@@ -139,6 +144,11 @@ class Prober:
         self._batches(1, NUM_SINGLE)
         found.odd = self._batches(ODD, NUM_ODD)
 
+    @property
+    def blend_tolerance(self) -> float:
+        """How far a blended pixel may be off, in levels; pasted ones are exact in half precision too."""
+        return coding.BLENDED[self.target.convention.dtype] + 256 * self.evidence.image_rounding
+
     def _shape(self, count: int) -> tuple[int, int, int, int]:
         return count, self.evidence.height, self.evidence.width, self.channels
 
@@ -152,9 +162,11 @@ class Prober:
         where = f"call {self.evidence.num_calls} (a batch of {count}, {self.evidence.height}×{self.evidence.width})"
         try:
             call = self.target(levels, self._classes(count))
-        except Exception as error:  # whatever foreign code raises is the finding
+        except (Exception, SystemExit) as error:  # whatever foreign code raises is the finding
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise TargetFailed(Problem("runs", f"{where} raised {text}")) from error
+        self.evidence.image_rounding = max(self.evidence.image_rounding, call.image_rounding)
+        self.evidence.label_rounding = max(self.evidence.label_rounding, call.label_rounding)
         self._check_form(call, self.target.convention.encode(levels).shape, where)
         return call
 
@@ -182,7 +194,7 @@ class Prober:
         if labels.ndim == 2:
             off = np.abs(labels.astype(float).sum(1) - 1).max()
             low = labels.min()
-            if off > LABEL_SLACK or low < -LABEL_SLACK:
+            if off > LABEL_SLACK + 2 * call.label_rounding or low < -LABEL_SLACK:
                 sentence = (
                     f"{where} returned labels that are no weights: a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
                 )
@@ -202,7 +214,7 @@ class Prober:
         assert found.value_map is not None
         for _ in range(NUM_PLACES):
             output = found.value_map.levels(self._images(levels))
-            moved = (np.abs(output - levels) > 2 * coding.BLENDED[self.target.convention.dtype]).any(axis=-1)
+            moved = (np.abs(output - levels) > 2 * self.blend_tolerance).any(axis=-1)
             self._moved.append(output[moved])
 
     def _batches(self, count: int, num_calls: int) -> Batches:
@@ -210,13 +222,13 @@ class Prober:
         levels = coding.coded_batch(codes, self.evidence.height, self.evidence.width)
         read = [self._read(self._call(levels), codes) for _ in range(num_calls)]
         parts = {name: np.array([one[name] for one in read]) for name in read[0]}
-        return Batches(**parts, classes=self._classes(count))
+        return Batches(**parts, classes=self._classes(count), label_rounding=self.evidence.label_rounding)
 
     def _read(self, call: Call, codes: np.ndarray) -> dict[str, np.ndarray]:
         """One call's rows of `Batches`."""
         assert self.evidence.value_map is not None
         levels = self.evidence.value_map.levels(self.target.convention.channels_last(call.images).astype(float))
-        read = coding.decode(levels, codes, coding.BLENDED[self.target.convention.dtype])
+        read = coding.decode(levels, codes, self.blend_tolerance)
         self._fills.append(levels[read.erased])
         spread = np.where(read.blended, np.ptp(read.own.reshape(len(codes), -1), axis=1), 0)
         num_classes = self.target.num_classes or len(codes)
@@ -229,7 +241,7 @@ class Prober:
             "erased": read.erased.mean(axis=(1, 2)),
             "blended": read.blended,
             "spread": spread,
-            "resolution": coding.resolution(codes, read.partner, coding.BLENDED[self.target.convention.dtype]),
+            "resolution": coding.resolution(codes, read.partner, self.blend_tolerance),
             "sources": read.sources,
             "labels": labels,
         }
@@ -276,3 +288,17 @@ def foreign_warnings_ignored() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Batches are small: more threads of PyTorch, where it is loaded, would only wait for each other."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    try:
+        if torch:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)

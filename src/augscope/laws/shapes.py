@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SAME_PARTNERS = "the same partners in every call"
+FLIP, SAME_PARTNERS = "flip", "the same partners in every call"
 
 
 def pairing_kind(partner: np.ndarray) -> tuple[str, bool]:
@@ -15,7 +15,7 @@ def pairing_kind(partner: np.ndarray) -> tuple[str, bool]:
     if len(offsets) == 1:
         return f"roll by {offsets[0]}", True
     if (partner + mine == count - 1)[known].all():
-        return "flip", True
+        return FLIP, True
     if all(len(np.unique(partner[known[:, i], i])) <= 1 for i in range(count)) and calls > 1:
         return SAME_PARTNERS, True
     repeats = any(len(np.unique(row[row >= 0])) < (row >= 0).sum() for row in partner)

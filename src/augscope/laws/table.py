@@ -15,9 +15,9 @@ TONES = {"holds": "green", "fails": "bold red", "reported": "dim"}
 
 def print_certificate(certificate: Certificate, stream: TextIO) -> None:
     """Print the rules as a table, then the sentences, as wide as the terminal (100 without one)."""
-    console = Console(file=stream, highlight=False)
+    console = Console(file=stream, highlight=False, emoji=False)  # `file.py:boom:` is no emoji
     if not console.is_terminal:
-        console = Console(file=stream, highlight=False, width=100)
+        console = Console(file=stream, highlight=False, emoji=False, width=100)
     table = Table(box=None, pad_edge=False, show_edge=False)
     table.add_column("rule")
     table.add_column("verdict")

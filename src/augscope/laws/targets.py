@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.laws.adapters import ADAPTERS, CONVENTIONS, Convention, to_numpy
+from augscope.laws.adapters import ADAPTERS, CONVENTIONS, Convention, rounding, to_numpy
 from augscope.values import check
 
 Factory = Callable[[], Any]
@@ -63,16 +63,24 @@ class Target:
         images, soft = ADAPTERS[self.convention.adapter](self.transform, native, native_labels, num_classes)
         untouched = np.array_equal(to_numpy(native), to_numpy(self.convention.encode(levels)))
         untouched = untouched and np.array_equal(to_numpy(native_labels), labels)
-        return Call(to_numpy(images), to_numpy(soft), untouched)
+        return Call(to_numpy(images), to_numpy(soft), untouched, rounding(images), rounding(soft))
 
 
 @dataclass(frozen=True)
 class Call:
-    """What one call returned, as NumPy arrays in the target's own layout, and whether its arguments are as they were."""
+    """What one call returned, as NumPy arrays in the target's own layout.
+
+    Attributes:
+        images, labels: the batch.
+        untouched: whether the arguments are as they were.
+        image_rounding, label_rounding: how far a number in [0, 1] may be off in half precision, or 0.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     untouched: bool
+    image_rounding: float
+    label_rounding: float
 
 
 def seed_globals(seed: int) -> None:
@@ -140,7 +148,7 @@ def _import(text: str, batch_size: int) -> tuple[Any, str, Factory | None]:
 
     try:
         return make(), root, make
-    except Exception as error:  # whatever foreign code raises is the answer, as a sentence
+    except (Exception, SystemExit) as error:  # whatever foreign code raises is the answer, as a sentence
         raise ValueError(f"`target` could not be made, got {text!r}: {type(error).__name__}: {error}") from None
 
 
@@ -158,7 +166,7 @@ def _load(place: str, text: str) -> Any:
         return module
     except ValueError:
         raise
-    except Exception as error:  # foreign code again: an ImportError, a SyntaxError, anything
+    except (Exception, SystemExit) as error:  # foreign code again: an ImportError, a SyntaxError, anything
         raise ValueError(f"`target` could not be imported, got {text!r}: {type(error).__name__}: {error}") from None
 
 
