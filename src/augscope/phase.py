@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from augscope.distribution import LEARNING_THRESHOLD
 from augscope.experiment import METHOD_NAMES
@@ -291,7 +291,7 @@ def _panel(
     here = {column: values[columns["panel"] == name] for column, values in columns.items()}
     counts, means = here["count"].astype(int), here["mean"].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = student.ppf((1 + CONFIDENCE) / 2, counts - 1) * here["std"].astype(float) / np.sqrt(counts)
+        half = stdtrit(counts - 1, (1 + CONFIDENCE) / 2) * here["std"].astype(float) / np.sqrt(counts)
     one_method = len({*here["first"], *here["last"]}) == 1
     default = [Boundary.named(name) for name in DEFAULT_BOUNDARIES[here["first"][0]]] if one_method else []
     drawn = default if wanted is None else wanted
@@ -342,12 +342,11 @@ def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
     Raises:
         ValueError: if the folder cannot be written.
     """
-    from augscope.figures import to_bytes
     from augscope.phase_figures import phase_figure
+    from augscope.rendering import lay_out, to_bytes
 
     figure = phase_figure(diagram)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for both kinds: it takes longer than drawing
+    lay_out(figure)
     files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
     files["phase.csv"] = diagram.to_csv().encode()
     files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()

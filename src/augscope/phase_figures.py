@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.tri import Triangulation
-from scipy.interpolate import NearestNDInterpolator
 
 from augscope.phase import Panel, PhaseDiagram
 
@@ -81,6 +80,8 @@ def _heat(
     if full:
         table = values.reshape(len(columns), len(rows)).T  # places come in order of x, then y
     else:
+        from scipy.interpolate import NearestNDInterpolator  # takes longer to import than most pictures to draw
+
         across, up = (np.linspace(float(part[0]), float(part[-1]), RASTER + 1) for part in (across, up))
         middles = np.meshgrid((across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2)
         table = NearestNDInterpolator(np.stack([x, y], axis=1), values, rescale=True)(*middles)
