@@ -38,7 +38,7 @@ LONG = {  # by name: cells of a second or more
         "methods": [method],
         "experiment": {"num_samples": num_samples, "num_steps": num_steps, "record_at": [0]},
     }
-    for method, num_samples, num_steps in (("erm", 100, 80_000), ("erm", 300, 20_000), ("cutmix", 300, 4_000))
+    for method, num_samples, num_steps in (("erm", 100, 120_000), ("erm", 300, 20_000), ("cutmix", 300, 10_000))
 }
 WARM = 4  # cells after which every worker has loaded its programs
 TURNS = 3  # of a cell, alone and side by side: the median counts
@@ -99,7 +99,7 @@ def side_by_side(grid: dict) -> float:
     return sum(alone / seconds for seconds in both)
 
 
-def scaling(grid: dict, cells: int = 24) -> None:
+def scaling(grid: dict, cells: int = 20) -> None:
     """Cells of a second or more on one and on two workers: the rate once all have started, and the whole with their start."""
     rates = []
     for workers in (1, 2):

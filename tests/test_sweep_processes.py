@@ -109,7 +109,7 @@ def killed_sweeps(grid: Path, folder: Path, kills: int, seconds: float, *options
 
 
 def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(undisturbed, grid, tmp_path):
-    assert killed_sweeps(grid, tmp_path / "out", KILLS, 4.0) >= 1
+    assert killed_sweeps(grid, tmp_path / "out", KILLS, 2.5) >= 1
     done = command("sweep", grid, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])

@@ -269,19 +269,24 @@ def _places_sql(
     """The query for value and quantities by panel and place; places to ten digits, so that formulas need not agree in the last."""
     group = "''" if panels is None else f"CAST({panels} AS VARCHAR)"
     at = {name: f"CAST(printf('%.9e', CAST({formula} AS DOUBLE)) AS DOUBLE)" for name, formula in (("x", x), ("y", y))}
-    averages = "".join(f", avg(CAST({quantity} AS DOUBLE)) AS q{i}" for i, quantity in enumerate(quantities))
+    averages = "".join(f", {_in_order('avg', f'CAST({quantity} AS DOUBLE)')} AS q{i}" for i, quantity in enumerate(quantities))
     own, source = f"CAST({value} AS DOUBLE)", "records"
     if minus is not None:
         reference = f"SELECT experiment, seed, {own} AS reference_value FROM records WHERE {minus}"
         own, source = f"{own} - reference_value", f"records JOIN ({reference}) USING (experiment, seed)"
     return f"""
-        SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, avg(place_value) AS mean,
-            stddev_samp(place_value) AS std, min(place_value) AS smallest, max(place_value) AS largest,
+        SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
+            {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,
             min(method) AS first, max(method) AS last{averages}
         FROM (SELECT *, {group} AS place_panel, {at["x"]} AS place_x, {at["y"]} AS place_y, {own} AS place_value
             FROM {source} WHERE ({where}) AND status <> 'failed')
         WHERE isfinite(place_value) AND place_x IS NOT NULL AND place_y IS NOT NULL
         GROUP BY ALL ORDER BY ALL"""
+
+
+def _in_order(aggregate: str, value: str) -> str:
+    """An SQL aggregate that adds in order of size: DuckDB's threads would add as they come, and the last digit vary."""
+    return f"list_{aggregate}(list_sort(list({value})))"
 
 
 def _panel(
