@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import brentq, least_squares
+from scipy.optimize import least_squares, root_scalar
 
 import augscope as ag
 from augscope.phase import PULL, TEST_NOISE
@@ -41,7 +41,7 @@ class Crossing:
             rare, common = (part / (share * np.exp(log_speed)) for part in (self.rho, 1 - self.rho))
             return rare - np.hypot(pull * self.feature_noise * common / (2 + common), test_noise * self.noise)
 
-        return float(np.exp(brentq(above, np.log(1e-4), np.log(1e4))))
+        return float(np.exp(root_scalar(above, bracket=(np.log(1e-4), np.log(1e4))).root))
 
     @property
     def simple(self) -> float:
