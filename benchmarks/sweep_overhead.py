@@ -110,7 +110,8 @@ def scaling(grid: dict, cells: int = 20) -> None:
             sql = "SELECT epoch(finished) AS finished, seconds FROM records ORDER BY finished"
             found = ag.Records(Path(folder) / "out").query(sql).to_pydict()
         finished = found["finished"][WARM:]
-        rates.append((len(finished) - 1) / (finished[-1] - finished[0]))
+        # Workers may finish in step: that many cells count for the first moment, which says too little rather than too much.
+        rates.append((len(finished) - workers) / (finished[-1] - finished[0]))
         training = sum(found["seconds"][WARM:]) / len(finished)
         print(
             f"  {workers} worker(s): {rates[-1]:.3f} cells a second, {training:.2f} s of training each; "
