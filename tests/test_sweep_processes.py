@@ -19,23 +19,16 @@ from sweep_cases import TINY_TOML, comparable, here, tiny
 
 import augscope as ag
 from augscope.cli import main
+from augscope.cli.jax_setup import CACHE_VARIABLE
 from augscope.sweep import engine as engine_module
 from augscope.sweep import run as run_module
 from augscope.sweep.engine import engine
 from augscope.sweep.process import CellProcess, WorkerDied
+from augscope.sweep.schema import UNREPEATABLE
+from augscope.sweep.worker import from_stream
 
 COMMAND = Path(sys.executable).with_name("augscope")
 KILLS = 3  # in the default suite; `make test-slow` does 25
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Workers share compiled programs, so that these tests take seconds each; what they compute is the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +75,20 @@ def test_two_workers_give_the_same_bits(undisturbed, grid, tmp_path):
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
+def test_a_program_from_the_cache_gives_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    batch, rows, kept = json.dumps([tiny().cells()[0].message()]).encode(), [], []
+    for _ in ("compiled", "from the cache"):
+        process = CellProcess()
+        rows.append(repr(from_stream(process.run(batch)).drop_columns(list(UNREPEATABLE)).to_pylist()))
+        process.close()
+        kept.append({path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*-cache")})
+    assert rows[0] == rows[1]
+    assert "completed" in rows[0]
+    assert len(kept[0]) > 0
+    assert kept[0] == kept[1]  # nothing was compiled again
+
+
 def killed_sweeps(grid: Path, folder: Path, kills: int, seconds: float, *options: str) -> int:
     """Start the sweep and kill everything of it after a random time, again and again; return how many were at work."""
     chance, cut = random.Random(2024), 0
@@ -102,7 +109,7 @@ def killed_sweeps(grid: Path, folder: Path, kills: int, seconds: float, *options
 
 
 def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(undisturbed, grid, tmp_path):
-    assert killed_sweeps(grid, tmp_path / "out", KILLS, 4.0) >= 1
+    assert killed_sweeps(grid, tmp_path / "out", KILLS, 2.5) >= 1
     done = command("sweep", grid, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])

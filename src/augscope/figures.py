@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -119,13 +118,3 @@ def _draw_accuracy(axis: Axes, runs: Sequence[SeedRun], rarity: Sequence[Rarity]
 def _tidy(axis: Axes) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.2)
-
-
-def to_bytes(figure: Figure, kind: str) -> bytes:
-    """Return the figure as "png" (at 160 dots an inch) or "svg" bytes; equal figures give equal bytes."""
-    from matplotlib import rc_context
-
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "augscope", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return buffer.getvalue()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from augscope.distribution import LEARNING_THRESHOLD
 from augscope.experiment import METHOD_NAMES
@@ -269,19 +269,24 @@ def _places_sql(
     """The query for value and quantities by panel and place; places to ten digits, so that formulas need not agree in the last."""
     group = "''" if panels is None else f"CAST({panels} AS VARCHAR)"
     at = {name: f"CAST(printf('%.9e', CAST({formula} AS DOUBLE)) AS DOUBLE)" for name, formula in (("x", x), ("y", y))}
-    averages = "".join(f", avg(CAST({quantity} AS DOUBLE)) AS q{i}" for i, quantity in enumerate(quantities))
+    averages = "".join(f", {_in_order('avg', f'CAST({quantity} AS DOUBLE)')} AS q{i}" for i, quantity in enumerate(quantities))
     own, source = f"CAST({value} AS DOUBLE)", "records"
     if minus is not None:
         reference = f"SELECT experiment, seed, {own} AS reference_value FROM records WHERE {minus}"
         own, source = f"{own} - reference_value", f"records JOIN ({reference}) USING (experiment, seed)"
     return f"""
-        SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, avg(place_value) AS mean,
-            stddev_samp(place_value) AS std, min(place_value) AS smallest, max(place_value) AS largest,
+        SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
+            {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,
             min(method) AS first, max(method) AS last{averages}
         FROM (SELECT *, {group} AS place_panel, {at["x"]} AS place_x, {at["y"]} AS place_y, {own} AS place_value
             FROM {source} WHERE ({where}) AND status <> 'failed')
         WHERE isfinite(place_value) AND place_x IS NOT NULL AND place_y IS NOT NULL
         GROUP BY ALL ORDER BY ALL"""
+
+
+def _in_order(aggregate: str, value: str) -> str:
+    """An SQL aggregate that adds in order of size: DuckDB's threads would add as they come, and the last digit vary."""
+    return f"list_{aggregate}(list_sort(list({value})))"
 
 
 def _panel(
@@ -291,7 +296,7 @@ def _panel(
     here = {column: values[columns["panel"] == name] for column, values in columns.items()}
     counts, means = here["count"].astype(int), here["mean"].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        half = student.ppf((1 + CONFIDENCE) / 2, counts - 1) * here["std"].astype(float) / np.sqrt(counts)
+        half = stdtrit(counts - 1, (1 + CONFIDENCE) / 2) * here["std"].astype(float) / np.sqrt(counts)
     one_method = len({*here["first"], *here["last"]}) == 1
     default = [Boundary.named(name) for name in DEFAULT_BOUNDARIES[here["first"][0]]] if one_method else []
     drawn = default if wanted is None else wanted
@@ -342,12 +347,11 @@ def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
     Raises:
         ValueError: if the folder cannot be written.
     """
-    from augscope.figures import to_bytes
     from augscope.phase_figures import phase_figure
+    from augscope.rendering import lay_out, to_bytes
 
     figure = phase_figure(diagram)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for both kinds: it takes longer than drawing
+    lay_out(figure)
     files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
     files["phase.csv"] = diagram.to_csv().encode()
     files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()

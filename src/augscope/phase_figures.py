@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.tri import Triangulation
-from scipy.interpolate import NearestNDInterpolator
 
 from augscope.phase import Panel, PhaseDiagram
 
@@ -81,6 +81,8 @@ def _heat(
     if full:
         table = values.reshape(len(columns), len(rows)).T  # places come in order of x, then y
     else:
+        from scipy.interpolate import NearestNDInterpolator  # takes longer to import than most pictures to draw
+
         across, up = (np.linspace(float(part[0]), float(part[-1]), RASTER + 1) for part in (across, up))
         middles = np.meshgrid((across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2)
         table = NearestNDInterpolator(np.stack([x, y], axis=1), values, rescale=True)(*middles)
@@ -116,21 +118,27 @@ def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, 
     wanted = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
     for (name, ratios), (colour, style) in zip(panel.boundaries.items(), LINES, strict=False):
         wanted.append((f"predicted: {name}", np.log(ratios), colour, style))
+    triangles, scratch = _triangles(diagram, panel), Figure().subplots()
     for name, heights, colour, style in wanted:
-        for line in _level_lines(diagram, panel, heights):
+        if triangles is None or not heights.min() < 0 < heights.max():
+            continue
+        for line in _level_lines(diagram, panel, scratch.tricontour(triangles, heights, levels=[0.0])):
             effects = OUTLINE if colour == "white" else ()
             shown = axis.plot(*line, color=colour, linestyle=style, linewidth=2, path_effects=effects, label=name)[0]
             drawn.setdefault(name, shown)
 
 
-def _level_lines(diagram: PhaseDiagram, panel: Panel, heights: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The lines on which heights at the places cross 0, linear between places in the axes' own scale."""
+def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
+    """Triangles between the places in the axes' own scale, from 0 to 1; None if all places lie on one line."""
     x, y = _scaled(diagram, panel)
-    flat = np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2  # all places on one line: no triangles
-    if flat or not heights.min() < 0 < heights.max():
-        return
-    triangles = Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
-    paths = Figure().subplots().tricontour(triangles, heights, levels=[0.0]).get_paths()
-    for vertices in paths[0].to_polygons(closed_only=False):
+    if np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2:
+        return None
+    return Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
+
+
+def _level_lines(diagram: PhaseDiagram, panel: Panel, contour: ContourSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The lines of a contour on those triangles, back at the places' own scale."""
+    x, y = _scaled(diagram, panel)
+    for vertices in contour.get_paths()[0].to_polygons(closed_only=False):
         points = np.asarray(vertices)
         yield _plain(diagram, x.min() + points[:, 0] * np.ptp(x), y.min() + points[:, 1] * np.ptp(y))

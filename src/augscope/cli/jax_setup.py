@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 CACHE_VARIABLE = "AUGSCOPE_CACHE"  # a folder for compiled programs; "off" keeps none
@@ -37,6 +38,7 @@ def cache_folder(version: str) -> Path | None:
 
 
 def _empty_if_large(folder: Path) -> None:
-    """Start again once the folder has grown large."""
-    if folder.is_dir() and sum(entry.stat().st_size for entry in os.scandir(folder)) > LARGEST_CACHE:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Start again once the folder has grown large; workers that start together may all find it so."""
+    with suppress(FileNotFoundError):  # none yet, or another empties it at this moment
+        if sum(entry.stat().st_size for entry in os.scandir(folder)) > LARGEST_CACHE:
+            shutil.rmtree(folder, ignore_errors=True)

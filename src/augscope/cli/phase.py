@@ -4,27 +4,70 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from augscope.cli.options import Whole
+
+if TYPE_CHECKING:
+    from augscope.phase import PhaseDiagram
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DiagramOptions:
+    """What to show."""
+
+    x: str
+    "Across: a column, a free parameter of the grid, or an SQL expression of both."
+    y: str
+    "Up: likewise."
+    value: str = "accuracy"
+    'The colour: likewise, such as "feature_accuracy[2]".'
+    panels: str | None = None
+    "A column whose values each get a panel, such as `method`."
+    where: str = "true"
+    "Which records, an SQL condition."
+    minus: str | None = None
+    "An SQL condition: show the difference to the record of the same experiment and seed that meets it."
+    level: float | None = None
+    "Of the value, where the contour runs; by default half way."
+    boundary: Annotated[list[str] | None, Parameter(negative="")] = None
+    """`dominant`, `background` (R(σ_d), R(σ_b) = 0.7 of the rarest feature, or with :k of feature k), `erm`, `cutout` (the same,
+    for any α), `kappa`, `kappa=x`, or EXPRESSION=LEVEL; several may be given. By default those of each panel's method."""
+    title: str | None = None
+    "Of the picture."
+
+    def diagram(self, folder: Path) -> PhaseDiagram:
+        """Return the diagram of what the folder holds now; parts that cannot be read are named on stderr."""
+        from augscope.phase import phase_diagram
+        from augscope.records import Records
+
+        records = Records(folder)
+        for name, reason in records.problems.items():
+            print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
+        return phase_diagram(
+            records,
+            x=self.x,
+            y=self.y,
+            value=self.value,
+            panels=self.panels,
+            where=self.where,
+            minus=self.minus,
+            level=self.level,
+            boundaries=self.boundary,
+            title=records.title if self.title is None else self.title,
+        )
 
 
 def phase(
     folder: Path,
     /,
     *,
-    x: str,
-    y: str,
-    value: str = "accuracy",
-    panels: str | None = None,
-    where: str = "true",
-    minus: str | None = None,
-    level: float | None = None,
-    boundary: list[str] | None = None,
-    title: str | None = None,
+    options: DiagramOptions,
     refine: Whole | None = None,
     workers: Whole = 1,
     out: Path | None = None,
@@ -38,25 +81,6 @@ def phase(
     ----------
     folder
         The sweep's folder; it may still be running.
-    x
-        Across: a column, a free parameter of the grid, or an SQL expression of both.
-    y
-        Up: likewise.
-    value
-        The colour: likewise, such as "feature_accuracy[2]".
-    panels
-        A column whose values each get a panel, such as `method`.
-    where
-        Which records, an SQL condition.
-    minus
-        An SQL condition: show the difference to the record of the same experiment and seed that meets it.
-    level
-        Of the value, where the contour runs; by default half way.
-    boundary
-        `dominant`, `background` (R(σ_d), R(σ_b) = 0.7 of the rarest feature, or with :k of feature k), `erm`, `cutout` (the same,
-        for any α), `kappa`, `kappa=x`, or EXPRESSION=LEVEL; several may be given. By default those of each panel's method.
-    title
-        Of the picture.
     refine
         First run this many more places of the grid, where the value changes fastest, with everything else as in the grid.
     workers
@@ -66,36 +90,17 @@ def phase(
     json
         Print the diagram's data as JSON on stdout, everything else on stderr.
     """
-    from augscope.cli.tables import sweep_progress
-    from augscope.phase import phase_diagram, write_phase
-    from augscope.records import Records
+    from augscope.phase import write_phase
 
-    def draw():
-        records = Records(folder)
-        for name, reason in records.problems.items():
-            print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
-        shown = records.title if title is None else title
-        return phase_diagram(
-            records,
-            x=x,
-            y=y,
-            value=value,
-            panels=panels,
-            where=where,
-            minus=minus,
-            level=level,
-            boundaries=boundary,
-            title=shown,
-        )
-
-    diagram = draw()
+    diagram = options.diagram(folder)
     if refine is not None:
+        from augscope.cli.tables import sweep_progress
         from augscope.sweep.refinement import refine as run_refined
 
         with sweep_progress() as tell:
             outcome = run_refined(folder, diagram, refine, workers=workers, progress=tell)
         print(f"augscope: {outcome.progress}", file=sys.stderr)
-        diagram = draw()
+        diagram = options.diagram(folder)
     paths = write_phase(diagram, folder if out is None else out)
     print(json_module.dumps(diagram.to_dict(), allow_nan=False) if json else "\n".join(map(str, [diagram, *paths])))
     return 0

@@ -97,8 +97,9 @@ def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
 
 def write_files(folder: OutputFolder, results: Results) -> list[Path]:
     """Write record, configuration, pictures and report. Raises ValueError if the folder can no longer be written."""
-    from augscope.figures import features_figure, to_bytes
+    from augscope.figures import features_figure
     from augscope.record import to_record
+    from augscope.rendering import to_bytes
     from augscope.report import configuration_toml, html_report
 
     figure = features_figure(results)

@@ -58,9 +58,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed goes to stderr
-    import jax
+    from augscope.cli.jax_setup import set_up_jax
 
-    jax.config.update("jax_enable_x64", True)
+    set_up_jax()
     try:
         _serve(answers)
     except BrokenPipeError:
