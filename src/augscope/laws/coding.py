@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 LOW, HIGH = 8, 247
-CONSTANTS = (61, 127, 193)  # one colour for a whole batch: shows what the transform does to values; no usual fill (0.5 is 128/256)
+# One colour for a whole batch shows what the transform does to values; no usual fill is among these (0.5 is 128/256).
+CONSTANTS = (61, 127, 193)
 EXACT = 0.1  # levels: an untouched pixel, after float32 or float16 arithmetic
 BLENDED = {
     "uint8": 0.51,
