@@ -269,7 +269,9 @@ def _places_sql(
     """The query for value and quantities by panel and place; places to ten digits, so that formulas need not agree in the last."""
     group = "''" if panels is None else f"CAST({panels} AS VARCHAR)"
     at = {name: f"CAST(printf('%.9e', CAST({formula} AS DOUBLE)) AS DOUBLE)" for name, formula in (("x", x), ("y", y))}
-    averages = "".join(f", {_in_order('avg', f'CAST({quantity} AS DOUBLE)')} AS q{i}" for i, quantity in enumerate(quantities))
+    averages = "".join(
+        f", {_in_order('avg', f'CAST({quantity} AS DOUBLE)')} AS q{i}" for i, quantity in enumerate(quantities)
+    )
     own, source = f"CAST({value} AS DOUBLE)", "records"
     if minus is not None:
         reference = f"SELECT experiment, seed, {own} AS reference_value FROM records WHERE {minus}"
