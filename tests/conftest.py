@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from hypothesis import settings
 
 import augscope as ag
-from augscope.cli.jax_setup import CACHE_VARIABLE, set_up_jax
+from augscope import measures
+from augscope.jax_setup import CACHE_VARIABLE, set_up_jax
 
 # Compiled programs are shared by the test processes and the commands that tests run, and kept for the next run.
 os.environ.setdefault(CACHE_VARIABLE, str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))
@@ -39,3 +41,14 @@ def distribution() -> ag.FeatureNoise:
 def network() -> ag.Network:
     """A network whose smoothing is not 1, so that a forgotten r shows."""
     return ag.Network(negative_slope=0.1, smoothing=0.7)
+
+
+@pytest.fixture
+def without_accuracy(monkeypatch) -> None:
+    """Test accuracy is by far the dearest measure, and has tests of its own (test_measures, test_accuracy)."""
+
+    def nothing(projections, *_) -> dict:
+        names = ("accuracy", "accuracy_per_feature", "accuracy_error", "tie_probability")
+        return dict.fromkeys(names, np.full(len(projections), np.nan))
+
+    monkeypatch.setattr(measures, "_accuracies", nothing)

@@ -11,27 +11,16 @@ import oracle
 import pytest
 
 import augscope as ag
-from augscope import descent, dual, measures
+from augscope import descent, dual
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
 KEY = jax.random.key(7)
-ACCURACY_FIELDS = ("accuracy", "accuracy_per_feature", "accuracy_error", "tie_probability")
 
 
 @pytest.fixture
 def dataset(distribution) -> ag.Dataset:
     return ag.sample_dataset(KEY, distribution, num_samples=5, init_std=0.1)
-
-
-@pytest.fixture
-def without_accuracy(monkeypatch) -> None:
-    """Test accuracy is by far the dearest measure, and has tests of its own (test_measures, test_accuracy)."""
-
-    def nothing(projections, *_) -> dict:
-        return dict.fromkeys(ACCURACY_FIELDS, np.full(len(projections), np.nan))
-
-    monkeypatch.setattr(measures, "_accuracies", nothing)
 
 
 def assert_same_history(left, right, tolerance: float, names=None) -> None:

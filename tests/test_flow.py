@@ -12,21 +12,13 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope import chebyshev_steps, gradient_flow, measures
+from augscope import chebyshev_steps, gradient_flow
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
-ACCURACY_FIELDS = ("accuracy", "accuracy_per_feature", "accuracy_error", "tie_probability")
 
 
-@pytest.fixture(autouse=True)
-def without_accuracy(monkeypatch) -> None:
-    """Test accuracy is by far the dearest measure, and has tests of its own."""
-
-    def nothing(projections, *_) -> dict:
-        return dict.fromkeys(ACCURACY_FIELDS, np.full(len(projections), np.nan))
-
-    monkeypatch.setattr(measures, "_accuracies", nothing)
+pytestmark = pytest.mark.usefixtures("without_accuracy")
 
 
 @pytest.fixture(scope="module")

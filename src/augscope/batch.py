@@ -16,7 +16,7 @@ from augscope.descent import (
     CHUNK_SECONDS,
     Run,
     State,
-    checked_record_steps,
+    checked_descent,
     initial_state,
     is_oscillating,
     outcome,
@@ -26,10 +26,9 @@ from augscope.descent import (
 )
 from augscope.measures import Recorder
 from augscope.methods import Method
-from augscope.methods.base import check_method
 from augscope.network import Network
 from augscope.sampling import Dataset
-from augscope.validation import check, check_count, check_positive, check_precision
+from augscope.validation import check
 
 LEAVE_SHARE = 0.5  # the batch is made smaller once no more than this share of it still runs: each size is compiled anew
 
@@ -62,11 +61,7 @@ def train_many(
     check(len(datasets) >= 1, "`datasets` must hold at least one, got none")
     shapes = {dataset.patches.shape for dataset in datasets}
     check(len(shapes) == 1, f"`datasets` must have one shape, got {', '.join(map(str, sorted(shapes)))}")
-    check_positive("step_size", step_size)
-    check_count("num_steps", num_steps)
-    check_precision(datasets[0].patches.dtype)
-    check_method(method, datasets[0].distribution.num_patches)
-    steps = checked_record_steps(record_at, num_steps)
+    steps = checked_descent(datasets[0], method, step_size, num_steps, record_at)
     begun = time.perf_counter()
     batch, interrupted = _Batch(datasets, network, method, step_size), False
     try:
@@ -92,7 +87,7 @@ class _Batch:
         self._data = _stack(geometries)
         self._state = _stack([initial_state(data) for data in geometries])
         self._recorders = [Recorder(dataset, network, method) for dataset in datasets]
-        self._finished: dict[int, tuple[dual.Coefficients, State, Any]] = {}
+        self._finished: dict[int, tuple[State, Any]] = {}  # state and weights, by dataset
         self.members = list(range(len(datasets)))
         self._chunk = 1
 
@@ -136,14 +131,14 @@ class _Batch:
             self.record(stopped_only=True)
         for lane in np.flatnonzero(~stays).tolist():
             state = _lane(self._state, lane)
-            self._finished[self.members[lane]] = state.at, state, dual.weights(_lane(self._data, lane), state.at)
+            self._finished[self.members[lane]] = state, dual.weights(_lane(self._data, lane), state.at)
         kept = np.flatnonzero(stays)
         self.members = [self.members[lane] for lane in kept]
         self._data, self._state = (jax.tree.map(lambda array: array[kept], tree) for tree in (self._data, self._state))
 
     def run(self, index: int, num_steps: int, interrupted: bool, seconds: float) -> Run:
         """The finished run of one dataset."""
-        _, state, weights = self._finished[index]
+        state, weights = self._finished[index]
         status, message = outcome(state, num_steps, interrupted and not bool(stop_flag(state)))
         return Run(
             weights=weights,

@@ -131,11 +131,7 @@ def train(
         >>> run.status, bool(run.history.loss[-1] < run.history.loss[0])
         ('completed', True)
     """
-    check_positive("step_size", step_size)
-    check_count("num_steps", num_steps)
-    check_precision(dataset.patches.dtype)
-    check_method(method, dataset.distribution.num_patches)
-    steps = checked_record_steps(record_at, num_steps)
+    steps = checked_descent(dataset, method, step_size, num_steps, record_at)
     begun = time.perf_counter()
     kept = (
         None if checkpoint is None else _checkpoint(checkpoint, dataset, network, method, step_size, steps, store_gram)
@@ -186,6 +182,17 @@ def train(
         method=method,
         step_size=step_size,
     )
+
+
+def checked_descent(
+    dataset: Dataset, method: Method, step_size: float, num_steps: int, record_at: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the steps to record. Raises ValueError if such a descent cannot be made."""
+    check_positive("step_size", step_size)
+    check_count("num_steps", num_steps)
+    check_precision(dataset.patches.dtype)
+    check_method(method, dataset.distribution.num_patches)
+    return checked_record_steps(record_at, num_steps)
 
 
 def checked_record_steps(record_at: Sequence[int] | None, num_steps: int) -> tuple[int, ...]:

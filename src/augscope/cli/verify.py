@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from augscope.cli.jax_setup import set_up_jax
 from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
+from augscope.jax_setup import set_up_jax
 
 
 def verify(

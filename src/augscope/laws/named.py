@@ -6,17 +6,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import field_validator
+from pydantic import AfterValidator
 from scipy.special import betainc
 from scipy.stats import beta as beta_distribution
 
 from augscope.values import Value, check, check_positive
 
 Boxes = Literal["clipped", "unclipped"]
+
+
+def _checked_alpha(alpha: float) -> float:
+    check_positive("alpha", alpha)
+    return alpha
+
+
+Alpha = Annotated[float, AfterValidator(_checked_alpha)]  # of a Beta(α, α)
 
 
 @dataclass(frozen=True)
@@ -102,15 +110,9 @@ class BoxLaw(MaskLaw):
         (0.318, 0.5)
     """
 
-    alpha: float = 1.0
+    alpha: Alpha = 1.0
     boxes: Boxes = "clipped"
     size: tuple[int, int] | None = None
-
-    @field_validator("alpha")
-    @classmethod
-    def _check_alpha(cls, alpha: float) -> float:
-        check_positive("alpha", alpha)
-        return alpha
 
     @property
     def title(self) -> str:
@@ -218,13 +220,7 @@ class BlendLaw(Value):
         alpha: α > 0.
     """
 
-    alpha: float = 1.0
-
-    @field_validator("alpha")
-    @classmethod
-    def _check_alpha(cls, alpha: float) -> float:
-        check_positive("alpha", alpha)
-        return alpha
+    alpha: Alpha = 1.0
 
     @property
     def title(self) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,12 +115,7 @@ def _without_method(experiment: Experiment) -> str:
 def circumstances() -> dict[str, Any]:
     """When and where a row is made, and by which versions."""
     machine = f"{platform.machine()} {platform.system()} {platform.node()}"
-    return {"finished": datetime.now(UTC), "machine": machine, "versions": _versions()}
-
-
-@cache
-def _versions() -> dict[str, str]:
-    return versions()
+    return {"finished": datetime.now(UTC), "machine": machine, "versions": versions()}
 
 
 def _configuration(experiment: Experiment) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed goes to stderr
-    from augscope.cli.jax_setup import set_up_jax
+    from augscope.jax_setup import set_up_jax
 
     set_up_jax()
     try:
