@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from augscope.cli.images import show
 from augscope.cli.law import check_page, parse_pair
@@ -131,7 +132,8 @@ def test_images_show(folder):
 
 def test_images_show_goes_on_past_files_that_are_no_images(folder):
     (folder / "text.jpg").write_text("no image")
-    done = augscope("images", "show", "text.jpg", "picture.png", "--out", "again.svg", "--size", "64", cwd=folder)
+    Image.new("RGB", (40, 40), "teal").save(folder / "teal.png")
+    done = augscope("images", "show", "text.jpg", "teal.png", "--out", "again.svg", "--size", "64", cwd=folder)
     assert done.returncode == 1, done.stderr
     assert "text.jpg cannot be shown: it is no image that Pillow knows" in done.stderr
     assert b"<svg" in (folder / "again.svg").read_bytes()

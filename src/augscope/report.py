@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 import tomli_w
 
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
+from augscope.pages import picture, render
 from augscope.record import Results
 from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity
 from augscope.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
 from augscope.versions import versions
+
+PICTURE = "Line charts, one column a method: feature scores over steps above, exact test accuracy over steps below."
+CAPTION = (
+    "Above: the signed score of each feature, mean over labels (thick: mean over seeds; thin: single seeds). "
+    "Below: exact test accuracy on each feature and overall"
+)
 
 
 def configuration_toml(experiment: Experiment) -> str:
@@ -167,13 +172,10 @@ def run_notes(results: Results) -> list[str]:
 
 def html_report(results: Results, svg: bytes) -> str:
     """Return the report as one HTML page that needs no other file; every value is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(files("augscope").joinpath("templates/report.html").read_text(encoding="utf-8"))
     methods, rows = measure_rows(results)
     verdict = results.verdict
-    return template.render(
+    return render(
+        "report.html",
         title="The three theorems against exact training" if verdict else "Exact training",
         lead=_lead(results),
         verdict=verdict,
@@ -181,7 +183,8 @@ def html_report(results: Results, svg: bytes) -> str:
         how_to_read=how_to_read(results.experiment),
         place=place(results.experiment),
         summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
-        svg=_inline(svg, len(results.shown)),
+        svg=picture(svg, PICTURE, min_width=14 * len(results.shown), max_width=max(38, 24 * len(results.shown))),
+        caption=CAPTION + (", with the theorem's value dotted." if verdict else "."),
         measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},
         notes=run_notes(results),
         configuration=configuration_toml(results.experiment),
@@ -218,12 +221,3 @@ def training(experiment: Experiment) -> str:
     if experiment.until is None:
         return f"{experiment.num_steps:,} exact gradient steps"
     return f"gradient flow to t = {experiment.until:g}, theorems judged at t = {experiment.horizon:,g}"
-
-
-def _inline(svg: bytes, columns: int) -> str:
-    """The SVG element alone, labelled for readers who cannot see it, between legible and needlessly wide."""
-    text = svg.decode("utf-8")
-    text = text[text.index("<svg") :]
-    label = "Line charts, one column a method: feature scores over steps above, exact test accuracy over steps below."
-    size = f"min-width: {14 * columns}rem; max-width: {max(38, 24 * columns)}rem"
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" style="{size}" ', 1)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from augscope.laws.certificate import Certificate, Check
+from augscope.pages import render
 
 SHADES = 16  # of a coverage map: neighbours of one shade are drawn as one bar
 CELL = 8  # of a pixel of a mask or map, in SVG units
@@ -16,11 +15,8 @@ CELL = 8  # of a pixel of a mask or map, in SVG units
 
 def html_page(certificate: Certificate) -> str:
     """Return the page; every value is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(files("augscope").joinpath("templates/law.html").read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        "law.html",
         certificate=certificate,
         rows=[_row(check) for check in certificate.checks],
         maps=_maps(certificate),

@@ -1,0 +1,83 @@
+"""Intervals and tests over seeds: means, shares, paired differences, and Holm's correction for many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from augscope.values import check
+
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """An estimate with a two-sided confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """A paired difference: its mean and interval, and the two-sided p-value of there being none."""
+
+    estimate: float
+    low: float
+    high: float
+    p_value: float
+
+
+def share_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """Clopper–Pearson interval of a probability: exact, so it covers with at least the level at any number of trials.
+
+    Raises:
+        ValueError: unless 0 ≤ successes ≤ trials and trials ≥ 1.
+    """
+    check(0 <= successes <= trials and trials >= 1, f"`successes` must be in [0, trials], got {successes} of {trials}")
+    tail = (1 - level) / 2
+    low = stats.beta.ppf(tail, successes, trials - successes + 1) if successes > 0 else 0.0
+    high = stats.beta.isf(tail, successes + 1, trials - successes) if successes < trials else 1.0
+    return Interval(successes / trials, float(low), float(high))
+
+
+def mean_interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Interval:
+    """Student's t interval of a mean over seeds; with one value, an interval without bounds."""
+    values = np.asarray(values, float)
+    mean, half = float(values.mean()), _half_width(values, level)
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Difference:
+    """The mean of `first − second` over seeds (the same seed in the same place), Student's t interval and test.
+
+    Where all differences are equal the p-value is 1 for no difference and 0 otherwise; with one seed it is 1.
+    """
+    differences = np.asarray(first, float) - np.asarray(second, float)
+    found = mean_interval(differences, level)
+    if len(differences) < 2:
+        return Difference(*found, 1.0)
+    error = differences.std(ddof=1) / np.sqrt(len(differences))
+    if error == 0:
+        return Difference(*found, float(found.estimate == 0))
+    p_value = 2 * stats.t.sf(abs(found.estimate) / error, len(differences) - 1)
+    return Difference(*found, float(p_value))
+
+
+def _half_width(values: np.ndarray, level: float) -> float:
+    if len(values) < 2:
+        return float("inf")
+    return float(stats.t.isf((1 - level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Holm's adjusted p-values, same shape: rejecting those ≤ α makes one or more false claims with probability ≤ α."""
+    p_values = np.asarray(p_values, float)
+    flat = p_values.ravel()
+    order = np.argsort(flat, kind="stable")
+    steps = np.maximum.accumulate(flat[order] * np.arange(len(flat), 0, -1)) if len(flat) else flat
+    adjusted = np.empty_like(flat)
+    adjusted[order] = np.minimum(1, steps)
+    return adjusted.reshape(p_values.shape)
