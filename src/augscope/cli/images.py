@@ -11,6 +11,10 @@ from cyclopts import Parameter
 
 app = cyclopts.App(name="images", help="Augmentations on real images.")
 
+app.command(
+    "augscope.cli.cscore:cscore", name="cscore", help="Compare methods by the C-scores of what they misclassify."
+)
+
 FORMS = ("png", "svg", "pdf")
 
 

@@ -37,8 +37,8 @@ class LabelledImages:
     def digest(self) -> str:
         """SHA-256 of images and labels. Cost: a pass over the bytes, some 0.1 s for CIFAR-10."""
         found = hashlib.sha256(repr((self.images.shape, self.num_classes)).encode())
-        found.update(np.ascontiguousarray(self.images))
-        found.update(np.ascontiguousarray(self.labels, np.int64))
+        found.update(self.images.tobytes())
+        found.update(self.labels.astype(np.int64).tobytes())
         return found.hexdigest()
 
 
@@ -46,10 +46,10 @@ def read_digits() -> LabelledImages:
     """Return scikit-learn's 1,797 scanned digits: 8 × 8 pixels of 0 … 16, ten classes."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    images = found.images.astype(np.uint8)[:, None]
+    pixels, labels = load_digits(return_X_y=True)
+    images = np.asarray(pixels).astype(np.uint8).reshape(-1, 1, 8, 8)
     return LabelledImages(
-        images, found.target.astype(np.int64), tuple("0123456789"), "the digits that scikit-learn carries"
+        images, np.asarray(labels).astype(np.int64), tuple("0123456789"), "the digits that scikit-learn carries"
     )
 
 
@@ -71,15 +71,27 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     Raises:
         ValueError: if that would hold out nothing, or a class whole.
     """
-    check(0 < share < 1, f"`hold_out` must be above 0 and below 1, so that points are left to train on, got {share:g}")
-    generator, chosen = np.random.default_rng(np.random.SeedSequence([seed, 11])), []
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        count = round(share * len(own))
-        check(
-            0 < count < len(own),
-            f"`hold_out` must leave points of every class on both sides, got {share:g}, which holds out {count} of the "
-            f"{len(own)} points of class {label}",
-        )
-        chosen.append(generator.permutation(own)[:count])
+    generator = np.random.default_rng(np.random.SeedSequence([seed, 11]))
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == label))[:count]
+        for label, count in _held_per_class(labels, share).items()
+    ]
     return np.sort(np.concatenate(chosen))
+
+
+def num_kept(labels: np.ndarray, share: float) -> int:
+    """Return how many points `hold_out` leaves to train on. Raises ValueError as it does."""
+    return len(labels) - sum(_held_per_class(labels, share).values())
+
+
+def _held_per_class(labels: np.ndarray, share: float) -> dict[int, int]:
+    check(0 < share < 1, f"`hold_out` must be above 0 and below 1, so that points are left to train on, got {share:g}")
+    counts = {int(label): int(count) for label, count in zip(*np.unique(labels, return_counts=True), strict=True)}
+    held = {label: round(share * count) for label, count in counts.items()}
+    for label, count in counts.items():
+        check(
+            0 < held[label] < count,
+            f"`hold_out` must leave points of every class on both sides, got {share:g}, which holds out {held[label]} of "
+            f"the {count} points of class {label}",
+        )
+    return held

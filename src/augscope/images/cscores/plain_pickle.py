@@ -20,8 +20,27 @@ RECONSTRUCT = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarr
 DATATYPE = ("numpy", "dtype")
 ALLOWED = {ENCODE, DATATYPE, ("numpy", "ndarray"), *RECONSTRUCT}
 VALUES = frozenset(
-    "BININT BININT1 BININT2 INT LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8".split()
+    [
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "INT",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+    ]
 )
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -185,9 +204,9 @@ def array_of(value: Any) -> np.ndarray:
         ValueError: if the value is no such array, or its bytes are not as many as its shape asks for.
     """
     known = isinstance(value, Call) and (value.name.module, value.name.name) in RECONSTRUCT
-    state = value.state if known else None
-    check(isinstance(state, tuple) and len(state) == 5, "its images are no NumPy array")
-    _, shape, datatype, fortran, raw = state
+    state = value.state if known and isinstance(value.state, tuple) else ()
+    check(len(state) == 5, "its images are no NumPy array")
+    shape, datatype, fortran, raw = state[1:]
     plain = isinstance(datatype, Call) and (datatype.name.module, datatype.name.name) == DATATYPE
     plain = plain and isinstance(datatype.arguments, tuple) and datatype.arguments[:1] in (("u1",), (b"u1",))
     check(plain and not fortran, "its images are no array of bytes in C order")
