@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,11 +130,14 @@ def read_plain_pickle(content: bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name == "STOP":
-                return machine.stack.pop()
-            _step(machine, opcode.name, argument)
-    except (IndexError, KeyError, OverflowError):  # a stack or memo that does not hold what the opcode takes
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # what `pickletools` gives for a wrong escape in text
+            for opcode, argument, _ in pickletools.genops(content):
+                if opcode.name == "STOP":
+                    return machine.stack.pop()
+                _step(machine, opcode.name, argument)
+    # A stack or memo that does not hold what the opcode takes, a number too large, a wrong escape.
+    except (IndexError, KeyError, OverflowError, DeprecationWarning):
         raise ValueError("it is damaged") from None
     raise ValueError("it is damaged")
 
@@ -204,9 +208,10 @@ def array_of(value: Any) -> np.ndarray:
         ValueError: if the value is no such array, or its bytes are not as many as its shape asks for.
     """
     known = isinstance(value, Call) and (value.name.module, value.name.name) in RECONSTRUCT
-    state = value.state if known and isinstance(value.state, tuple) else ()
-    check(len(state) == 5, "its images are no NumPy array")
-    shape, datatype, fortran, raw = state[1:]
+    state = value.state if known else None
+    if not (isinstance(state, tuple) and len(state) == 5):
+        raise ValueError("its images are no NumPy array")
+    _, shape, datatype, fortran, raw = state
     plain = isinstance(datatype, Call) and (datatype.name.module, datatype.name.name) == DATATYPE
     plain = plain and isinstance(datatype.arguments, tuple) and datatype.arguments[:1] in (("u1",), (b"u1",))
     check(plain and not fortran, "its images are no array of bytes in C order")

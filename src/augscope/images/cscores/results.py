@@ -136,10 +136,16 @@ def _method(run: StudyRun, method: str) -> MethodResult:
         predicted=tuple(predicted),
         scores=scores,
         per_seed=per_seed,
-        accuracy=mean_interval(accuracy),
-        fitted=mean_interval(fitted),
-        summary=tuple(map(mean_interval, known.T)) if len(known) else (_NOTHING,) * len(MEASURES),
+        accuracy=_share_interval(accuracy),
+        fitted=_share_interval(fitted),
+        summary=tuple(map(_share_interval, known.T)) if len(known) else (_NOTHING,) * len(MEASURES),
     )
+
+
+def _share_interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """A mean's interval, cut to [0, 1], where all these measures lie; without bounds for one value."""
+    found = mean_interval(values)
+    return found if len(values) < 2 else Interval(found.estimate, max(0.0, found.low), min(1.0, found.high))
 
 
 def _pairs(methods: Sequence[MethodResult]) -> tuple[PairResult, ...]:

@@ -35,8 +35,8 @@ class StudySettings(Value):
     methods: tuple[str, ...] = ("erm", "cutout-box", "cutmix-box")
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     hold_out: float = 0.2
-    fractions: tuple[float, ...] = (0.25, 0.5, 0.75)
-    trainings: int = 16
+    fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    trainings: int = 20
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,16 @@ import numpy as np
 from augscope.images.cscores.results import BANDS, MEASURES, StudyResult
 from augscope.intervals import Interval
 
-COLUMNS = ("accuracy", "misclassified", "fitted", *MEASURES)
+COLUMNS = ("accuracy", "missed", "fitted", "mean", "Q1", "median", "Q3")
 
 
 def rows(result: StudyResult) -> list[dict[str, Any]]:
-    """Return the paper's table: a row a method, and one for all held-out points."""
+    """Return the paper's table: a row a method, and one for all held-out points; intervals of accuracy and mean."""
     found = []
     for method in result.methods:
-        cells = [_share(method.accuracy), f"{method.num_misclassified:.1f}", _share(method.fitted)]
-        found.append({"name": method.title, "values": [*cells, *map(_number, method.summary)]})
+        cells = [_share(method.accuracy), f"{method.num_misclassified:.1f}", f"{method.fitted.estimate:.1%}"]
+        mean, *quartiles = method.summary
+        found.append({"name": method.title, "values": [*cells, _number(mean), *(_alone(value) for value in quartiles)]})
     every = [f"{value:.3f}" for value in result.held_out]
     return [*found, {"name": "all held-out points", "values": ["", f"{_mean_held_out(result):.0f}", "", *every]}]
 
@@ -160,7 +161,11 @@ def _number(interval: Interval, form: str = ".3f") -> str:
 def _share(interval: Interval) -> str:
     if not math.isfinite(interval.low):
         return f"{interval.estimate:.1%}"
-    return f"{interval.estimate:.1%} [{max(0, interval.low):.1%}, {min(1, interval.high):.1%}]"
+    return f"{interval.estimate:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
+
+
+def _alone(interval: Interval) -> str:
+    return "–" if math.isnan(interval.estimate) else f"{interval.estimate:.3f}"
 
 
 def _p(value: float) -> str:

@@ -15,7 +15,7 @@ import torch
 from augscope.images.cscores.data import LabelledImages
 from augscope.images.models import build_model
 from augscope.images.training import Diverged, Scaling, fit, make_transform, predict, transform_generator
-from augscope.values import Value
+from augscope.values import Value, check_count, check_positive
 
 FORMAT = 1  # raised when what is kept changes
 TIMED_STEPS = 8  # of which the first, which is slower, does not count
@@ -73,10 +73,12 @@ class Trainer:
         device: such as "cpu" or "cuda".
 
     Raises:
-        ValueError: if the model cannot be made or does not fit the images.
+        ValueError: if a number is out of range, or the model cannot be made, does not fit the images or has no such device.
     """
 
     def __init__(self, data: LabelledImages, settings: TrainingSettings, device: str) -> None:
+        _check_settings(settings)
+        _check_device(device)
         self.data, self.settings, self.device = data, settings, device
         self._images, self._labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
         self._model(0)
@@ -180,3 +182,19 @@ class Trainer:
 
     def _predict(self, model: torch.nn.Module, indices: torch.Tensor, scaling: Scaling) -> torch.Tensor:
         return predict(model, self._images[indices], device=self.device, scaling=scaling).argmax(dim=1)
+
+
+def _check_settings(settings: TrainingSettings) -> None:
+    for name in ("steps", "batch_size", "grid", "num_cut", "box"):
+        if (value := getattr(settings, name)) is not None:
+            check_count(name, value)
+    check_positive("learning_rate", settings.learning_rate)
+    check_positive("alpha", settings.alpha)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # PyTorch asserts where it was built without that kind of device
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"`device` must be one that PyTorch has here, got {device!r}: {reason}") from None

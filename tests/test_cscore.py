@@ -1,0 +1,376 @@
+"""The C-score study: the estimate and the table against brute force and planted truths, and the command from end to end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+import torch
+from cscore_cases import write_batches, write_scores
+from scipy import stats
+
+from augscope.cli import main
+from augscope.images.cscores import trainings as trainings_module
+from augscope.images.cscores.data import LabelledImages, read_digits
+from augscope.images.cscores.page import FILES
+from augscope.images.cscores.results import measures, summarise
+from augscope.images.cscores.scores import HeldOut, balanced_hold_outs, check_fractions, estimate_scores
+from augscope.images.cscores.study import Study, StudyRun, StudySettings
+from augscope.images.cscores.tables import misclassified_csv, sentences
+from augscope.images.cscores.trainings import Trainer, Training, TrainingSettings
+
+torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
+
+
+class TestBalancedHoldOuts:
+    @pytest.mark.parametrize(
+        ("count", "fraction", "trainings"), [(101, 0.9, 11), (100, 0.25, 5), (37, 0.5, 3), (50, 0.1, 2)]
+    )
+    def test_sizes_and_times(self, count, fraction, trainings):
+        parts = balanced_hold_outs(count, fraction, trainings, seed=0)
+        times = np.bincount(np.concatenate(parts), minlength=count)
+        assert [len(set(part.tolist())) for part in parts] == [count - round(fraction * count)] * trainings
+        assert times.max() - times.min() <= 1
+        assert times.min() >= 1
+
+    def test_each_training_draws_every_point_alike(self):
+        """The second training's held-out points over 400 orders: a χ² test at a false-alarm rate of 1e-4."""
+        times = sum(np.bincount(balanced_hold_outs(20, 0.7, 4, seed)[1], minlength=20) for seed in range(400))
+        variance = 400 * 0.3 * 0.7
+        # Counts of n points of which exactly 30 % are held out: their deviations have one degree of freedom less.
+        statistic = float(((times - 120) ** 2).sum() / variance * 19 / 20)
+        assert statistic < stats.chi2.isf(1e-4, 19)
+
+    def test_too_few_trainings_to_hold_every_point_out(self):
+        check_fractions(101, (0.5, 0.9), 11)
+        with pytest.raises(ValueError, match="`trainings` must be at least 11, so that each of the 101 points"):
+            check_fractions(101, (0.5, 0.9), 10)
+
+    @pytest.mark.parametrize("fractions", [(), (0.0,), (1.0,), (0.5, 0.5), (0.001,)])
+    def test_bad_fractions(self, fractions):
+        with pytest.raises(ValueError, match="`fractions` must"):
+            check_fractions(50, fractions, 1000)
+
+
+class TestEstimate:
+    def answers(self, count: int, seed: int, chance: np.ndarray | None = None, trainings: int = 12) -> list[HeldOut]:
+        generator, found = np.random.default_rng(seed), []
+        chance = np.full(count, 0.5) if chance is None else chance
+        for fraction in (0.3, 0.6):
+            for held_out in balanced_hold_outs(count, fraction, trainings, seed):
+                found.append(HeldOut(fraction, held_out, generator.random(len(held_out)) < chance[held_out]))
+        return found
+
+    def test_against_plain_loops(self):
+        answers = self.answers(23, 0)
+        found = estimate_scores(23, answers)
+        for point in range(23):
+            shares = []
+            for fraction in (0.3, 0.6):
+                said = [
+                    bool(right)
+                    for answer in answers
+                    if answer.fraction == fraction
+                    for index, right in zip(answer.indices, answer.right, strict=True)
+                    if index == point
+                ]
+                shares.append(sum(said) / len(said))
+            assert found.scores[point] == pytest.approx(sum(shares) / 2, abs=1e-15)  # sums of two rounded shares
+
+    def test_it_is_unbiased(self):
+        """Mean of z² over 400 points with a planted chance: false-alarm rate 1e-4 (normal approximation of a mean)."""
+        chance = np.random.default_rng(1).uniform(0.2, 0.8, 400)
+        found = estimate_scores(400, self.answers(400, 2, chance, trainings=40))
+        variance = (chance * (1 - chance) / found.times).sum(axis=0) / 4
+        z = (found.scores - chance) / np.sqrt(variance)
+        assert abs(z.sum()) / np.sqrt(400) < stats.norm.isf(0.5e-4)
+        assert abs((z**2).mean() - 1) < stats.norm.isf(0.5e-4) * np.sqrt(2 / 400)
+
+    def test_reliability_is_the_correlation_with_a_repetition(self):
+        """Tolerance: five standard errors of a correlation near 0.8 over 2,000 points (0.008 each), for two of them."""
+        chance = np.random.default_rng(3).uniform(0, 1, 2000)
+        first, again = (estimate_scores(2000, self.answers(2000, seed, chance)) for seed in (4, 5))
+        assert first.reliability == pytest.approx(np.corrcoef(first.scores, again.scores)[0, 1], abs=0.06)
+        assert 0.7 < first.reliability < 0.97
+
+    def test_reliability_is_unknown_where_it_cannot_be_told(self):
+        assert np.isnan(estimate_scores(50, self.answers(50, 0, np.ones(50))).reliability)
+        alone = [HeldOut(0.5, np.arange(5), np.ones(5, bool)), HeldOut(0.5, np.arange(5, 10), np.zeros(5, bool))]
+        assert np.isnan(estimate_scores(10, alone).reliability)
+
+    def test_a_point_that_no_training_left_out(self):
+        with pytest.raises(ValueError, match="every point must be held out at each fraction, got 1 that are not"):
+            estimate_scores(3, [HeldOut(0.5, np.array([0, 2]), np.array([True, False]))])
+
+    def test_mislabelled_digits_have_low_scores(self):
+        """Real training: 12 of 600 digits get a wrong label, and are the ones that no other digit speaks for."""
+        digits = read_digits()
+        labels = digits.labels[:600].copy()
+        wrong = np.arange(0, 600, 50)
+        labels[wrong] = (labels[wrong] + 1) % 10
+        data = LabelledImages(digits.images[:600], labels, digits.class_names, "digits")
+        training = TrainingSettings(steps=50)
+        settings = StudySettings(training=training, methods=("erm",), seeds=(0,), fractions=(0.5,), trainings=4)
+        scores = Study(settings, data).run().scores
+        assert scores[wrong].mean() < 0.2
+        assert np.delete(scores, wrong).mean() > 0.85
+
+
+def planted(misses: dict[str, list[np.ndarray]], scores: np.ndarray, held_out: list[np.ndarray]) -> StudyRun:
+    """A run in which each method misclassifies just these points at each seed."""
+    labels = np.zeros(len(scores), np.int64)
+    data = LabelledImages(np.zeros((len(scores), 1, 8, 8), np.uint8), labels, ("a", "b"), "planted")
+    seeds = tuple(range(len(held_out)))
+    made = {
+        (method, place): Training(np.isin(held_out[place], missed).astype(np.int16), 1.0)
+        for method, lists in misses.items()
+        for place, missed in enumerate(lists)
+    }
+    settings = StudySettings(training=TrainingSettings(steps=1), methods=tuple(misses), seeds=seeds)
+    return StudyRun(settings, data, scores, None, tuple(held_out), made, "0" * 64, "cpu")
+
+
+class TestTable:
+    SCORES = np.linspace(0, 1, 101)
+
+    def test_measures_by_hand(self):
+        assert measures(np.array([0.1, 0.2, 0.3, 0.4, 1.0])) == pytest.approx((0.4, 0.2, 0.3, 0.4), abs=1e-15)
+        assert np.isnan(measures(np.array([]))).all()
+
+    def test_a_planted_study(self):
+        held = [np.arange(0, 100, 2), np.arange(1, 100, 2), np.arange(0, 50)]
+        easy = [np.array([80, 90]), np.array([81, 91]), np.array([40, 46])]
+        hard = [np.array([2, 4, 6]), np.array([1, 3, 11]), np.array([5])]
+        found = summarise(planted({"erm": easy, "cutmix-box": hard}, self.SCORES, held))
+        erm, cutmix = found.methods
+        assert erm.per_seed[:, 0] == pytest.approx([0.85, 0.86, 0.43])
+        assert cutmix.per_seed[:, 0] == pytest.approx([0.04, 0.05, 0.05])
+        assert erm.accuracy.estimate == pytest.approx(48 / 50)
+        assert cutmix.num_misclassified == pytest.approx(7 / 3)
+        pair = found.pairs[0]
+        assert (pair.first, pair.second, pair.num_seeds) == ("ERM", "CutMix (box)", 3)
+        expected = stats.ttest_rel(erm.per_seed[:, 0], cutmix.per_seed[:, 0])
+        assert pair.p_value == pytest.approx(expected.pvalue)
+        assert (pair.low, pair.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+        assert found.bands[1].tolist() == pytest.approx([1 - 7 / 50, 1, 1, 1])
+        assert found.band_counts.tolist() == [50, 50, 25, 25]
+        assert misclassified_csv(found).decode().splitlines()[1] == "erm,0,80,a,b,0.8"
+        assert len(misclassified_csv(found).decode().splitlines()) == 1 + 6 + 7
+
+    def test_what_cannot_be_told_is_not_claimed(self):
+        held = [np.arange(50)] * 2
+        nothing = [np.array([], int)] * 2
+        found = summarise(planted({"erm": [np.array([3]), np.array([4])], "cutout-box": nothing}, self.SCORES, held))
+        assert np.isnan(found.methods[1].summary[0].estimate)
+        assert found.pairs[0].p_value == 1
+        assert sentences(found) == [
+            "Cutout (box) against ERM: too few seeds to tell.",
+            "Cutout (box) misclassified nothing: hold out more, or train less.",
+        ]
+
+    @pytest.mark.parametrize(("shift", "sentence"), [(30, "lower"), (-30, "higher")])
+    def test_a_clear_difference_is_named_with_its_direction(self, shift, sentence):
+        held, generator = [np.arange(101)] * 6, np.random.default_rng(0)
+        first = [generator.choice(np.arange(40, 60), 5, replace=False) for _ in held]
+        found = summarise(
+            planted({"erm": first, "cutmix-patch": [points - shift for points in first]}, self.SCORES, held)
+        )
+        said = f"What CutMix (patches) misclassifies has {sentence} C-scores than what ERM does."
+        assert sentences(found) == [said]
+
+    def test_no_difference_is_claimed_too_often(self):
+        """Three methods that err alike, 300 studies: claims at the 5 % level pass with a false-alarm rate of 1e-4."""
+        generator, held, claims = np.random.default_rng(0), [np.arange(101)] * 5, 0
+        for _ in range(300):
+            misses = {
+                method: [generator.choice(101, 8, replace=False) for _ in held]
+                for method in ("erm", "cutout-box", "cutmix-box")
+            }
+            claims += any(pair.p_value <= 0.05 for pair in summarise(planted(misses, self.SCORES, held)).pairs)
+        assert claims <= stats.binom.isf(1e-4, 300, 0.05)
+        assert claims > 0
+
+
+def run(*words: object) -> int:
+    """The command line's exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main(["images", "cscore", *map(str, words)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+LITTLE = ("--steps", "4", "--batch-size", "8", "--device", "cpu")
+QUICK = (*LITTLE, "--seeds", "2")
+
+
+@pytest.fixture
+def cifar(tmp_path):
+    """A folder of small batches, and their scores."""
+    _, labels = write_batches(tmp_path / "cifar")
+    write_scores(tmp_path / "scores.npz", labels)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[str]:
+    """The titles of the trainings that are made."""
+    titles, train = [], Trainer.train
+
+    def noted(self, plan, progress=None):
+        titles.append(plan.title)
+        return train(self, plan, progress)
+
+    monkeypatch.setattr(Trainer, "train", noted)
+    return titles
+
+
+@pytest.fixture(autouse=True)
+def few_timed_steps(monkeypatch) -> None:
+    monkeypatch.setattr(trainings_module, "TIMED_STEPS", 2)
+
+
+class TestCommand:
+    def test_cifar_with_the_published_scores(self, cifar, capsys, trained):
+        out = cifar / "out"
+        words = ("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *QUICK, "--out", out, "--json")
+        assert run(*words) == 0
+        shown = capsys.readouterr()
+        told = json.loads(shown.out)
+        assert [method["title"] for method in told["methods"]] == ["ERM", "Cutout (box)", "CutMix (box)"]
+        assert told["c_scores"] == "given"
+        assert len(trained) == 6
+        assert "6 trainings of 4 steps: about" in shown.err
+        assert {path.name for path in out.iterdir()} == {*FILES, "trainings"} - {"cscores.npz"}
+        rows = (out / "misclassified.csv").read_text().splitlines()[1:]
+        assert len(rows) == sum(sum(method["misclassified"]) for method in told["methods"])
+        scores = np.load(cifar / "scores.npz")["scores"]
+        for row in rows:
+            index, score = row.split(",")[2], row.split(",")[5]
+            assert float(score) == pytest.approx(float(scores[int(index)]), abs=1e-6)
+        page = (out / "report.html").read_text()
+        assert "prefers-color-scheme" in page
+        assert 'download="misclassified.csv"' in page
+
+    def test_it_goes_on_where_it_stood_with_the_same_bits(self, cifar, capsys, monkeypatch, trained):
+        words = ("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *QUICK, "--json")
+        assert run(*words, "--out", cifar / "whole") == 0
+        whole = json.loads(capsys.readouterr().out)
+        trained.clear()
+        counting = Trainer.train
+
+        def interrupted(self, plan, progress=None):
+            if len(trained) == 2:
+                raise KeyboardInterrupt
+            return counting(self, plan, progress)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "train", interrupted)
+            assert run(*words, "--out", cifar / "cut") == 3
+        assert "what finished is kept in" in capsys.readouterr().err
+        assert not (cifar / "cut" / "record.json").exists()
+        assert run(*words, "--out", cifar / "cut") == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out) == whole
+        assert "4 trainings of 4 steps (2 more are kept)" in shown.err
+        assert len(trained) == 2 + 4
+        for name in ("misclassified.csv", "cscores.svg", "table.csv"):
+            assert (cifar / "cut" / name).read_bytes() == (cifar / "whole" / name).read_bytes()
+
+    def test_more_seeds_find_what_was_made(self, cifar, trained):
+        words = ("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *LITTLE, "--out", cifar / "out")
+        assert run(*words, "--seeds", "2") == 0
+        trained.clear()
+        assert run(*words, "--seeds", "3") == 2  # another study, so its files would be replaced
+        assert not trained
+        assert run(*words, "--seeds", "3", "--overwrite") == 0
+        assert trained == ["ERM, seed 2", "Cutout (box), seed 2", "CutMix (box), seed 2"]
+
+    def test_a_damaged_training_is_named(self, cifar, capsys, trained):
+        words = ("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *QUICK, "--out", cifar / "out")
+        assert run(*words) == 0
+        trained.clear()
+        part = sorted((cifar / "out" / "trainings").iterdir())[0]
+        other = sorted((cifar / "out" / "trainings").iterdir())[1].read_bytes()
+        for content, said in ((part.read_bytes()[:-30], "is damaged: remove it"), (other, "of another one: remove it")):
+            part.write_bytes(content)
+            capsys.readouterr()
+            assert run(*words) == 2
+            assert said in capsys.readouterr().err
+        assert not trained
+
+    def test_digits_whose_scores_are_estimated(self, tmp_path, capsys, trained):
+        out = tmp_path / "out"
+        words = ("--data", "digits", "--methods", "erm,cutmix-patch", "--hold-out", "0.9", "--fractions", "0.5,0.6")
+        words += ("--trainings", "3", *QUICK)
+        assert run(*words, "--out", out) == 0
+        shown = capsys.readouterr()
+        assert "The C-scores were estimated here by ERM, 3 trainings at each of the fractions 0.5, 0.6" in " ".join(
+            shown.out.split()
+        )
+        assert len(trained) == 6 + 4
+        # The scores that it wrote can be given: the same study, but for where they come from.
+        assert run(*words, "--scores", out / "cscores.npz", "--out", tmp_path / "given") == 0
+        assert (tmp_path / "given" / "misclassified.csv").read_bytes() == (out / "misclassified.csv").read_bytes()
+
+    def test_the_command_in_the_record_makes_it_again(self, cifar, capsys):
+        words = ("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *LITTLE, "--seeds", "7,", "--json")
+        assert run(*words, "--out", cifar / "out") == 0
+        told = json.loads(capsys.readouterr().out)
+        again = shlex.split(json.loads((cifar / "out" / "record.json").read_text())["again"])
+        assert run(*again[3:], "--json") == 0
+        assert json.loads(capsys.readouterr().out) == told
+
+    def test_over_an_hour_needs_yes(self, cifar, capsys, monkeypatch, trained):
+        monkeypatch.setattr(Trainer, "seconds", lambda self, plans: 7200.0)
+        words = ("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *QUICK)
+        assert run(*words) == 2
+        assert "`yes` must be given for what takes over an hour. 6 trainings" in capsys.readouterr().err
+        assert not trained
+        assert run(*words, "--yes") == 0
+
+    def test_a_training_that_diverges_is_named(self, cifar, capsys, monkeypatch):
+        def diverge(*_, **__):
+            raise trainings_module.Diverged("the loss is nan at step 3")
+
+        monkeypatch.setattr(Trainer, "seconds", lambda self, plans: 1.0)
+        monkeypatch.setattr(trainings_module, "fit", diverge)
+        assert run("--data", cifar / "cifar", "--scores", cifar / "scores.npz", *QUICK) == 2
+        assert "augscope: ERM, seed 0: the loss is nan at step 3\n" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            (("--hold-out", "0"), "`hold_out` must be above 0 and below 1"),
+            (("--hold-out", "1"), "`hold_out` must be above 0 and below 1"),
+            (("--hold-out", "0.001"), "`hold_out` must leave points of every class"),
+            (("--methods", "erm,erm"), "`methods` must differ"),
+            (("--methods", "erm,mixup"), "got 'mixup'"),
+            (("--methods", ""), "got ''"),
+            (("--methods", "cutmix-patch", "--grid", "3"), "`grid` must"),
+            (("--methods", "cutout-patch", "--num-cut", "16"), "`num_cut` must be in [1, P)"),
+            (("--seeds", "0"), "`seeds` must be at least one"),
+            (("--seeds", "3,3"), "`seeds` must differ"),
+            (("--seeds", "1000000000,"), "`seeds` must be from 0"),
+            (("--steps", "0"), "`steps` must be at least 1"),
+            (("--batch-size", "0"), "`batch_size` must be at least 1"),
+            (("--learning-rate", "0"), "`learning_rate` must be above 0"),
+            (("--alpha", "0"), "`alpha` must be"),
+            (("--box", "0"), "`box` must be at least 1"),
+            (("--model", "nonsense"), "`model` must be"),
+            (("--device", "nonsense"), "`device` must be"),
+            (("--scores", "nowhere.npz"), "`scores` must be a readable file"),
+            (("--data", "nowhere"), "`data` must be digits or a folder"),
+        ],
+    )
+    def test_bad_usage_is_one_sentence_before_any_training(self, cifar, capsys, trained, words, sentence):
+        given = {"--data": cifar / "cifar", "--scores": cifar / "scores.npz", "--out": cifar / "out", "--seeds": 2}
+        given |= dict(zip(words[::2], words[1::2], strict=True))
+        assert run(*(word for pair in given.items() for word in pair)) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("augscope: ")
+        assert sentence in said
+        assert said.count("\n") == 1
+        assert not trained
+        assert not (cifar / "out").exists()
