@@ -97,6 +97,12 @@ class TestEstimate:
 
     def test_reliability_is_unknown_where_it_cannot_be_told(self):
         assert np.isnan(estimate_scores(50, self.answers(50, 0, np.ones(50))).reliability)
+        once = [answer for answer in self.answers(100, 0, trainings=10) if answer.fraction == 0.6]
+        assert not np.isnan(estimate_scores(100, once).reliability)
+        arcs = balanced_hold_outs(100, 0.9, 11, 0)  # nearly no point is held out by two of them
+        right = np.random.default_rng(0).random((11, 10)) < 0.5
+        single = [HeldOut(0.9, arc, row) for arc, row in zip(arcs, right, strict=True)]
+        assert np.isnan(estimate_scores(100, single).reliability)
         alone = [HeldOut(0.5, np.arange(5), np.ones(5, bool)), HeldOut(0.5, np.arange(5, 10), np.zeros(5, bool))]
         assert np.isnan(estimate_scores(10, alone).reliability)
 
@@ -179,6 +185,21 @@ class TestTable:
         )
         said = f"What CutMix (patches) misclassifies has {sentence} C-scores than what ERM does."
         assert sentences(found) == [said]
+
+    def test_many_pairs_are_summed_up(self):
+        held, generator = [np.arange(101)] * 6, np.random.default_rng(0)
+        hard, alike = ([generator.choice(np.arange(40, 60), 5, replace=False) for _ in held] for _ in range(2))
+        misses = {"erm": [points + 35 for points in hard], "cutout-box": hard, "cutmix-box": alike}
+        found = sentences(summarise(planted(misses, self.SCORES, held)))
+        assert found == [
+            "2 of the 3 pairs of methods differ detectably in the mean C-score of what they misclassify.",
+            "What Cutout (box) misclassifies has lower C-scores than what ERM does.",
+            "What CutMix (box) misclassifies has lower C-scores than what ERM does.",
+        ]
+        misses["erm"] = hard
+        assert sentences(summarise(planted(misses, self.SCORES, held)))[0].startswith(
+            "No two methods differ detectably"
+        )
 
     def test_no_difference_is_claimed_too_often(self):
         """Three methods that err alike, 300 studies: claims at the 5 % level pass with a false-alarm rate of 1e-4."""

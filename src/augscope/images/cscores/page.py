@@ -6,7 +6,7 @@ import json
 
 from augscope.images.cscores.figure import distribution_figure
 from augscope.images.cscores.published import scores_file
-from augscope.images.cscores.results import MEASURES, StudyResult
+from augscope.images.cscores.results import StudyResult
 from augscope.images.cscores.tables import (
     COLUMNS,
     as_dict,
@@ -62,6 +62,7 @@ def html_page(result: StudyResult, svg: bytes, command: str) -> str:
         "cscores.html",
         result=result,
         sentences=sentences(result),
+        tone="holds" if any(pair.differs for pair in result.pairs) else "open",
         scores=scores_sentence(result),
         picture=picture(svg, f"C-scores of misclassified points. {label}", min_width=36),
         label=label,
@@ -70,7 +71,6 @@ def html_page(result: StudyResult, svg: bytes, command: str) -> str:
         pairs=pair_rows(result),
         bands=bands,
         band_rows=band_table,
-        measures=MEASURES,
         downloads=[
             Download("table.csv", table_csv(result)),
             Download("misclassified.csv", misclassified_csv(result)),

@@ -70,11 +70,16 @@ class PairResult:
     num_seeds: int
 
     @property
+    def differs(self) -> bool:
+        """Whether the difference is significant at the level of the intervals, after Holm's correction."""
+        return self.num_seeds >= 2 and self.estimate != 0 and self.p_value <= 1 - LEVEL
+
+    @property
     def verdict(self) -> str:
         """What may be said, no stronger than the interval and the adjusted p-value allow."""
         if self.num_seeds < 2:
             return f"{self.second} against {self.first}: too few seeds to tell."
-        if not self.p_value <= 1 - LEVEL or self.estimate == 0:
+        if not self.differs:
             return f"{self.second} against {self.first}: no difference can be told in the C-scores of what they misclassify."
         word = "lower" if self.estimate > 0 else "higher"
         return f"What {self.second} misclassifies has {word} C-scores than what {self.first} does."

@@ -14,6 +14,8 @@ import numpy as np
 
 from augscope.values import check, check_count
 
+KNOWN_SHARE = 0.9  # of the points that both halves of the trainings must have held out to be held against each other
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -130,7 +132,7 @@ def _reliability(count: int, groups: Sequence[Sequence[HeldOut]]) -> float:
     """Correlation of the scores from every other training with those from the rest, stepped up to all (Spearman–Brown)."""
     halves = [np.mean([_share(count, group[first::2]) for group in groups], axis=0) for first in (0, 1)]
     known = np.isfinite(halves[0]) & np.isfinite(halves[1])
-    if known.sum() < 3 or any(np.ptp(half[known]) == 0 for half in halves):
+    if known.sum() < max(3, KNOWN_SHARE * count) or any(np.ptp(half[known]) == 0 for half in halves):
         return float("nan")
     correlation = float(np.corrcoef(halves[0][known], halves[1][known])[0, 1])
     return 2 * correlation / (1 + correlation) if correlation > -1 else -1.0

@@ -52,8 +52,12 @@ def band_rows(result: StudyResult) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def sentences(result: StudyResult) -> list[str]:
-    """Return what may be said, pair by pair, and what the scores are worth where they were estimated."""
-    found = [pair.verdict for pair in result.pairs]
+    """Return what may be said: which methods can be told apart, and those that misclassified nothing."""
+    apart = [pair.verdict for pair in result.pairs if pair.differs]
+    found = apart if len(result.pairs) > 1 else [pair.verdict for pair in result.pairs]
+    if len(result.pairs) > 1:
+        count = f"{len(apart)} of the {len(result.pairs)} pairs of methods differ" if apart else "No two methods differ"
+        found = [f"{count} detectably in the mean C-score of what they misclassify.", *apart]
     empty = [method.title for method in result.methods if not np.isfinite(method.per_seed[:, 0]).any()]
     if empty:
         found.append(f"{', '.join(empty)} misclassified nothing: hold out more, or train less.")
@@ -155,7 +159,8 @@ def _number(interval: Interval, form: str = ".3f") -> str:
     if math.isnan(interval.estimate):
         return "–"
     text = f"{interval.estimate:{form}}"
-    return f"{text} [{interval.low:{form}}, {interval.high:{form}}]" if math.isfinite(interval.low) else text
+    text += f" [{interval.low:{form}}, {interval.high:{form}}]" if math.isfinite(interval.low) else ""
+    return text.replace("-", "−")
 
 
 def _share(interval: Interval) -> str:
