@@ -126,7 +126,7 @@ def read_plain_pickle(content: bytes) -> Any:
         ValueError: if it is damaged, or holds anything but None, numbers, text, lists, tuples, dictionaries and arrays.
             The sentence begins with "it".
 
-    Cost: a pass over the opcodes, some 0.3 s for a CIFAR-10 batch.
+    Cost: a pass over the opcodes, some 0.1 s for a CIFAR-10 batch.
     """
     machine = _Machine()
     try:
