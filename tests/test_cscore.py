@@ -314,11 +314,16 @@ class TestCommand:
         trained.clear()
         part = sorted((cifar / "out" / "trainings").iterdir())[0]
         other = sorted((cifar / "out" / "trainings").iterdir())[1].read_bytes()
-        for content, said in ((part.read_bytes()[:-30], "is damaged: remove it"), (other, "of another one: remove it")):
+        for content, said in (
+            (part.read_bytes()[:-30], "be a whole checkpoint file"),
+            (other, "be of this configuration"),
+        ):
             part.write_bytes(content)
             capsys.readouterr()
             assert run(*words) == 2
-            assert said in capsys.readouterr().err
+            told = capsys.readouterr().err
+            assert said in told
+            assert part.name in told
         assert not trained
 
     def test_digits_whose_scores_are_estimated(self, tmp_path, capsys, trained):
@@ -369,6 +374,7 @@ class TestCommand:
             (("--methods", "erm,erm"), "`methods` must differ"),
             (("--methods", "erm,mixup"), "got 'mixup'"),
             (("--methods", ""), "got ''"),
+            (("--scored-by", "mixup"), "got 'mixup'"),
             (("--methods", "cutmix-patch", "--grid", "3"), "`grid` must"),
             (("--methods", "cutout-patch", "--num-cut", "16"), "`num_cut` must be in [1, P)"),
             (("--seeds", "0"), "`seeds` must be at least one"),

@@ -39,6 +39,7 @@ def cscore(
     alpha: float = 1.0,
     fractions: str = "0.1,0.3,0.5,0.7,0.9",
     trainings: Whole = 20,
+    scored_by: str = "erm",
     device: str | None = None,
     out: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -81,6 +82,8 @@ def cscore(
         Shares of the points that the estimate of C-scores trains on.
     trainings
         Trainings of the estimate at each fraction.
+    scored_by
+        Method of those trainings.
     device
         cpu or cuda; by default a GPU if there is one.
     out
@@ -103,6 +106,7 @@ def cscore(
         hold_out=hold_out,
         fractions=parse_list("fractions", fractions, float),
         trainings=trainings,
+        scored_by=scored_by,
         device=device,
     )
     return _run(study, _again(study, data, scores), out, overwrite, yes, json)
@@ -128,10 +132,12 @@ def _study(data: str, scores: Path | None, training: dict[str, Any], *, device: 
 
 def _again(study: Study, data: str, scores: Path | None) -> str:
     """The command line that makes the same study again, every default spelled out."""
+    from augscope.images.cscores.study import ESTIMATE_FIELDS
+
     told = study.settings.model_dump(mode="json")
     told = {**told.pop("training"), **told, "device": study.trainer.device}
     if scores is not None:
-        told = {name: value for name, value in told.items() if name not in ("fractions", "trainings")}
+        told = {name: value for name, value in told.items() if name not in ESTIMATE_FIELDS}
     words = ["augscope", "images", "cscore", "--data", data, *([] if scores is None else ["--scores", str(scores)])]
     for name, value in told.items():
         if value is not None:

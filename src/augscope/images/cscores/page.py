@@ -7,6 +7,7 @@ import json
 from augscope.images.cscores.figure import distribution_figure
 from augscope.images.cscores.published import scores_file
 from augscope.images.cscores.results import StudyResult
+from augscope.images.cscores.study import ESTIMATE_FIELDS
 from augscope.images.cscores.tables import (
     COLUMNS,
     as_dict,
@@ -87,7 +88,7 @@ def _settings(result: StudyResult) -> list[tuple[str, str]]:
     told = result.run.settings.model_dump(mode="json")
     flat = {**told.pop("training"), **told}
     if result.run.estimate is None:
-        flat = {name: value for name, value in flat.items() if name not in ("fractions", "trainings")}
+        flat = {name: value for name, value in flat.items() if name not in ESTIMATE_FIELDS}
     shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in flat.items()}
     return [
         ("data", result.run.data.source),

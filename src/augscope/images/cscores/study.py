@@ -18,6 +18,8 @@ from augscope.values import Value, check
 
 ESTIMATE_SEEDS = 1_000_000_000  # seeds of the trainings that estimate scores begin here, apart from those of the study
 
+ESTIMATE_FIELDS = ("fractions", "trainings", "scored_by")  # settings that matter only where scores are estimated
+
 
 class StudySettings(Value):
     """What a study is.
@@ -29,6 +31,7 @@ class StudySettings(Value):
         hold_out: share of every class that is held out, in (0, 1).
         fractions: α of the estimate, in (0, 1), different; not used where scores are given.
         trainings: of the estimate, at each fraction.
+        scored_by: the method of the trainings that estimate scores; "erm" in Jiang et al. (2021).
     """
 
     training: TrainingSettings
@@ -37,6 +40,7 @@ class StudySettings(Value):
     hold_out: float = 0.2
     fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     trainings: int = 20
+    scored_by: str = "erm"
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Study:
         if scores is None:
             check_fractions(len(data.labels), settings.fractions, settings.trainings)
         self.trainer = Trainer(data, settings.training, device)
-        for method in settings.methods:
+        for method in (*settings.methods, settings.scored_by):
             self.trainer.check_method(method)
 
     @property
@@ -118,7 +122,7 @@ class Study:
             parts = balanced_hold_outs(len(self.data.labels), fraction, settings.trainings, seed=0)
             for number, held_out in enumerate(parts):
                 title = f"C-scores: fraction {fraction:g}, training {number + 1} of {settings.trainings}"
-                found.append((fraction, Plan(title, "erm", ESTIMATE_SEEDS + len(found), held_out)))
+                found.append((fraction, Plan(title, settings.scored_by, ESTIMATE_SEEDS + len(found), held_out)))
         return found
 
     def all_plans(self) -> list[Plan]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from augscope.images.cscores.results import BANDS, MEASURES, StudyResult
+from augscope.images.training import METHODS
 from augscope.intervals import Interval
 
 COLUMNS = ("accuracy", "missed", "fitted", "mean", "Q1", "median", "Q3")
@@ -76,7 +77,7 @@ def scores_sentence(result: StudyResult) -> str:
     )
     fractions = ", ".join(f"{fraction:g}" for fraction in settings.fractions)
     return (
-        f"The C-scores were estimated here by ERM, {settings.trainings} trainings at each of the fractions {fractions} of "
+        f"The C-scores were estimated here by {METHODS[settings.scored_by]}, {settings.trainings} trainings at each of the fractions {fractions} of "
         f"the points, each point held out {estimate.times.sum(axis=0).min()} times or more: {worth}."
     )
 

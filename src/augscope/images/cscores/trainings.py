@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from statistics import mean
 from time import perf_counter
 from typing import Any
@@ -17,7 +18,6 @@ from augscope.images.models import build_model
 from augscope.images.training import Diverged, Scaling, fit, make_transform, predict, transform_generator
 from augscope.values import Value, check_count, check_positive
 
-FORMAT = 1  # raised when what is kept changes
 TIMED_STEPS = 8  # of which the first, which is slower, does not count
 
 
@@ -124,15 +124,19 @@ class Trainer:
         return mean(np.diff(ends)) * self.settings.steps + asking
 
     def identity(self, plan: Plan) -> dict[str, Any]:
-        """Return what decides the bits of a training, ready for JSON."""
+        """Return what a training is, ready for JSON."""
         return {
-            "format": FORMAT,
             "data": self.data.digest,
             "settings": self.settings.model_dump(mode="json"),
             "method": plan.method,
             "seed": plan.seed,
             "held_out": hashlib.sha256(plan.held_out.astype(np.int64).tobytes()).hexdigest(),
-            "torch": torch.__version__,
+        }
+
+    def versions(self) -> dict[str, Any]:
+        """Return what else decides the bits: a training of another version, device or number of threads is not taken."""
+        return {
+            **{name: version(name) for name in ("augscope", "numpy", "torch")},
             "device": self.device,
             "threads": torch.get_num_threads(),
         }
