@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from statistics import mean
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -121,7 +121,7 @@ class Trainer:
         begun, some = perf_counter(), torch.arange(min(512, len(self.data.labels)))
         self._predict(model, some, scaling)
         asking = (perf_counter() - begun) * len(self.data.labels) / len(some)
-        return mean(np.diff(ends)) * self.settings.steps + asking
+        return median(np.diff(ends).tolist()) * self.settings.steps + asking
 
     def identity(self, plan: Plan) -> dict[str, Any]:
         """Return what a training is, ready for JSON."""
