@@ -147,7 +147,7 @@ class TestDiagram:
         ratios = erm.boundaries["R(σ_d) = pull of α and test noise"]
         for x, y, ratio in zip(erm.x, erm.y, ratios, strict=True):
             common = (1 - x) / y
-            bar = np.hypot(4.9 * 0.2 * common / (2 + common), 5.2 * np.sqrt(12 / 200_000))
+            bar = np.hypot(5.4 * 0.2 * common / (2 + common), 5.4 * np.sqrt(12 / 200_000))
             assert ratio == pytest.approx(x / y / bar, rel=1e-9)
 
     def test_kappa_is_noise_ratio(self, records):
