@@ -57,7 +57,7 @@ def test_json_is_alone_on_stdout(finished):
 def test_the_folder_holds_everything(finished):
     _, folder = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {"record.json", "config.toml", "features.svg", "features.png", "report.html"}
+    assert names == set(show.FILES)
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "augscope verify --config config.toml --seeds 2" in report
     assert "src=" not in report  # self-contained: nothing is fetched

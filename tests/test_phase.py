@@ -57,7 +57,7 @@ def written(records, tmp_path_factory) -> Path:
     """A folder with the diagram's files."""
     folder = tmp_path_factory.mktemp("written")
     paths = write_phase(diagram(records), folder)
-    assert [path.name for path in paths] == ["phase.png", "phase.svg", "phase.csv", "phase.json"]
+    assert [path.name for path in paths] == ["phase.png", "phase.svg", "phase.csv", "phase.json", "phase.html"]
     return folder
 
 
@@ -290,7 +290,13 @@ def test_the_commands(folder, tmp_path, capsys):
         "phase", folder, "--x", "rho", "--y", "speed", "--panels", "method", "--out", tmp_path, "--json"
     )
     assert (status, [panel["name"] for panel in json.loads(out)["panels"]]) == (0, ["erm", "cutout"])
-    assert {path.name for path in tmp_path.iterdir()} == {"phase.png", "phase.svg", "phase.csv", "phase.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "phase.png",
+        "phase.svg",
+        "phase.csv",
+        "phase.json",
+        "phase.html",
+    }
     status, out, told = command("phase", folder, "--x", "rhos", "--y", "speed")
     assert (status, out, len(told.splitlines())) == (2, "", 1)
     assert "`sql` must be a valid query" in told

@@ -340,13 +340,20 @@ def _plain(values: np.ndarray) -> list[Any]:
     return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
-def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
-    """Write phase.png, phase.svg, phase.csv and phase.json (the data behind them), each whole; return their paths.
+def write_phase(diagram: PhaseDiagram, folder: Path, *, grids: Sequence[str] = (), again: str = "") -> list[Path]:
+    """Write phase.png, phase.svg, phase.csv and phase.json (the data behind them) and phase.html, each whole; return their paths.
+
+    Args:
+        diagram: what is drawn.
+        folder: where to.
+        grids: for the page, the grids swept, as TOML.
+        again: for the page, the command that draws it again.
 
     Raises:
         ValueError: if the folder cannot be written.
     """
     from augscope.phase_figures import phase_figure
+    from augscope.phase_page import phase_page
     from augscope.rendering import lay_out, to_bytes
 
     figure = phase_figure(diagram)
@@ -354,4 +361,5 @@ def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
     files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
     files["phase.csv"] = diagram.to_csv().encode()
     files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()
+    files["phase.html"] = phase_page(diagram, files["phase.svg"], grids=grids, again=again).encode()
     return OutputFolder(folder).write(files)

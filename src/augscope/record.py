@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -50,6 +52,11 @@ class Results:
         return {method: runs for method, runs in groups.items() if runs}
 
 
+def place(experiment: Experiment) -> str:
+    """Return what records are counted in: the steps of a descent, or the time of a flow."""
+    return "step" if experiment.until is None else "time"
+
+
 def to_record(results: Results) -> dict[str, Any]:
     """Return the results as nested dictionaries and lists for JSON; numbers that are not finite become null."""
     verdict = results.verdict
@@ -64,6 +71,22 @@ def to_record(results: Results) -> dict[str, Any]:
         "verdict": None if verdict is None else _verdict_record(verdict),
         "runs": [_run_record(run) for run in results.runs],
     }
+
+
+def trajectories_csv(results: Results) -> str:
+    """Return the data behind the picture: a row a method, seed and record; scores and accuracies of a feature are means over labels."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    features = range(1, results.experiment.distribution.num_features + 1)
+    scores, accuracies = ([f"{name}[{k}]" for k in features] for name in ("feature_score", "feature_accuracy"))
+    writer.writerow(["method", "seed", place(results.experiment), "loss", *scores, *accuracies, "accuracy"])
+    for run in results.runs:
+        history = run.history
+        columns = [history.steps[:, None], history.loss[:, None], history.feature_scores.mean(axis=1)]
+        columns += [history.accuracy_per_feature.mean(axis=1), history.accuracy[:, None]]
+        for row in np.concatenate(columns, axis=1).tolist():
+            writer.writerow([run.method.title, run.seed, *(f"{value:.10g}" for value in row)])
+    return buffer.getvalue()
 
 
 def summary_record(results: Results) -> dict[str, Any]:
