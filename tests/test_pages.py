@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from page_checks import axe_violations, check_html
 
 import augscope as ag
 from augscope.cli.show import write_files
+from augscope.laws import certify
+from augscope.laws.page import html_page
 from augscope.pages import Download, picture
 from augscope.phase import Panel, PhaseDiagram, write_phase
 from augscope.record import Results, trajectories_csv
@@ -33,7 +37,17 @@ def pages(tmp_path_factory):
     made["verify"] = folder / "verify" / "report.html"
     write_phase(made_up_diagram(), folder / "phase", grids=[f"title = {SCRIPT!r}"], again=f"augscope phase {SCRIPT}")
     made["phase"] = folder / "phase" / "phase.html"
+    certificate = certify(half_and_half, num_calls=64)
+    made["law"] = folder / "law.html"
+    made["law"].write_text(html_page(replace(certificate, target=SCRIPT)), encoding="utf-8")
     return made, results
+
+
+def half_and_half(images, labels):
+    """Every sample's right half from the next one, with labels that do not say so: the page of what breaks a rule."""
+    mixed = images.clone()
+    mixed[..., images.shape[-1] // 2 :] = images.roll(1, dims=0)[..., images.shape[-1] // 2 :]
+    return mixed, torch.eye(16)[labels]
 
 
 def made_up_diagram() -> PhaseDiagram:
@@ -46,7 +60,7 @@ def made_up_diagram() -> PhaseDiagram:
     return PhaseDiagram("rho", SCRIPT, "accuracy", 0.75, True, True, panels, SCRIPT, {"rho": SCRIPT})
 
 
-@pytest.mark.parametrize("name", ["verify", "phase"])
+@pytest.mark.parametrize("name", ["verify", "phase", "law"])
 def test_pages_are_valid_and_escape_what_they_are_given(pages, name):
     text = pages[0][name].read_text(encoding="utf-8")
     check_html(text)
