@@ -240,6 +240,30 @@ def test_tables_and_characteristic_functions_agree(seed, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_interpolation_between_frequencies_errs_less_than_it_says(seed, monkeypatch):
+    """Against the same sum with every frequency evaluated, for networks some of whose frequencies are interpolated."""
+    rng, errors = np.random.default_rng(seed), []
+    distribution, gram = make_distribution(3, alpha=0.3), make_gram(*rng.uniform(1, 5, 2), -0.4)
+    arguments = rng.normal(size=(2, 2, 3)), gram, distribution, NETWORK
+    answer, evaluate, resolved = accuracy_from_projections(*arguments), fourier.characteristic_functions, 100.0
+
+    def every_frequency(*where):
+        monkeypatch.setattr(fourier, "RESOLVED", resolved)
+        approximate, error = evaluate(*where)
+        monkeypatch.setattr(fourier, "RESOLVED", -1.0)
+        exact, none = evaluate(*where)
+        assert none == 0
+        assert np.abs(approximate - exact).max() <= error + 1e-14  # rounding of sums of a thousand terms
+        errors.append(error)
+        return exact, none
+
+    monkeypatch.setattr(fourier, "characteristic_functions", every_frequency)
+    exact = accuracy_from_projections(*arguments)
+    assert max(errors) > 0
+    np.testing.assert_allclose(exact.per_feature, answer.per_feature, rtol=0, atol=answer.error_bound / 2)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

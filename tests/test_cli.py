@@ -57,11 +57,37 @@ def test_json_is_alone_on_stdout(finished):
 def test_the_folder_holds_everything(finished):
     _, folder = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {"record.json", "config.toml", "features.svg", "features.png", "report.html"}
+    assert names == set(show.FILES)
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "augscope verify --config config.toml --seeds 2" in report
     assert "src=" not in report  # self-contained: nothing is fetched
     assert json.loads((folder / "record.json").read_text())["identity"] in report
+
+
+def test_a_report_is_drawn_again_from_the_record(finished, tmp_path):
+    done, folder = finished
+    again = augscope("report", folder, "--json", "--out", tmp_path / "again")
+    assert again.returncode == done.returncode, again.stderr
+    assert again.stdout == done.stdout
+    for name in show.FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
+
+
+def test_what_is_no_record_is_refused_in_a_sentence(finished, tmp_path):
+    def said(content: str | None) -> str:
+        if content is not None:
+            (tmp_path / "record.json").write_text(content)
+        done = augscope("report", tmp_path)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        return done.stderr
+
+    whole = json.loads((finished[1] / "record.json").read_text())
+    assert "`folder` must hold a run's record.json" in said(None)
+    assert "which is no JSON" in said('{"command": "ver')
+    assert "must hold a run of verify or train" in said('{"command": "sweep"}')
+    assert "has format 99; this version reads 1" in said(json.dumps(whole | {"format": 99}))
+    del whole["runs"][0]["history"]["loss"]
+    assert "is not whole: KeyError 'loss'" in said(json.dumps(whole))
 
 
 def test_the_configuration_reads_back_and_the_same_run_is_replaced(finished):

@@ -57,7 +57,7 @@ def written(records, tmp_path_factory) -> Path:
     """A folder with the diagram's files."""
     folder = tmp_path_factory.mktemp("written")
     paths = write_phase(diagram(records), folder)
-    assert [path.name for path in paths] == ["phase.png", "phase.svg", "phase.csv", "phase.json"]
+    assert [path.name for path in paths] == ["phase.png", "phase.svg", "phase.csv", "phase.json", "phase.html"]
     return folder
 
 
@@ -147,7 +147,7 @@ class TestDiagram:
         ratios = erm.boundaries["R(σ_d) = pull of α and test noise"]
         for x, y, ratio in zip(erm.x, erm.y, ratios, strict=True):
             common = (1 - x) / y
-            bar = np.hypot(4.9 * 0.2 * common / (2 + common), 5.2 * np.sqrt(12 / 200_000))
+            bar = np.hypot(5.4 * 0.2 * common / (2 + common), 5.4 * np.sqrt(12 / 200_000))
             assert ratio == pytest.approx(x / y / bar, rel=1e-9)
 
     def test_kappa_is_noise_ratio(self, records):
@@ -290,7 +290,13 @@ def test_the_commands(folder, tmp_path, capsys):
         "phase", folder, "--x", "rho", "--y", "speed", "--panels", "method", "--out", tmp_path, "--json"
     )
     assert (status, [panel["name"] for panel in json.loads(out)["panels"]]) == (0, ["erm", "cutout"])
-    assert {path.name for path in tmp_path.iterdir()} == {"phase.png", "phase.svg", "phase.csv", "phase.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "phase.png",
+        "phase.svg",
+        "phase.csv",
+        "phase.json",
+        "phase.html",
+    }
     status, out, told = command("phase", folder, "--x", "rhos", "--y", "speed")
     assert (status, out, len(told.splitlines())) == (2, "", 1)
     assert "`sql` must be a valid query" in told

@@ -68,6 +68,14 @@ class History:
         """Return the arrays as nested lists, ready for JSON (NaN becomes None)."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> History:
+        """Return the history that `to_dict` wrote down; None becomes NaN. Raises KeyError where a measure is missing."""
+        arrays: dict[str, Any] = {field.name: np.array(plain[field.name], np.float64) for field in fields(cls)}
+        if all(isinstance(step, int) for step in plain["steps"]):
+            arrays["steps"] = np.array(plain["steps"], np.int64)
+        return cls(**arrays)
+
 
 def _plain(array: np.ndarray) -> Any:
     plain = array.astype(object)

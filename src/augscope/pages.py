@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,7 @@ def picture(svg: bytes, label: str, *, min_width: float = 0, max_width: float = 
     """
     text = svg.decode("utf-8")
     text = text[text.index("<svg") :]
+    text = re.sub(r' id="image[0-9a-f]+"', "", text)  # nobody refers to them, and equal images have equal ones
     style = f"min-width: {min_width:g}rem; max-width: {max_width:g}rem"
     return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" style="{style}" ', 1))
 

@@ -23,14 +23,11 @@ from augscope.sweep.axes import rounded
 from augscope.validation import check
 
 CONFIDENCE = 0.95
-KAPPA_LEVEL = (
-    0.5  # of κ: test noise of half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23)
-)
+# Of κ: test noise of half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23).
+KAPPA_LEVEL = 0.5
 DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
-PULL, TEST_NOISE = (
-    4.9,
-    5.2,
-)  # of `Boundary.named("erm")`: fitted to 45 measured boundaries, worst factor 1.5 (docs/sweeps.md)
+# Of `Boundary.named("erm")`: fitted to 46 measured boundaries, worst factor 1.6 (docs/sweeps.md).
+PULL, TEST_NOISE = 5.4, 5.4
 _ORDER = {name: place for place, name in enumerate(METHOD_NAMES)}
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
@@ -343,13 +340,20 @@ def _plain(values: np.ndarray) -> list[Any]:
     return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
-def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
-    """Write phase.png, phase.svg, phase.csv and phase.json (the data behind them), each whole; return their paths.
+def write_phase(diagram: PhaseDiagram, folder: Path, *, grids: Sequence[str] = (), again: str = "") -> list[Path]:
+    """Write phase.png, phase.svg, phase.csv and phase.json (the data behind them) and phase.html, each whole; return their paths.
+
+    Args:
+        diagram: what is drawn.
+        folder: where to.
+        grids: for the page, the grids swept, as TOML.
+        again: for the page, the command that draws it again.
 
     Raises:
         ValueError: if the folder cannot be written.
     """
     from augscope.phase_figures import phase_figure
+    from augscope.phase_page import phase_page
     from augscope.rendering import lay_out, to_bytes
 
     figure = phase_figure(diagram)
@@ -357,4 +361,5 @@ def write_phase(diagram: PhaseDiagram, folder: Path) -> list[Path]:
     files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
     files["phase.csv"] = diagram.to_csv().encode()
     files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()
+    files["phase.html"] = phase_page(diagram, files["phase.svg"], grids=grids, again=again).encode()
     return OutputFolder(folder).write(files)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from augscope.experiment import Experiment
-from augscope.measures import features_learned
+from augscope.measures import History, features_learned
 from augscope.methods import Method
 from augscope.seed_run import SeedRun
+from augscope.validation import check
 from augscope.verdicts import TheoremVerdict
-from augscope.verification import Verdict
+from augscope.verification import Verdict, judge_runs
 from augscope.versions import versions
 
+COMMANDS = ("verify", "train")
 FORMAT = 1  # of the record; raised when a field changes its meaning
 
 
@@ -50,6 +56,11 @@ class Results:
         return {method: runs for method, runs in groups.items() if runs}
 
 
+def place(experiment: Experiment) -> str:
+    """Return what records are counted in: the steps of a descent, or the time of a flow."""
+    return "step" if experiment.until is None else "time"
+
+
 def to_record(results: Results) -> dict[str, Any]:
     """Return the results as nested dictionaries and lists for JSON; numbers that are not finite become null."""
     verdict = results.verdict
@@ -64,6 +75,57 @@ def to_record(results: Results) -> dict[str, Any]:
         "verdict": None if verdict is None else _verdict_record(verdict),
         "runs": [_run_record(run) for run in results.runs],
     }
+
+
+def read_results(folder: Path) -> Results:
+    """Return what a run left in its folder's record.json, judged again: the inverse of `to_record`.
+
+    Raises:
+        ValueError: if there is no such record, or it is another program's, another format's or not whole.
+    """
+    path = folder / "record.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"`folder` must hold a run's record.json, got {folder}: {error.strerror}") from None
+    except ValueError:
+        raise ValueError(f"`folder` must hold a run's record.json, got {path}, which is no JSON") from None
+    command = record.get("command") if isinstance(record, dict) else None
+    check(command in COMMANDS, f"`folder` must hold a run of {' or '.join(COMMANDS)}, got {path} of {command!r}")
+    check(record.get("format") == FORMAT, f"{path} has format {record.get('format')!r}; this version reads {FORMAT}")
+    try:
+        experiment, seeds = Experiment(**record["configuration"]), tuple(record["seeds"])
+        runs = tuple(_read_run(row, experiment) for row in record["runs"])
+        verdict = record["verdict"]
+        if verdict is not None:
+            seconds = sum(run.seconds for run in runs)
+            verdict = judge_runs(experiment, seeds, runs, verdict["tolerance"], verdict["interrupted"], seconds)
+        return Results(str(command), experiment, seeds, runs, verdict, record["again"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not whole: {type(error).__name__} {error}") from None
+
+
+def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
+    method = next(one for one in experiment.methods if one.model_dump(mode="json") == row["method"])
+    kept = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
+    counts = tuple(tuple(counts) for counts in row["feature_counts"])
+    return SeedRun(method=method, history=History.from_dict(row["history"]), feature_counts=counts, **kept)
+
+
+def trajectories_csv(results: Results) -> str:
+    """Return the data behind the picture: a row a method, seed and record; scores and accuracies of a feature are means over labels."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    features = range(1, results.experiment.distribution.num_features + 1)
+    scores, accuracies = ([f"{name}[{k}]" for k in features] for name in ("feature_score", "feature_accuracy"))
+    writer.writerow(["method", "seed", place(results.experiment), "loss", *scores, *accuracies, "accuracy"])
+    for run in results.runs:
+        history = run.history
+        columns = [history.steps[:, None], history.loss[:, None], history.feature_scores.mean(axis=1)]
+        columns += [history.accuracy_per_feature.mean(axis=1), history.accuracy[:, None]]
+        for row in np.concatenate(columns, axis=1).tolist():
+            writer.writerow([run.method.title, run.seed, *(f"{value:.10g}" for value in row)])
+    return buffer.getvalue()
 
 
 def summary_record(results: Results) -> dict[str, Any]:

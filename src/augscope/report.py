@@ -9,8 +9,8 @@ import tomli_w
 
 from augscope.experiment import Experiment
 from augscope.measures import features_learned
-from augscope.pages import picture, render
-from augscope.record import Results
+from augscope.pages import Download, picture, render
+from augscope.record import Results, place, trajectories_csv
 from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity
 from augscope.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
@@ -50,11 +50,6 @@ def line_cells(line: Line, *, lasting: bool) -> dict[str, str]:
         "verdict": "not met" if line.verdict == NOT_MET else line.verdict,
         "tone": tone(line.verdict),
     }
-
-
-def place(experiment: Experiment) -> str:
-    """Return what records are counted in: the steps of a descent, or the time of a flow."""
-    return "step" if experiment.until is None else "time"
 
 
 def how_to_read(experiment: Experiment) -> str:
@@ -184,6 +179,7 @@ def html_report(results: Results, svg: bytes) -> str:
         place=place(results.experiment),
         summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
         svg=picture(svg, PICTURE, min_width=14 * len(results.shown), max_width=max(38, 24 * len(results.shown))),
+        downloads=[Download("features.csv", trajectories_csv(results).encode()), Download("features.svg", svg)],
         caption=CAPTION + (", with the theorem's value dotted." if verdict else "."),
         measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},
         notes=run_notes(results),

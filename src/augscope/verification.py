@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,21 @@ def verify(
     experiment = experiment if until is None else experiment.replace(until=until)
     experiment.check_memory()
     begun = time.perf_counter()
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
     kept = None if checkpoint is None else KeptRuns(checkpoint, experiment)
     runs, interrupted = run_seeds(experiment, seeds, progress, kept=kept)
+    return judge_runs(experiment, seeds, runs, tolerance, interrupted, time.perf_counter() - begun)
+
+
+def judge_runs(
+    experiment: Experiment,
+    seeds: tuple[int, ...],
+    runs: Sequence[SeedRun],
+    tolerance: float,
+    interrupted: bool,
+    seconds: float,
+) -> Verdict:
+    """Return the verdicts on runs that are finished; arguments as in `verify`, whose second half this is."""
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
     judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
     spoken_of = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
     theorems = tuple(
@@ -129,7 +141,7 @@ def verify(
         theorems=theorems,
         runs=tuple(runs),
         interrupted=interrupted,
-        seconds=time.perf_counter() - begun,
+        seconds=seconds,
         summary=tuple(describe_orders(experiment, judged)),
         windows=windows,
     )

@@ -21,6 +21,7 @@ app = cyclopts.App(
 app.command("augscope.cli.verify:verify", name="verify", help="Hold Theorems 3.1–3.3 against exactly trained networks.")
 app.command("augscope.cli.train:train", name="train", help="Train exactly and measure what was learned.")
 app.command("augscope.cli.sweep:sweep", name="sweep", help="Run a grid of thousands of cells, resumable.")
+app.command("augscope.cli.report:report", name="report", help="Draw a finished run's report again.")
 app.command("augscope.cli.query:query", name="query", help="Ask a sweep's records in SQL.")
 app.command("augscope.cli.phase:phase", name="phase", help="Draw a phase diagram of a sweep.")
 app.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,15 @@ class DiagramOptions:
     title: str | None = None
     "Of the picture."
 
+    def command(self, folder: Path) -> str:
+        """Return the command that draws the same diagram."""
+        given: list[str] = []
+        for name, value in vars(self).items():
+            for each in value if isinstance(value, list) else [value]:
+                if each is not None and (name, each) != ("where", "true"):
+                    given += [f"--{name}", str(each)]
+        return shlex.join(["augscope", "phase", str(folder), *given])
+
     def diagram(self, folder: Path) -> PhaseDiagram:
         """Return the diagram of what the folder holds now; parts that cannot be read are named on stderr."""
         from augscope.phase import phase_diagram
@@ -75,7 +85,7 @@ def phase(
 ) -> int:
     """Draw a phase diagram of a sweep: heat map with contour, seed spread, and the boundaries that theory predicts.
 
-    Writes phase.png, phase.svg, phase.csv and phase.json to --out.
+    Writes phase.html, phase.png, phase.svg, phase.csv and phase.json to --out.
 
     Parameters
     ----------
@@ -90,7 +100,10 @@ def phase(
     json
         Print the diagram's data as JSON on stdout, everything else on stderr.
     """
+    import tomli_w
+
     from augscope.phase import write_phase
+    from augscope.sweep.folder import SweepFolder
 
     diagram = options.diagram(folder)
     if refine is not None:
@@ -101,6 +114,7 @@ def phase(
             outcome = run_refined(folder, diagram, refine, workers=workers, progress=tell)
         print(f"augscope: {outcome.progress}", file=sys.stderr)
         diagram = options.diagram(folder)
-    paths = write_phase(diagram, folder if out is None else out)
+    grids = [tomli_w.dumps(sweep.source) for sweep in SweepFolder(folder).grids()]
+    paths = write_phase(diagram, folder if out is None else out, grids=grids, again=options.command(folder))
     print(json_module.dumps(diagram.to_dict(), allow_nan=False) if json else "\n".join(map(str, [diagram, *paths])))
     return 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from augscope.store import OutputFolder
     from augscope.verdicts import Line, TheoremVerdict
 
-FILES = ("record.json", "config.toml", "features.svg", "features.png", "report.html")
+FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
 WIDTH_WITHOUT_TERMINAL = 120
 GAP = 1  # between the columns of the verdict table
@@ -98,7 +98,7 @@ def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
 def write_files(folder: OutputFolder, results: Results) -> list[Path]:
     """Write record, configuration, pictures and report. Raises ValueError if the folder can no longer be written."""
     from augscope.figures import features_figure
-    from augscope.record import to_record
+    from augscope.record import to_record, trajectories_csv
     from augscope.rendering import to_bytes
     from augscope.report import configuration_toml, html_report
 
@@ -110,6 +110,7 @@ def write_files(folder: OutputFolder, results: Results) -> list[Path]:
             "config.toml": configuration_toml(results.experiment).encode(),
             "features.svg": svg,
             "features.png": to_bytes(figure, "png"),
+            "features.csv": trajectories_csv(results).encode(),
             "report.html": html_report(results, svg).encode(),
         }
     )
@@ -141,7 +142,8 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 def show_verdict(screen: Console, results: Results) -> None:
     """Print the theorem table, a sentence per theorem, and the summary."""
-    from augscope.report import how_to_read, place, tone
+    from augscope.record import place
+    from augscope.report import how_to_read, tone
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify

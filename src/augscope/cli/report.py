@@ -1,0 +1,35 @@
+"""`augscope report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def report(
+    folder: Path, /, *, out: Path | None = None, json: Annotated[bool, Parameter(name="--json", negative="")] = False
+) -> int:
+    """Draw the report of a finished `verify` or `train` again from its record, without training.
+
+    Prints the tables, and writes pictures, data and report.html. Exit status: as `verify`; 0 for a `train`.
+
+    Parameters
+    ----------
+    folder
+        What `--out` was given to the run: it holds record.json.
+    out
+        Folder for the files; by default the same one.
+    json
+        Print the result as JSON on stdout, everything else on stderr.
+    """
+    from augscope.cli import show
+    from augscope.cli.options import OutputOptions
+    from augscope.record import read_results
+
+    results = read_results(folder)
+    output = OutputOptions(out=folder if out is None else out, json=json)
+    place = show.claim_folder(output, results.command, results.experiment)
+    show.finish(results, output, place)
+    return 0 if results.verdict is None else results.verdict.exit_status

@@ -1,0 +1,60 @@
+"""A phase diagram as one HTML page: where the value crosses its level first, then the picture, then how to draw it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from augscope.pages import Download, picture, render
+from augscope.phase import Panel, PhaseDiagram
+from augscope.versions import versions
+
+
+def phase_page(diagram: PhaseDiagram, svg: bytes, *, grids: Sequence[str] = (), again: str = "") -> str:
+    """Return the page; every value is escaped.
+
+    Args:
+        diagram: what is shown.
+        svg: its picture.
+        grids: the grids swept, as TOML.
+        again: the command that draws it again.
+    """
+    return render(
+        "phase.html",
+        title=diagram.title or "Phase diagram",
+        diagram=diagram,
+        tables=[_crossings(diagram, panel) for panel in diagram.panels],
+        svg=picture(svg, _label(diagram), min_width=14 * len(diagram.panels), max_width=24 * len(diagram.panels)),
+        downloads=[Download("phase.csv", diagram.to_csv().encode()), Download("phase.svg", svg)],
+        grids=grids,
+        again=again,
+        versions=versions(),
+    )
+
+
+def _label(diagram: PhaseDiagram) -> str:
+    panels = ", ".join(panel.name for panel in diagram.panels if panel.name)
+    return (
+        f"Heat maps of {diagram.value} over {diagram.x} and {diagram.y}{f', one each for {panels}' if panels else ''}, with the "
+        "contour at the level and the predicted boundaries; its spread over seeds below. The tables give the numbers."
+    )
+
+
+def _crossings(diagram: PhaseDiagram, panel: Panel) -> dict[str, Any]:
+    """One panel's range, and rows of where the value, and then each boundary, crosses its level."""
+    predicted = {name: panel.crossings(1, name) for name in panel.boundaries}
+    rows = [
+        {
+            "name": f"{x:g}",
+            "values": [f"{y:.3g}", *(f"{at[x]:.3g}" if x in at else "–" for at in predicted.values())],
+        }
+        for x, y in panel.crossings(diagram.level).items()
+    ]
+    low, high = panel.count.min(), panel.count.max()
+    records = f"{low} records" if low == high else f"{low} to {high} records"
+    return {
+        "name": panel.name or "all records",
+        "range": f"from {panel.mean.min():.4g} to {panel.mean.max():.4g} at {len(panel.x):,} places, {records} each",
+        "columns": [f"{diagram.y}, measured", *(f"predicted: {name}" for name in predicted)],
+        "rows": rows,
+    }

@@ -1,0 +1,60 @@
+"""What every page of ours is held to: valid HTML, no address outside itself, and the accessibility rules of WCAG 2 A and AA."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import html5lib
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def check_html(text: str) -> None:
+    """Fail on the first breach of HTML's syntax, an outside address, an id used twice, or a picture without a label."""
+    parser = html5lib.HTMLParser(strict=False)
+    parser.parse(text)
+    assert not parser.errors, [
+        (place, name, text.splitlines()[place[0] - 1][:200]) for place, name, _ in parser.errors[:3]
+    ]
+    outside = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text) + re.findall(r"url\((?!#|\"#|data:)[^)]*\)", text)
+    assert outside == []
+    identifiers = re.findall(r'\sid="([^"]+)"', text)
+    assert len(identifiers) == len(set(identifiers))
+    for tag in re.findall(r"<svg[^>]*>", text):
+        assert 'aria-label="' in tag
+    for tag in re.findall(r"<img[^>]*>", text):
+        assert re.search(r'alt="[^"]+"', tag)
+
+
+def axe_violations(paths: list[Path]) -> list[str]:
+    """What axe-core finds on pages in light and dark, wide and narrow; skips where there is no Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: the accessibility rules are checked where there is one")
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    found = []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for path in paths:
+            for scheme, width in (("light", 1_000), ("dark", 400)):
+                page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+                asked = []
+                page.on("request", lambda request, asked=asked: asked.append(request.url))
+                page.goto(path.as_uri())
+                result = Axe().run(page, options={"runOnly": STANDARDS})
+                for violation in result.response["violations"]:
+                    nodes = violation["nodes"][0]["html"][:160]
+                    found.append(f"{path.name} ({scheme}, {width} px): {violation['id']}: {violation['help']}: {nodes}")
+                # A phone must not scroll sideways, but inside what says so.
+                wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                if wide > 0:
+                    found.append(f"{path.name} ({scheme}, {width} px): {wide} px wider than the window")
+                found += [f"{path.name} asked for {url}" for url in asked if not url.startswith(("file:", "data:"))]
+                page.close()
+        browser.close()
+    return found

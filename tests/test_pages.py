@@ -1,0 +1,90 @@
+"""The pages that commands write: valid, self-contained, accessible, and safe whatever names they are given."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from page_checks import axe_violations, check_html
+
+import augscope as ag
+from augscope.cli.show import write_files
+from augscope.laws import certify
+from augscope.laws.page import html_page
+from augscope.pages import Download, picture
+from augscope.phase import Panel, PhaseDiagram, write_phase
+from augscope.record import Results, trajectories_csv
+from augscope.store import OutputFolder
+from augscope.verification import verify
+
+SCRIPT = '<script>alert("x")</script> & "quoted" ' + "long" * 60
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A page of each command, by name."""
+    folder = tmp_path_factory.mktemp("pages")
+    made = {}
+    experiment = ag.presets.theorem.replace(num_samples=20, num_steps=20, record_at=(0, 10))
+    verdict = verify(experiment, (0, 1))
+    results = Results("verify", experiment, (0, 1), verdict.runs, verdict, f"augscope verify {SCRIPT}")
+    write_files(OutputFolder(folder / "verify"), results)
+    made["verify"] = folder / "verify" / "report.html"
+    write_phase(made_up_diagram(), folder / "phase", grids=[f"title = {SCRIPT!r}"], again=f"augscope phase {SCRIPT}")
+    made["phase"] = folder / "phase" / "phase.html"
+    certificate = certify(half_and_half, num_calls=64)
+    made["law"] = folder / "law.html"
+    made["law"].write_text(html_page(replace(certificate, target=SCRIPT)), encoding="utf-8")
+    return made, results
+
+
+def half_and_half(images, labels):
+    """Every sample's right half from the next one, with labels that do not say so: the page of what breaks a rule."""
+    mixed = images.clone()
+    mixed[..., images.shape[-1] // 2 :] = images.roll(1, dims=0)[..., images.shape[-1] // 2 :]
+    return mixed, torch.eye(16)[labels]
+
+
+def made_up_diagram() -> PhaseDiagram:
+    x, y = (part.ravel() for part in np.meshgrid([0.1, 0.2, 0.4], [0.05, 0.5, 5.0], indexing="ij"))
+    mean = np.where(x > y, 1.0, 0.5)
+    panels = tuple(
+        Panel(name, x, y, np.full(9, 2), mean, mean - 0.1, mean + 0.1, mean - 0.05, mean, {SCRIPT: x / y})
+        for name in ("erm", SCRIPT)
+    )
+    return PhaseDiagram("rho", SCRIPT, "accuracy", 0.75, True, True, panels, SCRIPT, {"rho": SCRIPT})
+
+
+@pytest.mark.parametrize("name", ["verify", "phase", "law"])
+def test_pages_are_valid_and_escape_what_they_are_given(pages, name):
+    text = pages[0][name].read_text(encoding="utf-8")
+    check_html(text)
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_pages_are_accessible_and_ask_nobody(pages):
+    assert axe_violations(list(pages[0].values())) == []
+
+
+def test_the_data_behind_the_picture_is_inside(pages):
+    made, results = pages
+    rows = list(csv.DictReader(io.StringIO(trajectories_csv(results))))
+    assert len(rows) == sum(len(run.history.steps) for run in results.runs)
+    last = [row for row in rows if (row["method"], row["seed"]) == ("CutMix", "1")][-1]
+    history = next(run for run in results.runs if run.seed == 1 and run.method.title == "CutMix").history
+    assert float(last["accuracy"]) == pytest.approx(history.accuracy[-1], rel=1e-9)
+    assert float(last["feature_score[2]"]) == pytest.approx(history.feature_scores[-1, :, 1].mean(), rel=1e-9)
+    inside = Download("features.csv", trajectories_csv(results).encode()).address
+    assert inside in made["verify"].read_text(encoding="utf-8")
+    assert base64.b64decode(inside.partition(",")[2]).decode() == trajectories_csv(results)
+
+
+def test_a_picture_is_labelled():
+    drawn = picture(b'<?xml version="1.0"?><svg width="3"></svg>', 'a "b" <c>')
+    assert str(drawn).startswith('<svg role="img" aria-label="a &#34;b&#34; &lt;c&gt;" style=')
