@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
-import importlib.util
 import inspect
 import os
 import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from augscope.importing import import_named
 from augscope.laws.adapters import ADAPTERS, CONVENTIONS, Convention, rounding, to_numpy
 from augscope.values import check
 
@@ -124,65 +121,16 @@ def resolve(target: Any, *, batch_size: int, **options: Any) -> Target:
 
 
 def _import(text: str, batch_size: int) -> tuple[Any, str, Factory | None]:
-    place, separator, rest = text.partition(":")
-    check(
-        bool(separator and place and rest), f"`target` must read package.module:Class or file.py:function, got {text!r}"
-    )
-    name, arguments = _parse(rest, text)
-    if place.split(".")[0] == "keras":  # its backend is chosen at import; JAX is here anyway
+    if text.split(":")[0].split(".")[0] == "keras":  # its backend is chosen at import; JAX is here anyway
         os.environ.setdefault("KERAS_BACKEND", "jax")
-    module = _load(place, text)
-    try:
-        found = getattr(module, name)
-    except AttributeError:
-        raise ValueError(f"`target` could not be imported, got {text!r}: {place} has no {name!r}") from None
-    except ImportError as error:
-        raise ValueError(f"`target` could not be imported, got {text!r}: {error}") from None
-    root = Path(place).stem if place.endswith(".py") else place.split(".")[0]
-    if not isinstance(found, type) and arguments is None:
-        return found, root, None
-    args, keywords = arguments or ([], {})
+    named = import_named(text, "target")
+    if not isinstance(named.found, type) and named.arguments is None:
+        return named.found, named.root, None
 
     def make() -> Any:
-        return found(*args, **_filled(found, keywords, batch_size))
+        return named.make(lambda keywords: _filled(named.found, keywords, batch_size))
 
-    try:
-        return make(), root, make
-    except (Exception, SystemExit) as error:  # whatever foreign code raises is the answer, as a sentence
-        raise ValueError(f"`target` could not be made, got {text!r}: {type(error).__name__}: {error}") from None
-
-
-def _load(place: str, text: str) -> Any:
-    try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place)
-        specification = importlib.util.spec_from_file_location(path.stem, path)
-        if specification is None or specification.loader is None or not path.is_file():
-            raise ValueError(f"`target` could not be imported, got {text!r}: no file {place}")
-        module = importlib.util.module_from_spec(specification)
-        sys.modules.setdefault(path.stem, module)
-        specification.loader.exec_module(module)
-        return module
-    except ValueError:
-        raise
-    except (Exception, SystemExit) as error:  # foreign code again: an ImportError, a SyntaxError, anything
-        raise ValueError(f"`target` could not be imported, got {text!r}: {type(error).__name__}: {error}") from None
-
-
-def _parse(text: str, whole: str) -> tuple[str, tuple[list[Any], dict[str, Any]] | None]:
-    """`Name` or `Name(literals)`: the name and the arguments. Nothing is evaluated but literals."""
-    try:
-        expression = ast.parse(text, mode="eval").body
-        if isinstance(expression, ast.Name):
-            return expression.id, None
-        if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name):
-            keywords = {word.arg: ast.literal_eval(word.value) for word in expression.keywords if word.arg}
-            if len(keywords) == len(expression.keywords):
-                return expression.func.id, ([ast.literal_eval(value) for value in expression.args], keywords)
-    except (SyntaxError, ValueError):
-        pass
-    raise ValueError(f"`target` must be a name, or a name with literal arguments such as Class(p=0.5), got {whole!r}")
+    return make(), named.root, make
 
 
 def _filled(found: Any, keywords: dict[str, Any], batch_size: int) -> dict[str, Any]:
