@@ -79,8 +79,8 @@ SLOW_RUN = """
 import sys, jax
 jax.config.update("jax_enable_x64", True)
 import augscope as ag
-from augscope import checkpoint
-checkpoint.SAVE_SECONDS = 0.0
+from augscope import kept_file
+kept_file.SAVE_SECONDS = 0.0
 experiment = ag.presets.figure.replace(num_samples=60, num_steps=200_000, record_at=(0, 1000, 100_000))
 dataset = experiment.sample(0)
 print("begun", flush=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from augscope.values import check
 
 ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses most of the picture
 SMALL = 32  # pixels: below, there is little to see
+MAX_PIXELS = 50_000_000  # of one image: some 150 MB as RGB; above, a small file may fill the memory
+READING_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
 BUNDLED = ("china", "flower")  # the photographs that scikit-learn carries
 
 
@@ -39,8 +43,8 @@ def read_pictures(paths: list[Path], size: int) -> tuple[list[Picture], list[str
     for path in paths:
         try:
             pixels, shape = _read(path, size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises
-            refused.append(f"{path} cannot be shown: {_reason(error)}")
+        except READING_ERRORS as error:
+            refused.append(f"{path} cannot be shown: {reason(error)}")
             continue
         found.append(Picture(path.stem, pixels))
         notes += _notes(path, shape)
@@ -48,19 +52,54 @@ def read_pictures(paths: list[Path], size: int) -> tuple[list[Picture], list[str
 
 
 def _read(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int]]:
+    with opened(path) as image:
+        shape = image.size
+        upright = ImageOps.exif_transpose(image.convert("RGB"))
+        return np.asarray(ImageOps.fit(upright, (size, size))), shape
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image whose header is read and found to be of a size that can be decoded.
+
+    Raises:
+        OSError, ValueError, SyntaxError: if it is not; `READING_ERRORS` is all that opening or decoding raises.
+    """
     check(path.stat().st_size > 0, "the file is empty")
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as image:
-                shape = image.size
-                upright = ImageOps.exif_transpose(image.convert("RGB"))
-                return np.asarray(ImageOps.fit(upright, (size, size))), shape
+                width, height = image.size
+                check(
+                    width * height <= MAX_PIXELS, f"{width}×{height} pixels are more than the limit of {MAX_PIXELS:,}"
+                )
+                yield image
         except Image.DecompressionBombWarning as warning:
             raise ValueError(str(warning)) from None
 
 
-def _reason(error: Exception) -> str:
+def whole(path: Path, size: int, mode: str) -> np.ndarray:
+    """The whole image, upright, scaled to size × size whatever its proportions, as uint8 (C, size, size).
+
+    Args:
+        path: the file.
+        size: side in pixels.
+        mode: "L" for one channel, "RGB" for three; transparency is dropped, 16 bits become 8.
+    """
+    with opened(path) as image:
+        check(
+            image.mode not in ("F", "I"), f"it is of mode {image.mode}, whose range is not known: save it with 8 bits"
+        )
+        if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        upright = ImageOps.exif_transpose(image.convert(mode))
+        scaled = upright if upright.size == (size, size) else upright.resize((size, size), Image.Resampling.BILINEAR)
+        return np.atleast_3d(np.asarray(scaled)).transpose(2, 0, 1)
+
+
+def reason(error: Exception) -> str:
+    """Why an image cannot be read, in words."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no image that Pillow knows"
     if isinstance(error, OSError) and error.strerror:

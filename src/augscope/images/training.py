@@ -154,7 +154,7 @@ def fit(
     _check_arguments(images, labels, num_classes, steps, batch_size, learning_rate, weight_decay)
     images, labels = images.to(device), labels.to(device)
     model.to(device)
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - the stub omits it
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
