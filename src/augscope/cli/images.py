@@ -11,6 +11,10 @@ from cyclopts import Parameter
 
 app = cyclopts.App(name="images", help="Augmentations on real images.")
 
+app.command(
+    "augscope.cli.audit:audit", name="audit", help="Which subgroups of your images does each augmentation learn?"
+)
+
 FORMS = ("png", "svg", "pdf")
 
 

@@ -251,7 +251,9 @@ def _twins(train: Split, test: Split) -> list[str]:
         for image, name in zip(test.images, test.names, strict=True)
         if image.tobytes() in known
     ]
-    return [f"{len(twins):,} test images are in the training split too, pixel for pixel: {twins[0]}"] * bool(twins)
+    if not twins:
+        return []
+    return [f"{len(twins):,} test images are in the training split too, pixel for pixel: {twins[0]} among them"]
 
 
 def _unseen(groups: list[Group], train: Split) -> list[str]:

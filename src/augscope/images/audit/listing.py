@@ -89,8 +89,10 @@ def _of_folder(folder: Path, problems: Problems) -> Listing:
     if not entries:
         problems.add("no image in any class folder", str(folder))
     names = ("folder",) if entries and entries[0].attributes else ()
-    notes = [f"{len(left_out):,} files that are no images of a class are left out, {left_out[0]} among them"]
-    return Listing(tuple(entries), names, notes * bool(left_out))
+    notes = []
+    if left_out:
+        notes = [f"{len(left_out):,} files that are no images of a class are left out, {left_out[0]} among them"]
+    return Listing(tuple(entries), names, notes)
 
 
 def _of_csv(path: Path, root: Path, attributes: tuple[str, ...] | None, problems: Problems) -> Listing:
