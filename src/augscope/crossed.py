@@ -100,10 +100,10 @@ def crossed_gap(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> 
     first, second = _checked(first), _checked(second)
     check(len(first) == len(second), f"networks must be the same, got {len(first)} and {len(second)}")
     networks = first.mean(axis=1) - second.mean(axis=1)
-    (here, (its_answers, _)), (there, (other_images, _)) = _given_moments(first), _moments(second, _SHARE)
+    there, (images, _) = _moments(second, _SHARE)  # what each network answers on given images is known exactly
     between = (float(networks.var(ddof=1)) / len(networks), len(networks) - 1.0)
-    half = _half_width([its_answers, other_images, between], 1 - level)
-    return _around(float(networks.mean()), here - there, half, -1.0)
+    half = _half_width([images, between], 1 - level)
+    return _around(float(networks.mean()), float(first.mean()) - there, half, -1.0)
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
