@@ -21,6 +21,8 @@ The training set is fixed: nothing here speaks of other training sets.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import optimize, stats
 
@@ -141,7 +143,8 @@ def _p_value(distance: float, variances: Variances) -> float:
         return _TINY
     if distance == 0:
         return 1.0
-    exponent = optimize.brentq(lambda e: _half_width(variances, 10**e) - distance, np.log10(_TINY), 0.0, xtol=1e-10)
+    low, high = np.log10(_TINY), 0.0  # of the exponent; the half width falls from one to the other
+    exponent: Any = optimize.brentq(lambda power: _half_width(variances, 10**power) - distance, low, high, xtol=1e-10)
     return float(10**exponent)
 
 
