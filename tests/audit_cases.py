@@ -1,7 +1,8 @@
 """Planted images: the paper's data model as pictures, with known subgroups that ERM can and cannot learn.
 
 An image is a 2 × 2 grid of 32 × 32 patches in colour in random places. One shows the feature of its subgroup (a fixed pattern, the only
-thing that tells of the label), one holds dominant noise, which is its own and strong enough to be remembered by, two hold weak noise.
+thing that tells of the label), one holds dominant noise, which is its own and strong enough to be remembered by, and weakly the
+common feature of a random label (the paper's feature noise: where its own feature is not learned, it misleads); two hold weak noise.
 Everything but the patterns is drawn afresh for every image, of both splits.
 """
 
@@ -13,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PATCH, CHANNELS = 32, 3
+PATCH, CHANNELS = 32, 1
 DIMENSION = CHANNELS * PATCH**2
-GREY, SCALE = 128, 900.0  # SCALE grey levels are 1 in the units of the model, where a feature has norm 1
+GREY, SCALE = 128, 300.0  # SCALE grey levels are 1 in the units of the model, where a feature has norm 1
 
 PATCH_NET = '''
 import torch
@@ -23,23 +24,29 @@ from torch import nn
 
 class PatchNet(nn.Module):
     """The paper's network with more filters: one set of weights for all patches, ReLU, and a sum over patches."""
-    def __init__(self, num_classes, channels, width=16, patch=32):
+    def __init__(self, num_classes, channels, width=8, patch=32):
         super().__init__()
-        self.filters = nn.Conv2d(channels, width * num_classes, patch, patch)
-        self.num_classes = num_classes
+        self.num_classes, self.patch = num_classes, patch
+        self.filters = nn.Linear(channels * patch**2, width * num_classes)
         nn.init.normal_(self.filters.weight, std=0.002)
         nn.init.zeros_(self.filters.bias)
+
     def forward(self, images):
-        active = torch.relu(self.filters(images)).sum(dim=(2, 3))
+        patches = nn.functional.unfold(images, self.patch, stride=self.patch).transpose(1, 2)
+        active = torch.relu(self.filters(patches)).sum(dim=1)
         return active.view(len(images), self.num_classes, -1).sum(dim=2)
 '''
 
 
 def planted_images(
-    seed: int, counts: dict[tuple[int, str], int], features: dict[tuple[int, str], np.ndarray], noise: tuple[float, float]
+    seed: int,
+    counts: dict[tuple[int, str], int],
+    features: dict[tuple[int, str], np.ndarray],
+    noise: tuple[float, float],
+    misleading: float,
 ) -> list[tuple[int, str, np.ndarray]]:
     """(label, attribute, pixels) of as many images of each subgroup as `counts` says; `noise`: the norms of a dominant
-    and a background patch."""
+    and a background patch; `misleading` is α."""
     generator = np.random.default_rng(seed)
     found = []
     for group, count in counts.items():
@@ -47,9 +54,10 @@ def planted_images(
             deviations = np.array([0, noise[0], noise[1], noise[1]]) / DIMENSION**0.5
             patches = generator.normal(size=(4, PATCH, PATCH, CHANNELS)) * deviations[:, None, None, None]
             patches[0] = features[group]
+            patches[1] += misleading * features[int(generator.integers(2)), "common"]
             grid = patches[generator.permutation(4)].reshape(2, 2, PATCH, PATCH, CHANNELS).transpose(0, 2, 1, 3, 4)
             pixels = GREY + SCALE * grid.reshape(2 * PATCH, 2 * PATCH, CHANNELS)
-            found.append((*group, pixels.round().clip(0, 255).astype(np.uint8)))
+            found.append((*group, pixels.round().clip(0, 255).astype(np.uint8).squeeze()))
     return found
 
 
@@ -74,11 +82,33 @@ def write_csv(folder: Path, splits: dict[str, list[tuple[int, str, np.ndarray]]]
     return folder / "data.csv"
 
 
-def planted(folder: Path, seed: int = 0, *, rare: int = 2, test: int = 60, common: int = 20, noise=(2.5, 1.5)) -> Path:
+def planted(
+    folder: Path,
+    seed: int = 0,
+    *,
+    rare: int = 2,
+    test: int = 100,
+    common: int = 40,
+    noise=(4.0, 0.5),
+    misleading: float = 0.6,
+) -> Path:
     """`common` common and `rare` rare images a label for training, `test` of each for testing."""
     groups = [(label, name) for label in (0, 1) for name in ("common", "rare")]
     features = patterns(1000 + seed, groups)
     counts = {group: common if group[1] == "common" else rare for group in groups}
-    train = planted_images(2000 + seed, counts, features, noise)
-    tested = planted_images(3000 + seed, dict.fromkeys(groups, test), features, noise)
+    train = planted_images(2000 + seed, counts, features, noise, misleading)
+    tested = planted_images(3000 + seed, dict.fromkeys(groups, test), features, noise, misleading)
     return write_csv(folder, {"train": train, "test": tested})
+
+
+def pure_noise(folder: Path, seed: int) -> Path:
+    """Labels and an attribute drawn at random, and pictures that tell of neither: 40 to train on, 30 of each subgroup to test."""
+    generator = np.random.default_rng(4000 + seed)
+    groups = [(label, name) for label in (0, 1) for name in ("a", "b")]
+
+    def drawn(count: int) -> list[tuple[int, str, np.ndarray]]:
+        return [
+            (*group, generator.integers(0, 256, (64, 64)).astype(np.uint8)) for group in groups for _ in range(count)
+        ]
+
+    return write_csv(folder, {"train": drawn(10), "test": drawn(30)})

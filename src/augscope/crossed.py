@@ -21,6 +21,8 @@ The training set is fixed: nothing here speaks of other training sets.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import optimize, stats
 
@@ -46,6 +48,18 @@ def crossed_share(right: np.ndarray, level: float = LEVEL) -> Interval:
     """
     right = _checked(right)
     mean, variances = _moments(right, _SHARE)
+    return _around(float(right.mean()), mean, _half_width(variances, 1 - level), 0.0)
+
+
+def given_share(right: np.ndarray, level: float = LEVEL) -> Interval:
+    """The share of right answers on images that are given, such as the training images: only networks are a sample.
+
+    Args:
+        right: (S, n), as in `crossed_share`.
+        level: of confidence.
+    """
+    right = _checked(right)
+    mean, variances = _given_moments(right)
     return _around(float(right.mean()), mean, _half_width(variances, 1 - level), 0.0)
 
 
@@ -76,10 +90,10 @@ def crossed_difference(first: np.ndarray, second: np.ndarray, level: float = LEV
 
 
 def crossed_gap(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Interval:
-    """The mean of `first` less that of `second`: the same networks, on images of two kinds (training and test, say).
+    """The mean of `first`, on given images, less that of `second`, on a sample of images: training less test accuracy.
 
     Args:
-        first, second: (S, n) and (S, m).
+        first, second: (S, n) and (S, m), of the same networks.
         level: of confidence.
 
     Raises:
@@ -88,10 +102,10 @@ def crossed_gap(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> 
     first, second = _checked(first), _checked(second)
     check(len(first) == len(second), f"networks must be the same, got {len(first)} and {len(second)}")
     networks = first.mean(axis=1) - second.mean(axis=1)
-    (here, (its_images, _)), (there, (other_images, _)) = _moments(first, _SHARE), _moments(second, _SHARE)
+    there, (images, _) = _moments(second, _SHARE)  # what each network answers on given images is known exactly
     between = (float(networks.var(ddof=1)) / len(networks), len(networks) - 1.0)
-    half = _half_width([its_images, other_images, between], 1 - level)
-    return _around(float(networks.mean()), here - there, half, -1.0)
+    half = _half_width([images, between], 1 - level)
+    return _around(float(networks.mean()), float(first.mean()) - there, half, -1.0)
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
@@ -111,6 +125,14 @@ def _moments(values: np.ndarray, added: tuple[float, ...]) -> tuple[float, Varia
     return float(values.mean()), [(by_image, images - 1.0), (by_network, networks - 1.0)]
 
 
+def _given_moments(values: np.ndarray) -> tuple[float, Variances]:
+    """The mean with the added answers, and its variance from single answers and from networks."""
+    networks, answers = len(values), values.size + len(_SHARE)
+    mean = (float(values.sum()) + sum(_SHARE)) / answers
+    by_network = float(values.mean(axis=1).var(ddof=1)) / networks
+    return mean, [(mean * (1 - mean) / answers, answers - 1.0), (by_network, networks - 1.0)]
+
+
 def _half_width(variances: Variances, alpha: float) -> float:
     return float(np.sqrt(sum(variance * stats.t.isf(alpha / 2, freedom) ** 2 for variance, freedom in variances)))
 
@@ -121,7 +143,8 @@ def _p_value(distance: float, variances: Variances) -> float:
         return _TINY
     if distance == 0:
         return 1.0
-    exponent = optimize.brentq(lambda e: _half_width(variances, 10**e) - distance, np.log10(_TINY), 0.0, xtol=1e-10)
+    low, high = np.log10(_TINY), 0.0  # of the exponent; the half width falls from one to the other
+    exponent: Any = optimize.brentq(lambda power: _half_width(variances, 10**power) - distance, low, high, xtol=1e-10)
     return float(10**exponent)
 
 

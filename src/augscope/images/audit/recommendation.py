@@ -114,10 +114,11 @@ def _unseen(settings: Settings, measured: Measured) -> str:
 
 
 def _finding(data: ImageData, comparison: Comparison) -> str:
+    equal = "" if p_text(comparison.adjusted).startswith("<") else "= "
     word = "better" if comparison.difference.estimate > 0 else "worse"
     return (
         f"{METHODS[comparison.method]} is {word} than {METHODS[REFERENCE]} on “{data.groups[comparison.group].name}”: "
-        f"{points(comparison)}, p = {p_text(comparison.adjusted)} after Holm's correction."
+        f"{points(comparison)}, p {equal}{p_text(comparison.adjusted)} after Holm's correction."
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augscope.crossed import crossed_difference, crossed_gap, crossed_share
+from augscope.crossed import crossed_difference, crossed_gap, crossed_share, given_share
 from augscope.images.audit.dataset import ImageData
 from augscope.images.audit.study import REFERENCE, Runs, Settings
 from augscope.intervals import Difference, Interval, holm
@@ -121,7 +121,7 @@ def _group_accuracy(method: str, group: int, train: np.ndarray, test: np.ndarray
     found = crossed_share(test)
     if train.shape[1] == 0:
         return GroupAccuracy(method, group, None, found, LEARNED if found.low > chance else UNTOLD)
-    fitted = crossed_share(train)
+    fitted = given_share(train)
     return GroupAccuracy(method, group, fitted, found, _status(fitted, found, crossed_gap(train, test), chance))
 
 
@@ -130,7 +130,7 @@ def _status(train: Interval, test: Interval, gap: Interval, chance: float) -> st
     if test.low > chance:
         return PARTLY if gap.low > CLEAR_GAP else LEARNED
     if train.low > chance:
-        return MEMORISED if gap.low > CLEAR_GAP else UNTOLD
+        return MEMORISED if gap.low > 0 else UNTOLD
     return NOT_FITTED if train.high < 1 - CLEAR_GAP else UNTOLD
 
 
@@ -153,7 +153,7 @@ def _comparisons(data: ImageData, settings: Settings, test: dict[str, np.ndarray
 def _warnings(data: ImageData, settings: Settings, accuracies: dict[tuple[str, int], GroupAccuracy]) -> list[str]:
     """Subgroups of which little or nothing can be told."""
     found = []
-    counts = data.test.counts(len(data.groups))
+    counts = data.test.counts(len(data.groups)).tolist()
     for group, count in enumerate(counts):
         name = data.groups[group].name
         if count < MIN_TEST:
