@@ -9,7 +9,11 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from augscope.cli.canvas import canvas
+
 app = cyclopts.App(name="images", help="Augmentations on real images.")
+
+app.command(canvas)
 
 FORMS = ("png", "svg", "pdf")
 

@@ -19,12 +19,12 @@ def unit_digits(side: int) -> tuple[np.ndarray, np.ndarray]:
     The 8×8 images are resized (bicubic) and the mean over all of them is subtracted: what they share tells nothing apart, and
     the paper's features are orthogonal. The mean knows no labels, so it takes nothing from the test.
     """
-    found = load_digits()
-    resized = np.stack([_resized(image, side) for image in found.images])
+    pixels, classes = (np.asarray(part) for part in load_digits(return_X_y=True))
+    resized = np.stack([_resized(image, side) for image in pixels.reshape(-1, 8, 8)])
     centred = resized - resized.mean(axis=0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     unit.setflags(write=False)
-    return unit, found.target
+    return unit, classes
 
 
 def _resized(image: np.ndarray, side: int) -> np.ndarray:

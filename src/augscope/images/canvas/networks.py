@@ -53,4 +53,6 @@ class PatchNetwork(NamedTuple):
 
 def network_of(settings: CanvasSettings) -> PatchNetwork:
     """Return the network that settings name."""
-    return PatchNetwork(2, leaky=True) if settings.network == "two-filter" else PatchNetwork(settings.width, leaky=False)
+    return (
+        PatchNetwork(2, leaky=True) if settings.network == "two-filter" else PatchNetwork(settings.width, leaky=False)
+    )

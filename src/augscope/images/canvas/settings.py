@@ -71,7 +71,7 @@ class CanvasSettings(Value):
     width: int = 32
     init_std: float = 0.01
     step_size: float = 8.0
-    num_steps: int = 3_000
+    num_steps: int = 2_000
     num_tests: int = 100
 
     @model_validator(mode="after")
@@ -82,9 +82,7 @@ class CanvasSettings(Value):
             f"`num_patches` must be in [3, {MAX_PATCHES}] (a digit, dominant noise, background noise), got {self.num_patches}",
         )
         for cut in self.num_cut:
-            check(
-                1 <= cut < self.num_patches, f"`num_cut` must be in [1, P), got {cut} with P = {self.num_patches}"
-            )
+            check(1 <= cut < self.num_patches, f"`num_cut` must be in [1, P), got {cut} with P = {self.num_patches}")
         check(len(set(self.num_cut)) == len(self.num_cut), f"`num_cut` must not repeat, got {list(self.num_cut)}")
         check(8 <= self.side <= MAX_SIDE, f"`side` must be in [8, {MAX_SIDE}] pixels, got {self.side}")
         check(self.width >= 2 and self.width % 2 == 0, f"`width` must be even and at least 2, got {self.width}")

@@ -16,6 +16,7 @@ from augscope.images.canvas.training import Span, Trained, span_of, train
 from augscope.intervals import Difference, Interval, holm, mean_interval, paired_difference
 from augscope.values import checked_seeds
 
+SHARES = ("accuracy", "fitted")  # measures that are probabilities
 SEEDS_AT_ONCE = 30  # trained as one batch; more seeds take more batches, and no more memory
 
 
@@ -63,8 +64,9 @@ class Study:
     measures: dict[str, Measures]
 
     def interval(self, title: str, measure: str, rarity: int) -> Interval:
-        """The mean over seeds of a measure with its 95 % interval."""
-        return mean_interval(getattr(self.measures[title], measure)[:, rarity])
+        """The mean over seeds of a measure with its 95 % t-interval, that of a share cut to [0, 1]."""
+        found = mean_interval(getattr(self.measures[title], measure)[:, rarity])
+        return Interval(found.estimate, max(0.0, found.low), min(1.0, found.high)) if measure in SHARES else found
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -75,7 +77,10 @@ class Study:
                 difference = paired_difference(after.accuracy[:, column], before.accuracy[:, column])
                 found.append((rarity, later, earlier, difference))
         adjusted = holm([difference.p_value for *_, difference in found])
-        return [Comparison(*row, float(p)) for row, p in zip(found, adjusted, strict=True)]
+        return [
+            Comparison(rarity, first, second, difference, float(p))
+            for (rarity, first, second, difference), p in zip(found, adjusted, strict=True)
+        ]
 
 
 def run_study(
@@ -102,9 +107,7 @@ def run_study(
         span = span_of(settings, batch)
         for place, method in enumerate(settings.methods):
             done = number * len(settings.methods) + place
-            found[method.title].append(
-                measure(span, _train(settings, span, method, done, total, tell))
-            )
+            found[method.title].append(measure(span, _train(settings, span, method, done, total, tell)))
     return Study(settings, chosen, {title: _joined(parts) for title, parts in found.items()})
 
 

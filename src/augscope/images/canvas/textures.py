@@ -41,5 +41,5 @@ def draw_textures(generator: np.random.Generator, count: int, side: int, half: i
 def _crop(generator: np.random.Generator, side: int, half: int) -> np.ndarray:
     photograph = _halves()[half][generator.integers(len(PHOTOGRAPHS))]
     row, column = (generator.integers(length - side + 1) for length in photograph.shape)
-    crop = np.rot90(photograph[row : row + side, column : column + side], generator.integers(4))
+    crop = np.rot90(photograph[row : row + side, column : column + side], int(generator.integers(4)))
     return crop[:, ::-1] if generator.integers(2) else crop

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,10 +66,18 @@ def span_of(settings: CanvasSettings, seeds: Sequence[int]) -> Span:
     """Draw the seeds' canvases and reduce them to their products. Cost: (M + N) N d a seed, one seed's pixels at a time."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pieces = [_reduced(settings, seed, device) for seed in seeds]
-    stacked = [torch.stack(part) for part in zip(*(tensors for tensors, _, _ in pieces), strict=True)]
-    labels = torch.from_numpy(pieces[0][1].labels).to(stacked[0])
-    train, test = (tuple(piece[which] for piece in pieces) for which in (1, 2))
-    return Span(*stacked, labels, settings.num_patches, train, test)
+    products = [products for products, _, _ in pieces]
+    gram, test_products, initial, initial_test = (torch.stack(part) for part in zip(*products, strict=True))
+    return Span(
+        gram,
+        test_products,
+        initial,
+        initial_test,
+        labels=torch.from_numpy(pieces[0][1].labels).to(gram),
+        num_patches=settings.num_patches,
+        train=tuple(train for _, train, _ in pieces),
+        test=tuple(test for _, _, test in pieces),
+    )
 
 
 def _reduced(
@@ -85,7 +94,7 @@ def _without_pixels(canvases: Canvases) -> Canvases:
     return Canvases(**{**vars(canvases), "patches": canvases.patches[:0]})
 
 
-def initial_weights(settings: CanvasSettings, seed: int):
+def initial_weights(settings: CanvasSettings, seed: int) -> np.ndarray:
     """Return W(0), (d, m) float64, independent N(0, σ_0²): the same for every method of a seed."""
     num_filters = network_of(settings).num_filters
     return settings.init_std * stream(seed, WEIGHTS).standard_normal((settings.dim, num_filters))
@@ -126,9 +135,7 @@ def train(
     return Trained(scores, network.scores(test, span.num_patches), coefficients, norm)
 
 
-def _slopes(
-    network: PatchNetwork, span: Span, method: TrainingMethod, projections: Tensor, outputs: Tensor
-) -> Tensor:
+def _slopes(network: PatchNetwork, span: Span, method: TrainingMethod, projections: Tensor, outputs: Tensor) -> Tensor:
     """∂L/∂⟨w_h, x_i⟩, (S, N, m): the coefficients of the gradient in the training patches."""
     scores = network.scores(projections, span.num_patches)
     by_score = gradient(method, scores, span.labels)
