@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,12 +92,10 @@ def canvas(
 
     settings = CanvasSettings(**(options or CanvasOptions()).fields())
     chosen = checked_seeds(parse_seeds(seeds))
-    try:
-        from augscope.images.canvas.record import COMMAND, FILES, files_of
-        from augscope.images.canvas.study import run_study
-    except ModuleNotFoundError as error:
-        package = {"sklearn": "scikit-learn", "PIL": "Pillow"}.get(error.name or "", error.name)
-        raise ValueError(f"`images canvas` needs {package}: pip install 'augscope[images]'") from None
+    _check_extra()
+    from augscope.images.canvas.record import COMMAND, FILES, files_of
+    from augscope.images.canvas.study import run_study
+
     folder = None if out is None else claim(out, COMMAND, settings.identity, overwrite=overwrite, names=FILES)
     try:
         with show.progress_bar() as progress:
@@ -109,6 +108,13 @@ def canvas(
         written = folder.write(files_of(study))
         print(f"Written to {folder.path}: {', '.join(path.name for path in written)}", file=sys.stderr)
     return 0
+
+
+def _check_extra() -> None:
+    """Raise ValueError if a package of the extra is missing."""
+    for module, package in (("torch", "torch"), ("sklearn", "scikit-learn"), ("PIL", "Pillow")):
+        if find_spec(module) is None:
+            raise ValueError(f"`images canvas` needs {package}: pip install 'augscope[images]'")
 
 
 def _show(study: Study, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from augscope.images.canvas.losses import gradient
 from augscope.images.canvas.networks import PatchNetwork, network_of
 from augscope.images.canvas.settings import CanvasSettings, TrainingMethod
 
+LARGEST_SCORE = 1e6  # margins grow as the logarithm of the steps: only a step that overshoots gets there
 TELL_EVERY = 50  # steps between two calls of `progress`
 
 
@@ -91,7 +92,9 @@ def _reduced(
 
 
 def _without_pixels(canvases: Canvases) -> Canvases:
-    return Canvases(**{**vars(canvases), "patches": canvases.patches[:0]})
+    return Canvases(
+        **{**vars(canvases), "patches": np.empty((0, *canvases.patches.shape[1:]))}
+    )  # a slice would keep them all
 
 
 def initial_weights(settings: CanvasSettings, seed: int) -> np.ndarray:
@@ -115,7 +118,7 @@ def train(
         progress: called with the share of steps done.
 
     Raises:
-        FloatingPointError: if a score is no longer finite: the step size is too large.
+        FloatingPointError: if a score is not finite or beyond 1e6: the step size is too large.
     """
     network = network_of(settings)
     outputs = network.outputs(span.gram)
@@ -127,7 +130,7 @@ def train(
             progress(step / settings.num_steps)
     projections = torch.baddbmm(span.initial, span.gram, coefficients)
     scores = network.scores(projections, span.num_patches)
-    if not bool(scores.isfinite().all()):
+    if not bool((scores.abs() < LARGEST_SCORE).all()):  # false for NaN too
         raise FloatingPointError(f"{method.title} diverged: the step size {settings.step_size:g} is too large")
     slopes = _slopes(network, span, method, projections, outputs)
     test = torch.baddbmm(span.initial_test, span.test_products, coefficients)
