@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -12,7 +11,6 @@ from math import log1p
 from typing import Any
 
 import jax
-import numpy as np
 
 from augscope.batch import train_many
 from augscope.experiment import Experiment
@@ -20,26 +18,8 @@ from augscope.kept_runs import KeptRuns
 from augscope.methods import Method
 from augscope.sampling import MEMORY_SHARE, free_bytes
 from augscope.seed_run import SeedRun
-from augscope.validation import check
 
 Job = tuple[int, Method]  # a seed and a method
-
-
-def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
-    """Return the seeds as a tuple. Raises ValueError unless they are distinct integers in [0, 2⁶³), at least one."""
-    check(isinstance(seeds, Iterable), f"`seeds` must be a collection of integers such as range(8), got {seeds!r}")
-    seeds = tuple(seeds)
-    check(len(seeds) >= 1, "`seeds` must hold at least one seed, got none")
-    bad = [seed for seed in seeds if not _is_seed(seed)]
-    check(not bad, f"`seeds` must be integers from 0 to 2^63 - 1, got {', '.join(map(repr, bad[:5]))}")
-    chosen = tuple(int(seed) for seed in seeds)
-    twice = sorted(seed for seed, times in Counter(chosen).items() if times > 1)
-    check(not twice, f"`seeds` must differ from each other, got {', '.join(map(str, twice[:5]))} more than once")
-    return chosen
-
-
-def _is_seed(seed: Any) -> bool:
-    return isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and 0 <= int(seed) < 2**63
 
 
 def run_seeds(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -80,3 +82,20 @@ def check_count(name: str, value: Any) -> None:
         isinstance(value, Integral) and not isinstance(value, bool), f"`{name}` must be a whole number, got {value!r}"
     )
     check(int(value) >= 1, f"`{name}` must be at least 1, got {value}")
+
+
+def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Return the seeds as a tuple. Raises ValueError unless they are distinct integers in [0, 2⁶³), at least one."""
+    check(isinstance(seeds, Iterable), f"`seeds` must be a collection of integers such as range(8), got {seeds!r}")
+    seeds = tuple(seeds)
+    check(len(seeds) >= 1, "`seeds` must hold at least one seed, got none")
+    bad = [seed for seed in seeds if not _is_seed(seed)]
+    check(not bad, f"`seeds` must be integers from 0 to 2^63 - 1, got {', '.join(map(repr, bad[:5]))}")
+    chosen = tuple(int(seed) for seed in seeds)
+    twice = sorted(seed for seed, times in Counter(chosen).items() if times > 1)
+    check(not twice, f"`seeds` must differ from each other, got {', '.join(map(str, twice[:5]))} more than once")
+    return chosen
+
+
+def _is_seed(seed: Any) -> bool:
+    return isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= int(seed) < 2**63

@@ -16,9 +16,10 @@ from augscope.kept_runs import KeptRuns
 from augscope.methods import Method
 from augscope.orders import describe_orders
 from augscope.seed_run import SeedRun
-from augscope.seeds import checked_seeds, run_seeds
+from augscope.seeds import run_seeds
 from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.validation import check, check_precision
+from augscope.values import checked_seeds
 from augscope.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
 from augscope.windows import TheoremWindow, theorem_window, up_to
 

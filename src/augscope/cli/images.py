@@ -9,6 +9,8 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from augscope.cli.canvas import canvas
+
 app = cyclopts.App(name="images", help="Augmentations on real images.")
 
 app.command(
@@ -17,6 +19,7 @@ app.command(
 app.command(
     "augscope.cli.audit:audit", name="audit", help="Which subgroups of your images does each augmentation learn?"
 )
+app.command(canvas)
 
 FORMS = ("png", "svg", "pdf")
 

@@ -24,7 +24,8 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
     folder = show.claim_folder(output, "train", experiment)
     from augscope.kept_runs import KeptRuns
     from augscope.record import Results
-    from augscope.seeds import checked_seeds, run_seeds
+    from augscope.seeds import run_seeds
+    from augscope.values import checked_seeds
 
     kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment)
     experiment.check_memory()

@@ -31,7 +31,7 @@ def verify(
     experiment, chosen = options.experiment(), parse_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
     from augscope.record import Results
-    from augscope.seeds import checked_seeds
+    from augscope.values import checked_seeds
     from augscope.verification import checked_tolerance
     from augscope.verification import verify as run_verify
 

@@ -12,11 +12,11 @@ from typing import Any
 from augscope.distribution import FeatureNoise
 from augscope.experiment import Experiment, presets
 from augscope.network import Network
-from augscope.seeds import checked_seeds
 from augscope.sweep.axes import Axis, points, rounded
 from augscope.sweep.cells import Cell
 from augscope.sweep.formula import Formula
 from augscope.validation import check
+from augscope.values import checked_seeds
 
 METHOD_FIELDS = {
     "num_cut": ("cutout", "num_cut"),

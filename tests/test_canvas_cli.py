@@ -1,0 +1,87 @@
+"""`augscope images canvas`: bad usage before any work, results on stdout, files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from augscope.cli import main
+
+torch.set_num_threads(1)
+
+QUICK = ["--side", "12", "--counts", "6,3,1", "--width", "6", "--num-steps", "20", "--num-tests", "5", "--seeds", "2"]
+
+
+def canvas(*arguments) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["images", "canvas", *map(str, arguments)])
+    return int(ended.value.code or 0)
+
+
+def test_it_prints_a_record_and_writes_files(tmp_path, capsys):
+    assert canvas(*QUICK, "--cut", "1", "--out", tmp_path / "study", "--json") == 0
+    printed = capsys.readouterr()
+    record = json.loads(printed.out)
+    assert record == json.loads((tmp_path / "study" / "record.json").read_text(encoding="utf-8"))
+    assert record["configuration"]["num_cut"] == [1]
+    assert "Test accuracy in %" in printed.err
+    assert "training CutMix" in printed.err
+    # Another study is not written over this one, and this one again is.
+    assert canvas(*QUICK, "--out", tmp_path / "study") == 2
+    assert "must not hold another configuration's run" in capsys.readouterr().err
+    assert canvas(*QUICK, "--cut", "1", "--out", tmp_path / "study") == 0
+
+
+def test_no_cutout_at_all(capsys):
+    assert canvas(*QUICK, "--cut", "none") == 0
+    assert "Cutout" not in capsys.readouterr().out
+
+
+BAD = [
+    (["--counts", "0,0,0"], "`counts` must be at least 1 each"),
+    (["--counts", "70,8,2", "--preset", "homogeneous"], "`counts` must leave 20 digits"),
+    (["--num-patches", "2"], "`num_patches` must be in [3, 8]"),
+    (["--seeds", "0"], "`seeds` must be at least one"),
+    (["--seeds", "1,1"], "`seeds` must differ"),
+    (["--seeds", "x"], "`seeds` must be comma-separated whole numbers"),
+    (["--preset", "mixed"], "`preset` is not valid"),
+    (["--cut", "3"], "`num_cut` must be in [1, P)"),
+    (["--out", "/proc/nowhere"], "`out` must be a folder that can be written"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD, ids=[sentence[:30] for _, sentence in BAD])
+def test_bad_usage_is_one_sentence_before_any_work(arguments, sentence, capsys, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("augscope.images.canvas.study.run_study", never)
+    assert canvas(*arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert sentence in printed.err
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_divergence_is_a_sentence_and_status_1(tmp_path, capsys):
+    assert canvas(*QUICK, "--step-size", "1e200", "--out", tmp_path / "study") == 1
+    assert "augscope: ERM diverged" in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(("module", "package"), [("torch", "torch"), ("sklearn", "scikit-learn"), ("PIL", "Pillow")])
+def test_a_missing_package_is_named(module, package, capsys, monkeypatch):
+    monkeypatch.setattr("augscope.cli.canvas.find_spec", lambda name: None if name == module else object())
+    assert canvas() == 2
+    assert capsys.readouterr().err == f"augscope: `images canvas` needs {package}: pip install 'augscope[images]'\n"
+
+
+def test_help_loads_neither_torch_nor_sklearn():
+    code = "import sys; from augscope.cli import app; app(['images', 'canvas', '--help'], result_action='return_value'); assert not {'torch', 'sklearn', 'jax', 'matplotlib'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "template" in done.stdout
