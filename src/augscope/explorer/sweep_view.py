@@ -44,6 +44,7 @@ MEASURED = (
     "window_until",
 )
 MEASURED_BY_FEATURE = ("feature_accuracy", "feature_score")
+FREE = "free parameter of a grid"  # what `Records.columns` says of one
 CLOSE = 1e-8  # relative: places are rounded to ten digits
 MAX_RUNS = 60  # whose trajectories are drawn at once
 LONGEST = 60  # characters of a label
@@ -105,9 +106,10 @@ class SweepView:
             progress = str(error)
         count, features = _only_row(records, "count(*), max(num_features)", "status <> 'failed'")
         check(count > 0, f"{folder.name} holds no finished run yet ({progress}): look again later")
-        parameters = [name for name, said in records.columns.items() if said == "free parameter of a grid"]
-        axes = {name: values for name in (*parameters, *SWEPT) if len(values := _values(records, name)) > 1}
-        check(len(axes) >= 1, f"{folder.name} has no axis yet along which anything changes ({progress}): look again later")
+        swept = dict.fromkeys(name for grid in SweepFolder(folder).grids() for name in grid.axis_names)
+        known = [name for name in swept if name in SWEPT or records.columns.get(name) == FREE]
+        axes = {name: values for name in known if len(values := _values(records, name)) > 1}
+        check(len(axes) >= 2, f"{folder.name} has not two axes yet along which something changes ({progress})")
         by_feature = [f"{name}[{k + 1}]" for name in MEASURED_BY_FEATURE for k in range(features)]
         measures = tuple(name for name in (*MEASURED, *by_feature) if _is_measured(records, name))
         return cls(records, records.title or folder.name, progress, axes, measures)
@@ -136,7 +138,7 @@ class SweepView:
             x=_quoted(x),
             y=_quoted(y),
             value=measure,
-            panels="method_title",
+            panels="method",
             where=_where(fixed or {}),
         )
         labels = {_quoted(x): self.label(x), _quoted(y): self.label(y), measure: self.label(measure)}

@@ -1,0 +1,76 @@
+"""What the explorer's page asks for, in the form in which it shows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+from augscope.explorer.charts import to_csv
+from augscope.explorer.controls import Slider
+from augscope.explorer.regimes import Outlook, Prediction, outlook
+from augscope.explorer.server import SWEEP_VARIABLE
+from augscope.explorer.session import Frame, TrainingSession
+from augscope.explorer.settings import Settings
+from augscope.seed_run import SeedRun
+
+
+def outlook_of(settings: Settings) -> Outlook | None:
+    """Return what theory expects, or None where the settings do not fit together."""
+    return None if settings.errors() else outlook(settings.experiment())
+
+
+def session_of(settings: Settings) -> TrainingSession | None:
+    """Return a training, not begun, or None where the settings do not fit together."""
+    return None if settings.errors() else TrainingSession(settings.experiment(), settings.seed)
+
+
+def pairs(frame: Frame, expected: Outlook) -> list[tuple[SeedRun, Prediction]]:
+    """Return each run that has measured anything with what is expected of its method."""
+    by_title = {prediction.title: prediction for prediction in expected.predictions}
+    return [(run, by_title[run.method.title]) for run in frame.runs]
+
+
+def knob_html(slider: Slider, settings: Settings) -> str:
+    """Return a slider's label: symbol, value, meaning."""
+    first = f" (leaves ρ_1 = {settings.frequencies[0]:g})" if slider.name == "rho_2" else ""
+    return (
+        f'<div class="knob"><strong>{escape(slider.symbol)} = {slider.value:,g}</strong> '
+        f"<small>{escape(slider.meaning + first)}</small></div>"
+    )
+
+
+def downloads(session: TrainingSession, settings: Settings) -> list[tuple[str, str, Callable[[], bytes]]]:
+    """Return (file name, label, what makes it) for everything that can be downloaded; made when it is asked for."""
+    return [
+        ("explored.svg", "Figure (SVG)", lambda: figure(session, "svg")),
+        ("explored.png", "Figure (PNG)", lambda: figure(session, "png")),
+        ("explored.csv", "Data (CSV)", lambda: to_csv(session.latest.runs).encode()),
+        ("explored.toml", "Configuration (TOML)", lambda: configuration(settings)),
+        ("explored.sh", "Command line", lambda: f"{settings.command()}\n".encode()),
+    ]
+
+
+def figure(session: TrainingSession, kind: str) -> bytes:
+    """Return the picture that `augscope train` draws of what has been measured so far, as "svg" or "png" bytes."""
+    from augscope.figures import features_figure
+    from augscope.record import Results
+    from augscope.rendering import to_bytes
+
+    results = Results("train", session.experiment, (session.seed,), session.latest.runs, None, "")
+    return to_bytes(features_figure(results), kind)
+
+
+def configuration(settings: Settings) -> bytes:
+    """Return the experiment as TOML, with the line that runs it."""
+    from augscope.report import configuration_toml
+
+    again = f"# augscope verify --config explored.toml --seeds {settings.seed},\n"
+    return (again + configuration_toml(settings.experiment())).encode()
+
+
+def chosen_sweep() -> Path | None:
+    """Return the folder of sweeps that the explorer was started with, if any."""
+    folder = os.environ.get(SWEEP_VARIABLE)
+    return Path(folder) if folder else None
