@@ -30,13 +30,7 @@ def _(PRESETS, address_problems, mo, parts, set_start):
     preset = mo.ui.dropdown(
         list(PRESETS), label="Start from a preset", on_change=lambda name: name and set_start(PRESETS[name])
     )
-    mo.vstack(
-        [
-            mo.Html(parts.STYLE + "<h1>Which features does an augmentation make a network learn?</h1>"),
-            mo.Html(parts.block(parts.paragraphs([f"In the address: {said}." for said in address_problems], "problem"))),
-            view,
-        ]
-    )
+    mo.vstack([mo.Html(parts.heading_html(address_problems)), view])
     return preset, view
 
 
@@ -94,7 +88,7 @@ def _(controls, errors, knobs, mo, page, parts, preset, problems, rarity, settin
 @app.cell
 def _(mo, outlook, parts, view):
     mo.stop(view.value != "Train")
-    mo.Html(parts.outlook_html(outlook) if outlook else parts.block(parts.paragraphs(["Nothing can be trained: see the sliders."], "problem")))
+    mo.Html(parts.outlook_html(outlook))
     return
 
 
@@ -153,6 +147,67 @@ def _(charts, mo, outlook, page, parts, session, settings, view):
             mo.output.replace(_show(frame))
 
     mo.Thread(target=_stream).start()
+    return
+
+
+@app.cell
+def _(mo, page):
+    sweeps, no_sweeps = page.sweeps()
+    which = mo.ui.dropdown(list(sweeps), value=next(iter(sweeps), None), label="Sweep")
+    look_again = mo.ui.button(label="Look again", value=0, on_click=lambda count: count + 1)
+    return look_again, no_sweeps, sweeps, which
+
+
+@app.cell
+def _(look_again, mo, no_sweeps, page, parts, sweeps, view, which):
+    mo.stop(view.value != "Sweep")
+    look_again.value
+    swept, _told = (None, no_sweeps) if which.value is None else page.look_at(sweeps[which.value])
+    _top = mo.hstack([which, look_again], justify="start", wrap=True)
+    mo.vstack([_top, mo.Html(parts.sweep_html(swept, _told))])
+    return (swept,)
+
+
+@app.cell
+def _(mo, page, swept):
+    mo.stop(swept is None)
+    _axes = page.labelled(swept, swept.axes)
+    _first, _second = list(_axes)[:2]
+    across = mo.ui.dropdown(_axes, value=_first, label="Across")
+    up = mo.ui.dropdown(_axes, value=_second, label="Up")
+    shown = mo.ui.dropdown(page.labelled(swept, swept.measures), value=swept.label("accuracy"), label="Value")
+    return across, shown, up
+
+
+@app.cell
+def _(across, mo, page, shown, swept, up):
+    _others = page.fixable(swept, across.value, up.value)
+    fixed = mo.ui.dictionary(
+        {name: mo.ui.dropdown(choices, value=next(iter(choices)), label=swept.label(name)) for name, choices in _others.items()}
+    )
+    mo.hstack([across, up, shown, *[fixed[name] for name in _others]], justify="start", wrap=True)
+    return (fixed,)
+
+
+@app.cell
+def _(across, fixed, mo, page, parts, shown, swept, up):
+    diagram, _told = page.diagram_of(swept, across.value, up.value, shown.value, fixed.value)
+    mo.stop(diagram is None, mo.Html(parts.block(parts.paragraphs(_told, "problem"))))
+    phase = page.clickable(diagram)
+    mo.vstack(
+        [
+            mo.hstack(phase, wrap=True, justify="start"),
+            mo.Html(parts.block(parts.paragraphs(_told))),
+            mo.download(data=diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)"),
+        ]
+    )
+    return (phase,)
+
+
+@app.cell
+def _(across, fixed, mo, page, parts, phase, swept, up):
+    _pictures, _told = page.trajectories_of(swept, across.value, up.value, fixed.value, [chart.selections for chart in phase])
+    mo.vstack([mo.Html(parts.block(parts.paragraphs(_told))), mo.hstack(_pictures, wrap=True, justify="start")])
     return
 
 

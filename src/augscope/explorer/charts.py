@@ -17,9 +17,10 @@ from augscope.measures import LEARNED_SHARE
 from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity
 
-WIDTH, HEIGHT = 270, 190  # pixels: three beside each other on a desk, one on a telephone
+WIDTH, HEIGHT = 235, 180  # pixels: three beside each other on a desk, one on a telephone
 DASHES = ([1, 0], [7, 3], [2, 2], [8, 2, 2, 2])  # a style a feature, for those who cannot tell colours
 GREY = "#757575"
+METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe & Ito
 Row = dict[str, Any]
 
 
@@ -51,7 +52,8 @@ def method_chart(run: SeedRun, experiment: Experiment, prediction: Prediction) -
         .mark_line(color="black", strokeWidth=2.5, point=False)
         .encode(x=_steps(experiment), y=_value("exact accuracy"), tooltip=_TOOLTIP)
     )
-    lower = alt.layer(_lines(run, names, accuracies, "exact accuracy", experiment), thick, _rules(theorem))
+    by_feature = _lines(run, names, accuracies, "exact accuracy", experiment, legend=False)
+    lower = alt.layer(by_feature, thick, _rules(theorem, below=True))
     chart = alt.vconcat(upper, lower.properties(title=f"now {run.history.accuracy[-1]:.4f}"))
     said = f"{run.method.title}: feature scores and exact test accuracy over {int(run.history.steps[-1]):,} steps"
     return finish(chart).properties(description=f"{said}; accuracy {run.history.accuracy[-1]:.4f}, expected {prediction}")
@@ -61,7 +63,7 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
     """Return how even each method's patch scores are, and CutMix's mean scores beside the plateau where they should settle."""
     titles = [run.method.title for run in runs]
     uneven = [row for run in runs for row in _table(run, [run.method.title], run.history.unevenness[:, None])]
-    above = _series(uneven, titles, "spread / mean of patch scores", experiment, ("#0072B2", "#E69F00", "#009E73"), True)
+    above = _series(uneven, titles, "spread / mean of patch scores", experiment, METHOD_COLOURS, log=True)
     even = [run for run in runs if np.isfinite(run.history.predicted_plateau).all()]
     charts: list[Any] = [above.properties(title="Evenness (0 is perfectly even)")]
     said = "Spread of the patch scores over their mean, by method"
@@ -142,18 +144,28 @@ def _value(title: str, *, log: bool = False) -> alt.Y:
     return alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
 
 
-def _lines(run: SeedRun, names: list[str], values: Any, title: str, experiment: Experiment) -> alt.Chart:
+def _lines(
+    run: SeedRun, names: list[str], values: Any, title: str, experiment: Experiment, *, legend: bool = True
+) -> alt.Chart:
     """A line a feature, coloured by rarity as in every picture of augscope."""
     rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
-    return _series(_table(run, names, values), names, title, experiment, [COLOURS[name] for name in rarity])
+    colours = [COLOURS[name] for name in rarity]
+    return _series(_table(run, names, values), names, title, experiment, colours, has_legend=legend)
 
 
 def _series(
-    rows: list[Row], names: Sequence[str], title: str, experiment: Experiment, colours: Sequence[str], log: bool = False
+    rows: list[Row],
+    names: Sequence[str],
+    title: str,
+    experiment: Experiment,
+    colours: Sequence[str],
+    *,
+    log: bool = False,
+    has_legend: bool = True,
 ) -> alt.Chart:
     """Lines over steps, told apart by colour and style."""
     kept = [row for row in rows if not log or row["value"] > 0]
-    legend = alt.Legend(title=None, orient="bottom", direction="vertical", labelLimit=240)
+    legend = alt.Legend(title=None, orient="bottom", direction="vertical", labelLimit=WIDTH) if has_legend else None
     colour = alt.Color("what:N", scale=alt.Scale(domain=list(names), range=list(colours[: len(names)])), legend=legend)
     dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=list(names), range=list(DASHES[: len(names)])), legend=legend)
     return (
@@ -164,20 +176,22 @@ def _series(
     )
 
 
-def _rules(marks: Sequence[tuple[str, float]]) -> alt.LayerChart:
-    """Dotted levels with their names, at the left."""
+def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> alt.LayerChart:
+    """Dotted levels with their names, above them at the left or below them at the right."""
     rows = [{"value": value, "what": text} for text, value in marks]
     base = alt.Chart(alt.Data(values=rows)).encode(y="value:Q", tooltip=[_TOOLTIP[0], _TOOLTIP[2]])
-    text = base.mark_text(align="left", baseline="bottom", dx=3, fontSize=10, color="#444444").encode(
-        x=alt.value(0), text="what:N"
-    )
+    look: Any = {"align": "right", "baseline": "top", "dx": -3, "dy": 2} if below else {"align": "left", "baseline": "bottom", "dx": 3}
+    text = base.mark_text(fontSize=10, color="#444444", **look).encode(x=alt.value(WIDTH if below else 0), text="what:N")
     return alt.layer(base.mark_rule(strokeDash=[2, 3], color=GREY), text)
 
 
 def finish(chart: Any) -> Any:
     """Return a chart in the one look that all have: white behind, whatever the page's theme."""
+    # The browser's menu saves the picture; it offers no editor on another host.
+    menu = {"embedOptions": {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}}
     return (
-        chart.resolve_scale(color="independent", strokeDash="independent")
+        chart.properties(usermeta=menu)
+        .resolve_scale(color="independent", strokeDash="independent")
         .configure(background="white")
         .configure_view(stroke="#d0d0d0")
         .configure_title(fontSize=13, anchor="start")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from augscope.explorer.charts import to_csv
 from augscope.explorer.controls import Slider
@@ -13,6 +14,9 @@ from augscope.explorer.regimes import Outlook, Prediction, outlook
 from augscope.explorer.server import SWEEP_VARIABLE
 from augscope.explorer.session import Frame, TrainingSession
 from augscope.explorer.settings import Settings
+from augscope.explorer.sweep_charts import cell_of, legend_text, phase_charts, trajectory_chart
+from augscope.explorer.sweep_view import SweepView, find_sweeps
+from augscope.phase import PhaseDiagram
 from augscope.seed_run import SeedRun
 
 
@@ -70,7 +74,77 @@ def configuration(settings: Settings) -> bytes:
     return (again + configuration_toml(settings.experiment())).encode()
 
 
-def chosen_sweep() -> Path | None:
-    """Return the folder of sweeps that the explorer was started with, if any."""
+def sweeps() -> tuple[dict[str, Path], list[str]]:
+    """Return the sweeps in the folder that the explorer was started with, by name, or why there are none."""
     folder = os.environ.get(SWEEP_VARIABLE)
-    return Path(folder) if folder else None
+    if not folder:
+        return {}, ["No folder of sweeps was given: start with `augscope explore --sweep DIR`."]
+    try:
+        return find_sweeps(Path(folder)), []
+    except ValueError as error:
+        return {}, [str(error)]
+
+
+def look_at(folder: Path) -> tuple[SweepView | None, list[str]]:
+    """Return what a sweep's folder holds now, and what was left out; or None, and why nothing can be shown."""
+    try:
+        view = SweepView.of(folder)
+    except ValueError as error:
+        return None, [str(error)]
+    return view, [f"records/{name} {reason}: left out." for name, reason in view.records.problems.items()]
+
+
+def labelled(view: SweepView, names: Iterable[str]) -> dict[str, str]:
+    """Return names by label, as a menu wants them; a label that two share is followed by the name."""
+    found: dict[str, str] = {}
+    for name in names:
+        label = view.label(name)
+        found[label if label not in found else f"{label} ({name})"] = name
+    return found
+
+
+def fixable(view: SweepView, x: str, y: str) -> dict[str, dict[str, float | None]]:
+    """Return the other axes of a sweep, each with what it can be held at, by how that is written; None: the mean over all."""
+    others = [name for name in view.axes if name not in (x, y)]
+    return {name: {"mean over all": None, **{f"{value:g}": value for value in view.axes[name]}} for name in others}
+
+
+def diagram_of(
+    view: SweepView, x: str, y: str, measure: str, fixed: Mapping[str, float | None]
+) -> tuple[PhaseDiagram | None, list[str]]:
+    """Return the phase diagram and what its lines are; or None, and why there is none."""
+    try:
+        diagram = view.diagram(x, y, measure, _held(fixed))
+    except ValueError as error:
+        return None, [str(error)]
+    return diagram, legend_text(diagram)
+
+
+def clickable(diagram: PhaseDiagram) -> Any:
+    """Return a heat map a panel, as marimo elements that say what was clicked."""
+    import marimo
+
+    charts = [marimo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) for chart in phase_charts(diagram)]
+    return marimo.ui.array(charts)
+
+
+def trajectories_of(
+    view: SweepView, x: str, y: str, fixed: Mapping[str, float | None], selections: Iterable[Any]
+) -> tuple[list[Any], list[str]]:
+    """Return the pictures of the place that was clicked, and a sentence."""
+    clicked = [cell for found in selections if (cell := cell_of(found)) is not None]
+    if not clicked:
+        return [], ["Click a cell to see its trajectories."]
+    panel, at_x, at_y = clicked[-1]
+    try:
+        rows = view.trajectories({**_held(fixed), x: at_x, y: at_y})
+    except ValueError as error:
+        return [], [str(error)]
+    features = [f"feature {k + 1}" for k in range(len(rows[0]["accuracy_per_feature"][0]))]
+    told = f"{view.label(x)} = {at_x:g}, {view.label(y)} = {at_y:g} (clicked in {panel}): a line a seed."
+    return [trajectory_chart(rows, measure) for measure in ("accuracy", *features)], [told]
+
+
+def _held(fixed: Mapping[str, float | None]) -> dict[str, float]:
+    """The axes that are held at a value."""
+    return {name: value for name, value in fixed.items() if value is not None}

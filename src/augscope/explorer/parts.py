@@ -7,8 +7,10 @@ from html import escape
 
 from augscope.explorer.regimes import Outlook
 from augscope.explorer.session import Frame
+from augscope.explorer.sweep_view import SweepView
 
 STYLE = """<style>
+h1.explorer { font-size: 1.5rem; font-weight: 700; line-height: 1.25; margin: 0; padding-right: 3rem; }
 .explorer table { border-collapse: collapse; font-size: .9rem; }
 .explorer th, .explorer td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #c9c9c9; vertical-align: top; }
 .explorer .scroll { overflow-x: auto; }
@@ -16,7 +18,10 @@ STYLE = """<style>
 .explorer .problem { color: #a61b1b; font-size: .85rem; margin: 0 0 .4rem; }
 .explorer .note { color: #7a4b00; font-size: .85rem; margin: 0 0 .4rem; }
 .explorer code, .explorer pre { font-family: ui-monospace, monospace; font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-.explorer .knob { font-size: .9rem; }
+.explorer caption { text-align: left; padding-bottom: .2rem; }
+.knob { font-size: .9rem; }
+#App { padding-left: .5rem; padding-right: .5rem; }
+@media (max-width: 40rem) { h1.explorer { font-size: 1.2rem; padding-left: 2.5rem; } }
 @media (prefers-color-scheme: dark) { .dark .explorer .problem { color: #ff9d9d; } .dark .explorer .note { color: #f2c078; } }
 </style>"""
 
@@ -24,6 +29,12 @@ STYLE = """<style>
 def block(*parts: str) -> str:
     """Return pieces as one block in the explorer's style."""
     return f'<div class="explorer">{"".join(parts)}</div>'
+
+
+def heading_html(address_problems: Sequence[str]) -> str:
+    """Return the page's heading, with what could not be used of its address."""
+    told = paragraphs([f"Of the address: {said}." for said in address_problems], "problem")
+    return f'{STYLE}<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (told and block(told))
 
 
 def paragraphs(sentences: Iterable[str], kind: str = "") -> str:
@@ -42,8 +53,17 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -
     )
 
 
-def outlook_html(outlook: Outlook) -> str:
+def sweep_html(view: SweepView | None, told: Sequence[str]) -> str:
+    """Return a sweep's title and how far it is, or why there is none to show."""
+    if view is None:
+        return block(paragraphs(told, "problem"))
+    return block(f"<p><strong>{escape(view.title)}</strong></p>", paragraphs([f"{view.progress}.", *told]))
+
+
+def outlook_html(outlook: Outlook | None) -> str:
     """Return what theory expects: the regime of each feature, and a sentence each on κ and the plateau."""
+    if outlook is None:
+        return block(paragraphs(["These settings do not fit together: see beside the sliders."], "problem"))
     heading = ("feature", "ρ", "rarity", "R(σ_d)", "R(σ_b)", "ERM", "Cutout", "CutMix")
     rows = [
         (

@@ -7,7 +7,6 @@ import os
 import secrets
 import socket
 import webbrowser
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ HOST = "127.0.0.1"
 FIRST_PORT, TRIED = 2720, 20
 SWEEP_VARIABLE = "AUGSCOPE_SWEEP"  # how the page, which marimo runs by itself, is told of the folder
 WARM_STEPS = 2
-LOCAL = frozenset({"127.0.0.1", "localhost"})
-Receive, Send = Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]
 
 
 def listen(port: int | None) -> socket.socket:
@@ -98,6 +95,7 @@ def prepare(*, port: int | None = None, with_token: bool = True, sweep: Path | N
         import marimo
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
+    from augscope.explorer.gate import Assets, LocalOnly
     from augscope.explorer.sweep_view import find_sweeps
 
     os.environ.pop(SWEEP_VARIABLE, None)
@@ -110,7 +108,8 @@ def prepare(*, port: int | None = None, with_token: bool = True, sweep: Path | N
     page = str(Path(__file__).with_name("app.py"))
     served = marimo.create_asgi_app(token=token, quiet=True, include_code=False).with_app(path="", root=page).build()
     query = "?" + urlencode({"access_token": token}) if token else ""
-    return Explorer(f"http://{HOST}:{number}/{query}", LocalOnly(served, number), listening)
+    files = Path(marimo.__file__).with_name("_static") / "assets"
+    return Explorer(f"http://{HOST}:{number}/{query}", LocalOnly(Assets(served, files), number), listening)
 
 
 def warm_up() -> None:
@@ -128,34 +127,3 @@ def warm_up() -> None:
     for run, prediction in zip(frame.runs, outlook(experiment).predictions, strict=True):
         method_chart(run, experiment, prediction).to_dict()
     evenness_chart(frame.runs, experiment).to_dict()
-
-
-class LocalOnly:
-    """Refuses requests that were meant for another host or come from another site's page.
-
-    A page on the internet can make its reader's browser talk to 127.0.0.1; such requests name that page as their origin, or its
-    host name.
-
-    Args:
-        application: what answers the others (ASGI).
-        port: ours.
-    """
-
-    def __init__(self, application: Any, port: int) -> None:
-        self._application, self._port = application, port
-
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one connection."""
-        if scope["type"] not in ("http", "websocket") or self._is_ours(dict(scope["headers"])):
-            await self._application(scope, receive, send)
-        elif scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": b"This page is for this machine's browser alone.\n"})
-        else:
-            await receive()
-            await send({"type": "websocket.close", "code": 4403})
-
-    def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
-        hosts = {f"{name}:{self._port}" for name in LOCAL}
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        return headers.get(b"host", b"").decode("latin-1") in hosts and (not origin or origin in {f"http://{host}" for host in hosts})

@@ -8,11 +8,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from augscope.explorer.charts import DASHES, HEIGHT, WIDTH, finish, log_steps
+from augscope.explorer.charts import DASHES, HEIGHT, METHOD_COLOURS, WIDTH, finish, log_steps
 from augscope.phase import Panel, PhaseDiagram
 from augscope.phase_figures import LINES, edges, scaled, unscaled
 
-METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe & Ito
 PLACE = "place"  # the name of the selection
 Row = dict[str, Any]
 
@@ -42,25 +41,20 @@ def _panel_cells(diagram: PhaseDiagram, panel: Panel) -> list[Row]:
     return told
 
 
-def phase_chart(diagram: PhaseDiagram) -> alt.HConcatChart:
+def phase_charts(diagram: PhaseDiagram) -> list[alt.LayerChart]:
     """Return a heat map a panel, with the measured crossing of the level and the predicted boundaries on top.
 
     A click on a cell selects it (`PLACE`) by panel, x and y.
     """
-    rows = cells(diagram)
-    means = [row["mean"] for row in rows]
-    limits = [min(means), max(means)]
-    charts = [_heat(diagram, panel, limits) for panel in diagram.panels]
-    said = f"{diagram.labels.get(diagram.value, diagram.value)} over two axes, from {limits[0]:.4g} to {limits[1]:.4g}"
-    return finish(alt.hconcat(*charts)).properties(description=said)
-
-
-def panel_chart(diagram: PhaseDiagram, panel: Panel) -> alt.LayerChart:
-    """Return one panel's heat map; see `phase_chart`."""
-    means = [row["mean"] for row in cells(diagram)]
-    said = f"{panel.name}: {diagram.labels.get(diagram.value, diagram.value)} over two axes"
-    chart = _heat(diagram, panel, [min(means), max(means)])
-    return finish(chart).properties(description=said)
+    means = np.concatenate([panel.mean for panel in diagram.panels])
+    limits = [float(means.min()), float(means.max())]
+    label = diagram.labels.get(diagram.value, diagram.value)
+    return [
+        finish(_heat(diagram, panel, limits)).properties(
+            description=f"{panel.name}: {label} over two axes, from {panel.mean.min():.4g} to {panel.mean.max():.4g}"
+        )
+        for panel in diagram.panels
+    ]
 
 
 def _heat(diagram: PhaseDiagram, panel: Panel, limits: list[float]) -> alt.LayerChart:
@@ -114,7 +108,7 @@ def _boundaries(diagram: PhaseDiagram, panel: Panel) -> list[alt.Chart]:
 
 
 def legend_text(diagram: PhaseDiagram) -> list[str]:
-    """Return what the lines of `phase_chart` are, in words, a sentence a line."""
+    """Return what the lines of `phase_charts` are, in words, a sentence a line."""
     names = dict.fromkeys(name for panel in diagram.panels for name in panel.boundaries)
     return [
         f"White line: where the mean crosses {diagram.level:.3g}.",
