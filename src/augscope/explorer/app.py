@@ -21,7 +21,8 @@ def _(Settings, mo):
     started, address_problems = Settings.from_query(mo.query_params().to_dict())
     get_start, set_start = mo.state(started)
     get_round, set_round = mo.state(0)
-    return address_problems, get_round, get_start, set_round, set_start
+    streams = []  # the thread that shows the training, if any
+    return address_problems, get_round, get_start, set_round, set_start, streams
 
 
 @app.cell
@@ -125,9 +126,7 @@ def _(mo, page, session, set_round, settings, view):
 
 
 @app.cell
-def _(charts, mo, outlook, page, parts, session, settings, view):
-    mo.stop(view.value != "Train" or session is None)
-
+def _(charts, mo, outlook, page, parts, session, settings, streams, view):
     def _show(frame):
         pictures = [
             charts.method_chart(run, session.experiment, prediction)
@@ -144,9 +143,16 @@ def _(charts, mo, outlook, page, parts, session, settings, view):
     def _stream():
         thread = mo.current_thread()
         for frame in session.frames(is_unwanted=lambda: thread.should_exit):
-            mo.output.replace(_show(frame))
+            picture = _show(frame)
+            if not thread.should_exit:
+                mo.output.replace(picture)
 
-    mo.Thread(target=_stream).start()
+    for _earlier in streams:  # lest it write over what comes now
+        _earlier.join()
+    streams.clear()
+    if view.value == "Train" and session is not None:
+        streams.append(mo.Thread(target=_stream))
+        streams[0].start()
     return
 
 
@@ -160,22 +166,20 @@ def _(mo, page):
 
 @app.cell
 def _(look_again, mo, no_sweeps, page, parts, sweeps, view, which):
-    mo.stop(view.value != "Sweep")
     look_again.value
-    swept, _told = (None, no_sweeps) if which.value is None else page.look_at(sweeps[which.value])
+    swept, _told = page.look_at(sweeps.get(which.value) if view.value == "Sweep" else None)
     _top = mo.hstack([which, look_again], justify="start", wrap=True)
-    mo.vstack([_top, mo.Html(parts.sweep_html(swept, _told))])
+    mo.vstack([_top, mo.Html(parts.sweep_html(swept, no_sweeps or _told))]) if view.value == "Sweep" else None
     return (swept,)
 
 
 @app.cell
 def _(mo, page, swept):
-    mo.stop(swept is None)
-    _axes = page.labelled(swept, swept.axes)
-    _first, _second = list(_axes)[:2]
+    _axes, _measures = page.menus(swept)
+    _first, _second = (*_axes, None, None)[:2]
     across = mo.ui.dropdown(_axes, value=_first, label="Across")
     up = mo.ui.dropdown(_axes, value=_second, label="Up")
-    shown = mo.ui.dropdown(page.labelled(swept, swept.measures), value=swept.label("accuracy"), label="Value")
+    shown = mo.ui.dropdown(_measures, value=next(iter(_measures), None), label="Value")
     return across, shown, up
 
 
@@ -183,30 +187,30 @@ def _(mo, page, swept):
 def _(across, mo, page, shown, swept, up):
     _others = page.fixable(swept, across.value, up.value)
     fixed = mo.ui.dictionary(
-        {name: mo.ui.dropdown(choices, value=next(iter(choices)), label=swept.label(name)) for name, choices in _others.items()}
+        {label: mo.ui.dropdown(choices, value=next(iter(choices)), label=label) for label, choices in _others.items()}
     )
-    mo.hstack([across, up, shown, *[fixed[name] for name in _others]], justify="start", wrap=True)
+    _menus = [across, up, shown, *fixed.elements.values()]
+    mo.hstack(_menus, justify="start", wrap=True) if swept else None
     return (fixed,)
 
 
 @app.cell
 def _(across, fixed, mo, page, parts, shown, swept, up):
     diagram, _told = page.diagram_of(swept, across.value, up.value, shown.value, fixed.value)
-    mo.stop(diagram is None, mo.Html(parts.block(parts.paragraphs(_told, "problem"))))
-    phase = page.clickable(diagram)
-    mo.vstack(
-        [
-            mo.hstack(phase, wrap=True, justify="start"),
-            mo.Html(parts.block(parts.paragraphs(_told))),
-            mo.download(data=diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)"),
-        ]
-    )
+    phase = mo.ui.array([mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) for chart in page.charts_of(diagram)])
+    _sentences = mo.Html(parts.block(parts.paragraphs(_told, "" if diagram else "problem")))
+    _charts = mo.hstack(phase.elements, wrap=True, justify="start")
+    _data = mo.hstack([mo.download(data=lambda: diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)")], justify="start")
+    mo.vstack([_charts, _sentences, _data] if diagram else [_sentences]) if swept else None
     return (phase,)
 
 
 @app.cell
 def _(across, fixed, mo, page, parts, phase, swept, up):
-    _pictures, _told = page.trajectories_of(swept, across.value, up.value, fixed.value, [chart.selections for chart in phase])
+    phase.value
+    _pictures, _told = page.trajectories_of(
+        swept, across.value, up.value, fixed.value, [chart.selections for chart in phase.elements]
+    )
     mo.vstack([mo.Html(parts.block(parts.paragraphs(_told))), mo.hstack(_pictures, wrap=True, justify="start")])
     return
 

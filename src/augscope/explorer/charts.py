@@ -75,7 +75,7 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
             (f"predicted, {label}: {value:.4f}", float(value))
             for label, value in zip(labels, run.history.predicted_plateau, strict=True)
         ]
-        charts.append(alt.layer(means, _rules(marks)).properties(title=f"{run.method.title} and its plateau"))
+        charts.append(alt.layer(means, _rules(marks[:1]), _rules(marks[1:], below=True)).properties(title=f"{run.method.title} and its plateau"))
         last = ", ".join(f"{value:.4f}" for value in run.history.plateau[-1])
         predicted = ", ".join(f"{value:.4f}" for value in run.history.predicted_plateau)
         said += f"; {run.method.title} scores {last} a patch, predicted {predicted}"

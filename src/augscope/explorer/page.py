@@ -20,6 +20,9 @@ from augscope.phase import PhaseDiagram
 from augscope.seed_run import SeedRun
 
 
+Fixed = Mapping[str, tuple[str, float] | None]  # of menus: an axis and the value at which it is held
+
+
 def outlook_of(settings: Settings) -> Outlook | None:
     """Return what theory expects, or None where the settings do not fit together."""
     return None if settings.errors() else outlook(settings.experiment())
@@ -85,8 +88,10 @@ def sweeps() -> tuple[dict[str, Path], list[str]]:
         return {}, [str(error)]
 
 
-def look_at(folder: Path) -> tuple[SweepView | None, list[str]]:
+def look_at(folder: Path | None) -> tuple[SweepView | None, list[str]]:
     """Return what a sweep's folder holds now, and what was left out; or None, and why nothing can be shown."""
+    if folder is None:
+        return None, []
     try:
         view = SweepView.of(folder)
     except ValueError as error:
@@ -94,8 +99,13 @@ def look_at(folder: Path) -> tuple[SweepView | None, list[str]]:
     return view, [f"records/{name} {reason}: left out." for name, reason in view.records.problems.items()]
 
 
-def labelled(view: SweepView, names: Iterable[str]) -> dict[str, str]:
-    """Return names by label, as a menu wants them; a label that two share is followed by the name."""
+def menus(view: SweepView | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return axes and measures by label, as menus want them; nothing where there is no sweep."""
+    return ({}, {}) if view is None else (_labelled(view, view.axes), _labelled(view, view.measures))
+
+
+def _labelled(view: SweepView, names: Iterable[str]) -> dict[str, str]:
+    """Names by label; a label that two share is followed by the name."""
     found: dict[str, str] = {}
     for name in names:
         label = view.label(name)
@@ -103,16 +113,24 @@ def labelled(view: SweepView, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def fixable(view: SweepView, x: str, y: str) -> dict[str, dict[str, float | None]]:
-    """Return the other axes of a sweep, each with what it can be held at, by how that is written; None: the mean over all."""
-    others = [name for name in view.axes if name not in (x, y)]
-    return {name: {"mean over all": None, **{f"{value:g}": value for value in view.axes[name]}} for name in others}
+def fixable(view: SweepView | None, x: str | None, y: str | None) -> dict[str, dict[str, Any]]:
+    """Return the other axes of a sweep by label, each with what it can be held at, by how that is written.
+
+    What a menu chooses is (axis, value), or None for the mean over all.
+    """
+    others = [] if view is None else [(view, name) for name in view.axes if name not in (x, y)]
+    return {
+        f"With {view.label(name)}": {"any (mean)": None, **{f"{value:g}": (name, value) for value in view.axes[name]}}
+        for view, name in others
+    }
 
 
 def diagram_of(
-    view: SweepView, x: str, y: str, measure: str, fixed: Mapping[str, float | None]
+    view: SweepView | None, x: str | None, y: str | None, measure: str | None, fixed: Fixed
 ) -> tuple[PhaseDiagram | None, list[str]]:
     """Return the phase diagram and what its lines are; or None, and why there is none."""
+    if view is None or x is None or y is None or measure is None:
+        return None, ["Choose two axes and a value."]
     try:
         diagram = view.diagram(x, y, measure, _held(fixed))
     except ValueError as error:
@@ -120,19 +138,18 @@ def diagram_of(
     return diagram, legend_text(diagram)
 
 
-def clickable(diagram: PhaseDiagram) -> Any:
-    """Return a heat map a panel, as marimo elements that say what was clicked."""
-    import marimo
-
-    charts = [marimo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) for chart in phase_charts(diagram)]
-    return marimo.ui.array(charts)
+def charts_of(diagram: PhaseDiagram | None) -> list[Any]:
+    """Return a heat map a panel, or none."""
+    return [] if diagram is None else phase_charts(diagram)
 
 
 def trajectories_of(
-    view: SweepView, x: str, y: str, fixed: Mapping[str, float | None], selections: Iterable[Any]
+    view: SweepView | None, x: str | None, y: str | None, fixed: Fixed, selections: Iterable[Any]
 ) -> tuple[list[Any], list[str]]:
     """Return the pictures of the place that was clicked, and a sentence."""
     clicked = [cell for found in selections if (cell := cell_of(found)) is not None]
+    if view is None or x is None or y is None:
+        return [], []
     if not clicked:
         return [], ["Click a cell to see its trajectories."]
     panel, at_x, at_y = clicked[-1]
@@ -145,6 +162,6 @@ def trajectories_of(
     return [trajectory_chart(rows, measure) for measure in ("accuracy", *features)], [told]
 
 
-def _held(fixed: Mapping[str, float | None]) -> dict[str, float]:
+def _held(fixed: Fixed) -> dict[str, float]:
     """The axes that are held at a value."""
-    return {name: value for name, value in fixed.items() if value is not None}
+    return dict(choice for choice in fixed.values() if choice is not None)

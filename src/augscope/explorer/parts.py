@@ -20,7 +20,7 @@ h1.explorer { font-size: 1.5rem; font-weight: 700; line-height: 1.25; margin: 0;
 .explorer code, .explorer pre { font-family: ui-monospace, monospace; font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .explorer caption { text-align: left; padding-bottom: .2rem; }
 .knob { font-size: .9rem; }
-#App { padding-left: .5rem; padding-right: .5rem; }
+#App > div { padding-left: 1rem; padding-right: 1rem; }
 @media (max-width: 40rem) { h1.explorer { font-size: 1.2rem; padding-left: 2.5rem; } }
 @media (prefers-color-scheme: dark) { .dark .explorer .problem { color: #ff9d9d; } .dark .explorer .note { color: #f2c078; } }
 </style>"""

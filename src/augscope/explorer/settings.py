@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
-from augscope.distribution import FeatureNoise, Rarity
+from augscope.distribution import SUM_TOLERANCE, FeatureNoise, Rarity
 from augscope.experiment import Experiment, presets
 from augscope.methods import CutMix, Cutout, Erm
 from augscope.theorems import assumptions, resolve_rarity, theorem_for
@@ -127,6 +127,8 @@ class Settings(Value):
     def _check_each(self) -> Settings:
         count = len(self.frequencies)
         check(1 <= count <= MAX_FEATURES, f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {count}")
+        total = sum(self.frequencies)
+        check(abs(total - 1) <= SUM_TOLERANCE, f"`frequencies` must sum to 1 within {SUM_TOLERANCE}, got {total!r}")
         for knob in KNOBS.values():
             value = getattr(self, knob.name)
             knob.check(value, str(value))

@@ -61,7 +61,6 @@ def _heat(diagram: PhaseDiagram, panel: Panel, limits: list[float]) -> alt.Layer
     """One panel."""
     rows = _panel_cells(diagram, panel)
     select = alt.selection_point(fields=["panel", "x", "y"], name=PLACE, on="click")
-    kind = {True: "log", False: "linear"}
     x_axis, y_axis = (
         alt.Axis(title=diagram.labels.get(name, name), format="~g", grid=False, titleLimit=WIDTH, labelOverlap=True)
         for name in (diagram.x, diagram.y)
@@ -70,7 +69,9 @@ def _heat(diagram: PhaseDiagram, panel: Panel, limits: list[float]) -> alt.Layer
     colour = alt.Color(
         "mean:Q", scale=alt.Scale(scheme="viridis", domain=limits), legend=alt.Legend(title=label[:30], orient="bottom")
     )
-    x_scale, y_scale = alt.Scale(type=kind[diagram.x_log], nice=False), alt.Scale(type=kind[diagram.y_log], nice=False)
+    x_scale, y_scale = (
+        alt.Scale(type="log", nice=False) if is_log else alt.Scale(nice=False, zero=False) for is_log in (diagram.x_log, diagram.y_log)
+    )
     shown = ("panel:N", "x:Q", "y:Q", "mean:Q", "spread:Q", "runs:Q")
     told = [alt.Tooltip(name, format=".4~g") if name.endswith("Q") else alt.Tooltip(name) for name in shown]
     base = alt.Chart(alt.Data(values=rows))
@@ -99,6 +100,8 @@ def _boundaries(diagram: PhaseDiagram, panel: Panel) -> list[alt.Chart]:
     dashes = {"-": [1, 0], "--": [7, 3], "-.": [7, 2, 2, 2], ":": [2, 2]}
     charts = []
     for name, crossings, colour, style in wanted:
+        if len(crossings) < 2:  # no line
+            continue
         rows = [{"x": x, "y": y, "line": name} for x, y in sorted(crossings.items())]
         base = alt.Chart(alt.Data(values=rows)).encode(x="x:Q", y="y:Q", tooltip=[alt.Tooltip("line:N")])
         if colour == "white":  # shows on a light ground too
@@ -108,12 +111,14 @@ def _boundaries(diagram: PhaseDiagram, panel: Panel) -> list[alt.Chart]:
 
 
 def legend_text(diagram: PhaseDiagram) -> list[str]:
-    """Return what the lines of `phase_charts` are, in words, a sentence a line."""
-    names = dict.fromkeys(name for panel in diagram.panels for name in panel.boundaries)
-    return [
-        f"White line: where the mean crosses {diagram.level:.3g}.",
-        *(f"Coloured line: predicted boundary {name}." for name in names),
-    ]
+    """Return what the lines of `phase_charts` are, a sentence a panel."""
+    words = ("dashed", "dash-dotted", "dotted")
+    told = [f"White: where the mean crosses {diagram.level:.3g}."]
+    for panel in diagram.panels:
+        lines = [f"{word}: {name}" for name, word in zip(panel.boundaries, words, strict=False)]
+        if lines:
+            told.append(f"Predicted boundaries, {panel.name or 'all records'}: {', '.join(lines)}.")
+    return told
 
 
 def trajectory_chart(rows: Sequence[Row], measure: str) -> alt.Chart:
