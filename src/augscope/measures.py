@@ -229,9 +229,9 @@ class Recorder:
     def history(self) -> History:
         """Return everything recorded so far, with the exact accuracy at every record; each is computed once."""
         stacked = self.to_arrays()
-        new = [stacked[name][len(self._known) :] for name in ("feature_projections", "noise_gram")]
-        found = _accuracies(*new, self._dataset.distribution, self._network)
-        self._known += [{name: array[row] for name, array in found.items()} for row in range(len(new[0]))]
+        projections, grams = (stacked[name][len(self._known) :] for name in ("feature_projections", "noise_gram"))
+        found = _accuracies(projections, grams, self._dataset.distribution, self._network)
+        self._known += [{name: array[row] for name, array in found.items()} for row in range(len(projections))]
         known = {name: np.array([row[name] for row in self._known]) for name in found}
         return History(**stacked, **known, predicted_plateau=self._plateau)
 

@@ -28,7 +28,9 @@ app.command(
     "augscope.cli.law:app", name="law", help="Find out what an augmentation does, and hold it to what it claims."
 )
 app.command(
-    "augscope.cli.explore:explore", name="explore", help="Set a problem by slider and watch it being learned, in the browser."
+    "augscope.cli.explore:explore",
+    name="explore",
+    help="Set a problem by slider and watch it being learned, in the browser.",
 )
 app.command("augscope.cli.images:app", name="images", help="Augmentations on real images.")
 

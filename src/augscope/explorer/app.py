@@ -95,7 +95,7 @@ def _(mo, outlook, parts, view):
 
 @app.cell
 def _(get_round, mo, page, settings):
-    get_round()
+    _round = get_round()  # a press trains again
     session = page.session_of(settings)
 
     def _train():
@@ -129,8 +129,7 @@ def _(mo, page, session, set_round, settings, view):
 def _(charts, mo, outlook, page, parts, session, settings, streams, view):
     def _show(frame):
         pictures = [
-            charts.method_chart(run, session.experiment, prediction)
-            for run, prediction in page.pairs(frame, outlook)
+            charts.method_chart(run, session.experiment, prediction) for run, prediction in page.pairs(frame, outlook)
         ]
         even = [charts.evenness_chart(frame.runs, session.experiment)] if frame.runs else []
         return mo.vstack(
@@ -166,7 +165,7 @@ def _(mo, page):
 
 @app.cell
 def _(look_again, mo, no_sweeps, page, parts, sweeps, view, which):
-    look_again.value
+    _looked = look_again.value  # a press looks again
     swept, _told = page.look_at(sweeps.get(which.value) if view.value == "Sweep" else None)
     _top = mo.hstack([which, look_again], justify="start", wrap=True)
     mo.vstack([_top, mo.Html(parts.sweep_html(swept, no_sweeps or _told))]) if view.value == "Sweep" else None
@@ -197,17 +196,21 @@ def _(across, mo, page, shown, swept, up):
 @app.cell
 def _(across, fixed, mo, page, parts, shown, swept, up):
     diagram, _told = page.diagram_of(swept, across.value, up.value, shown.value, fixed.value)
-    phase = mo.ui.array([mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) for chart in page.charts_of(diagram)])
+    phase = mo.ui.array(
+        [mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) for chart in page.charts_of(diagram)]
+    )
     _sentences = mo.Html(parts.block(parts.paragraphs(_told, "" if diagram else "problem")))
     _charts = mo.hstack(phase.elements, wrap=True, justify="start")
-    _data = mo.hstack([mo.download(data=lambda: diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)")], justify="start")
+    _data = mo.hstack(
+        [mo.download(data=lambda: diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)")], justify="start"
+    )
     mo.vstack([_charts, _sentences, _data] if diagram else [_sentences]) if swept else None
     return (phase,)
 
 
 @app.cell
 def _(across, fixed, mo, page, parts, phase, swept, up):
-    phase.value
+    _clicked = phase.value  # a click shows another place
     _pictures, _told = page.trajectories_of(
         swept, across.value, up.value, fixed.value, [chart.selections for chart in phase.elements]
     )

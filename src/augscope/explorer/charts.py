@@ -56,7 +56,9 @@ def method_chart(run: SeedRun, experiment: Experiment, prediction: Prediction) -
     lower = alt.layer(by_feature, thick, _rules(theorem, below=True))
     chart = alt.vconcat(upper, lower.properties(title=f"now {run.history.accuracy[-1]:.4f}"))
     said = f"{run.method.title}: feature scores and exact test accuracy over {int(run.history.steps[-1]):,} steps"
-    return finish(chart).properties(description=f"{said}; accuracy {run.history.accuracy[-1]:.4f}, expected {prediction}")
+    return finish(chart).properties(
+        description=f"{said}; accuracy {run.history.accuracy[-1]:.4f}, expected {prediction}"
+    )
 
 
 def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConcatChart:
@@ -75,7 +77,11 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
             (f"predicted, {label}: {value:.4f}", float(value))
             for label, value in zip(labels, run.history.predicted_plateau, strict=True)
         ]
-        charts.append(alt.layer(means, _rules(marks[:1]), _rules(marks[1:], below=True)).properties(title=f"{run.method.title} and its plateau"))
+        charts.append(
+            alt.layer(means, _rules(marks[:1]), _rules(marks[1:], below=True)).properties(
+                title=f"{run.method.title} and its plateau"
+            )
+        )
         last = ", ".join(f"{value:.4f}" for value in run.history.plateau[-1])
         predicted = ", ".join(f"{value:.4f}" for value in run.history.predicted_plateau)
         said += f"; {run.method.title} scores {last} a patch, predicted {predicted}"
@@ -167,7 +173,9 @@ def _series(
     kept = [row for row in rows if not log or row["value"] > 0]
     legend = alt.Legend(title=None, orient="bottom", direction="vertical", labelLimit=WIDTH) if has_legend else None
     colour = alt.Color("what:N", scale=alt.Scale(domain=list(names), range=list(colours[: len(names)])), legend=legend)
-    dash = alt.StrokeDash("what:N", scale=alt.Scale(domain=list(names), range=list(DASHES[: len(names)])), legend=legend)
+    dash = alt.StrokeDash(
+        "what:N", scale=alt.Scale(domain=list(names), range=list(DASHES[: len(names)])), legend=legend
+    )
     return (
         alt.Chart(alt.Data(values=kept))
         .mark_line(strokeWidth=2)
@@ -180,8 +188,14 @@ def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> alt.La
     """Dotted levels with their names, above them at the left or below them at the right."""
     rows = [{"value": value, "what": text} for text, value in marks]
     base = alt.Chart(alt.Data(values=rows)).encode(y="value:Q", tooltip=[_TOOLTIP[0], _TOOLTIP[2]])
-    look: Any = {"align": "right", "baseline": "top", "dx": -3, "dy": 2} if below else {"align": "left", "baseline": "bottom", "dx": 3}
-    text = base.mark_text(fontSize=10, color="#444444", **look).encode(x=alt.value(WIDTH if below else 0), text="what:N")
+    look: Any = (
+        {"align": "right", "baseline": "top", "dx": -3, "dy": 2}
+        if below
+        else {"align": "left", "baseline": "bottom", "dx": 3}
+    )
+    text = base.mark_text(fontSize=10, color="#444444", **look).encode(
+        x=alt.value(WIDTH if below else 0), text="what:N"
+    )
     return alt.layer(base.mark_rule(strokeDash=[2, 3], color=GREY), text)
 
 

@@ -47,7 +47,9 @@ def read_sliders(values: Mapping[str, Any], stated_rarity: bool) -> Settings:
     while others and others[-1] == 0:
         others.pop()
     first = round(1 - sum(others), DIGITS)
-    numbers = {name: int(values[name]) if knob.is_whole else float(values[name]) for name, knob in KNOBS.items()}
+    numbers: dict[str, Any] = {
+        name: int(values[name]) if knob.is_whole else float(values[name]) for name, knob in KNOBS.items()
+    }
     return Settings(frequencies=(first, *others), stated_rarity=stated_rarity, **numbers)
 
 

@@ -10,13 +10,18 @@ from typing import Any
 
 LOCAL = frozenset({"127.0.0.1", "localhost"})
 FOREVER = b"public, max-age=31536000, immutable"
-Receive, Send = Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 Scope = dict[str, Any]
 
 
 async def respond(send: Send, status: int, kind: str, body: bytes, cache: bytes = b"no-store") -> None:
     """Send a whole HTTP response."""
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), (b"cache-control", cache)]
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", cache),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -74,4 +79,6 @@ class LocalOnly:
     def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
         hosts = {f"{name}:{self._port}" for name in LOCAL}
         origin = headers.get(b"origin", b"").decode("latin-1")
-        return headers.get(b"host", b"").decode("latin-1") in hosts and (not origin or origin in {f"http://{host}" for host in hosts})
+        return headers.get(b"host", b"").decode("latin-1") in hosts and (
+            not origin or origin in {f"http://{host}" for host in hosts}
+        )

@@ -19,7 +19,6 @@ from augscope.explorer.sweep_view import SweepView, find_sweeps
 from augscope.phase import PhaseDiagram
 from augscope.seed_run import SeedRun
 
-
 Fixed = Mapping[str, tuple[str, float] | None]  # of menus: an axis and the value at which it is held
 
 

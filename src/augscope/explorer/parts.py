@@ -34,7 +34,9 @@ def block(*parts: str) -> str:
 def heading_html(address_problems: Sequence[str]) -> str:
     """Return the page's heading, with what could not be used of its address."""
     told = paragraphs([f"Of the address: {said}." for said in address_problems], "problem")
-    return f'{STYLE}<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (told and block(told))
+    return f'{STYLE}<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (
+        told and block(told)
+    )
 
 
 def paragraphs(sentences: Iterable[str], kind: str = "") -> str:
@@ -89,7 +91,7 @@ def standing_html(frame: Frame, outlook: Outlook, num_steps: int) -> str:
     for run in frame.runs:
         expected, accuracy = predictions[run.method.title], float(run.history.accuracy[-1])
         distance = max(expected.low - accuracy, accuracy - expected.high, 0.0)
-        step = frame.steps[run.method.name]
+        step = frame.steps[run.method.title]
         told = run.message if run.status != "running" else f"running, step {step:,} of {num_steps:,}"
         rows.append((run.method.title, f"{accuracy:.4f}", str(expected), f"{distance:.4f}", told))
     heading = ("method", "exact accuracy", "theorem expects", "distance", "state")

@@ -77,7 +77,9 @@ class Outlook:
             )
         ]
         if np.isfinite(self.plateau):
-            told.append(f"CutMix settles where every patch scores about {self.plateau:.4f} (both labels equally frequent).")
+            told.append(
+                f"CutMix settles where every patch scores about {self.plateau:.4f} (both labels equally frequent)."
+            )
         else:
             told.append("CutMix has no finite plateau: it needs P ≥ 3.")
         return told

@@ -31,7 +31,9 @@ def listen(port: int | None) -> socket.socket:
         try:
             return _bound(port)
         except OSError as error:
-            raise ValueError(f"`port` must be free, got {port}: {error.strerror}; leave it out for a free one") from None
+            raise ValueError(
+                f"`port` must be free, got {port}: {error.strerror}; leave it out for a free one"
+            ) from None
     for candidate in range(FIRST_PORT, FIRST_PORT + TRIED):
         try:
             return _bound(candidate)

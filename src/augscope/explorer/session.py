@@ -35,7 +35,7 @@ class Frame:
     Attributes:
         version: counts frames.
         runs: by method in the experiment's order, those that have measured anything; status "running" while it runs.
-        steps: the step that each method has reached, by name.
+        steps: the step that each method has reached, by its title.
         seconds: since the training began.
         is_over: whether all have ended.
     """
@@ -63,7 +63,7 @@ class TrainingSession:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._runs: dict[Method, SeedRun] = {}
-        self._steps = {method.name: 0 for method in experiment.methods}
+        self._steps = {method.title: 0 for method in experiment.methods}
         self._version, self._over = 0, False
         self._begun = time.perf_counter()
 
@@ -128,7 +128,7 @@ class TrainingSession:
         for target in checked_record_steps(experiment.record_at, experiment.num_steps):
             for reached in advance(data, state, told[0], target, *told[1:]):
                 state = reached
-                self._steps[method.name] = int(state.step)
+                self._steps[method.title] = int(state.step)
                 if self._stopping.is_set():
                     break
             recorder.add(int(state.step), observe(data, state, *told))

@@ -30,7 +30,12 @@ def _panel_cells(diagram: PhaseDiagram, panel: Panel) -> list[Row]:
     told = [
         {"panel": panel.name, "x": at_x, "y": at_y, "mean": mean, "spread": spread, "runs": count}
         for at_x, at_y, mean, spread, count in zip(
-            panel.x.tolist(), panel.y.tolist(), panel.mean.tolist(), panel.spread.tolist(), panel.count.tolist(), strict=True
+            panel.x.tolist(),
+            panel.y.tolist(),
+            panel.mean.tolist(),
+            panel.spread.tolist(),
+            panel.count.tolist(),
+            strict=True,
         )
     ]
     if len(columns) * len(rows) != len(told):
@@ -41,7 +46,7 @@ def _panel_cells(diagram: PhaseDiagram, panel: Panel) -> list[Row]:
     return told
 
 
-def phase_charts(diagram: PhaseDiagram) -> list[alt.LayerChart]:
+def phase_charts(diagram: PhaseDiagram) -> list[Any]:
     """Return a heat map a panel, with the measured crossing of the level and the predicted boundaries on top.
 
     A click on a cell selects it (`PLACE`) by panel, x and y.
@@ -57,7 +62,7 @@ def phase_charts(diagram: PhaseDiagram) -> list[alt.LayerChart]:
     ]
 
 
-def _heat(diagram: PhaseDiagram, panel: Panel, limits: list[float]) -> alt.LayerChart:
+def _heat(diagram: PhaseDiagram, panel: Panel, limits: list[float]) -> Any:
     """One panel."""
     rows = _panel_cells(diagram, panel)
     select = alt.selection_point(fields=["panel", "x", "y"], name=PLACE, on="click")
@@ -70,7 +75,8 @@ def _heat(diagram: PhaseDiagram, panel: Panel, limits: list[float]) -> alt.Layer
         "mean:Q", scale=alt.Scale(scheme="viridis", domain=limits), legend=alt.Legend(title=label[:30], orient="bottom")
     )
     x_scale, y_scale = (
-        alt.Scale(type="log", nice=False) if is_log else alt.Scale(nice=False, zero=False) for is_log in (diagram.x_log, diagram.y_log)
+        alt.Scale(type="log", nice=False) if is_log else alt.Scale(nice=False, zero=False)
+        for is_log in (diagram.x_log, diagram.y_log)
     )
     shown = ("panel:N", "x:Q", "y:Q", "mean:Q", "spread:Q", "runs:Q")
     told = [alt.Tooltip(name, format=".4~g") if name.endswith("Q") else alt.Tooltip(name) for name in shown]
@@ -136,8 +142,12 @@ def trajectory_chart(rows: Sequence[Row], measure: str) -> alt.Chart:
     ]
     legend = alt.Legend(title=None, orient="bottom", labelLimit=240, columns=3)
     encode: dict[str, Any] = {
-        "x": alt.X("x:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(title="step", format="~s", grid=False)),
-        "y": alt.Y("value:Q", title=f"exact accuracy, {measure}", scale=alt.Scale(zero=False), axis=alt.Axis(format="~g")),
+        "x": alt.X(
+            "x:Q", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(title="step", format="~s", grid=False)
+        ),
+        "y": alt.Y(
+            "value:Q", title=f"exact accuracy, {measure}", scale=alt.Scale(zero=False), axis=alt.Axis(format="~g")
+        ),
         "color": alt.Color(
             "method:N", scale=alt.Scale(domain=methods, range=list(METHOD_COLOURS[: len(methods)])), legend=legend
         ),
@@ -145,7 +155,12 @@ def trajectory_chart(rows: Sequence[Row], measure: str) -> alt.Chart:
             "method:N", scale=alt.Scale(domain=methods, range=[DASHES[i % len(DASHES)] for i in range(len(methods))])
         ),
         "detail": "seed:N",
-        "tooltip": [alt.Tooltip("method:N"), alt.Tooltip("seed:N"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q", format=".4f")],
+        "tooltip": [
+            alt.Tooltip("method:N"),
+            alt.Tooltip("seed:N"),
+            alt.Tooltip("step:Q"),
+            alt.Tooltip("value:Q", format=".4f"),
+        ],
     }
     chart = alt.Chart(alt.Data(values=table)).mark_line(strokeWidth=1.6).encode(**encode)
     said = f"Accuracy ({measure}) over steps of {len({(row['method'], row['seed']) for row in rows})} runs"

@@ -169,7 +169,9 @@ def _quoted(name: str) -> str:
 
 def _where(place: Mapping[str, float]) -> str:
     """The condition of lying at a place, up to rounding."""
-    near = [f"abs({_quoted(name)} - {float(value)!r}) <= {CLOSE * abs(float(value))!r}" for name, value in place.items()]
+    near = [
+        f"abs({_quoted(name)} - {float(value)!r}) <= {CLOSE * abs(float(value))!r}" for name, value in place.items()
+    ]
     return " AND ".join(near) or "true"
 
 
