@@ -112,7 +112,7 @@ def _(mo, page, session, set_round, settings, view):
     mo.stop(view.value != "Train" or session is None)
     mo.hstack(
         [
-            mo.ui.button(label="Stop", kind="danger", on_click=lambda _: session.stop()),
+            mo.ui.button(label="Stop", kind="danger", on_click=lambda _: page.stop(session)),
             mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1)),
             *[
                 mo.download(data=_make, filename=_name, label=_label)

@@ -184,7 +184,7 @@ def _series(
     )
 
 
-def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> alt.LayerChart:
+def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> Any:
     """Dotted levels with their names, above them at the left or below them at the right."""
     rows = [{"value": value, "what": text} for text, value in marks]
     base = alt.Chart(alt.Data(values=rows)).encode(y="value:Q", tooltip=[_TOOLTIP[0], _TOOLTIP[2]])

@@ -32,6 +32,12 @@ def session_of(settings: Settings) -> TrainingSession | None:
     return None if settings.errors() else TrainingSession(settings.experiment(), settings.seed)
 
 
+def stop(session: TrainingSession | None) -> None:
+    """Stop a training, if there is one."""
+    if session is not None:
+        session.stop()
+
+
 def pairs(frame: Frame, expected: Outlook) -> list[tuple[SeedRun, Prediction]]:
     """Return each run that has measured anything with what is expected of its method."""
     by_title = {prediction.title: prediction for prediction in expected.predictions}
