@@ -246,9 +246,7 @@ class TestPage:
             box = heat.bounding_box()
             visit.page.mouse.click(box["x"] + 130, box["y"] + 100)
             visit.wait_for("(clicked in erm): a line a seed.")
-            visit.page.wait_for_function(
-                "[...document.querySelectorAll('[role=graphics-document]')].length >= 2", timeout=WAIT
-            )
+            visit.page.locator(CHART).nth(3).wait_for(timeout=WAIT)  # the heat map, and accuracy overall and by feature
             assert any("of 4 runs" in said for said in visit.charts)
             visit.page.get_by_label("Sweep", exact=True).last.select_option("half")
             visit.wait_for("not two axes yet along which something changes")

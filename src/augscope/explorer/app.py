@@ -109,20 +109,16 @@ def _(get_round, mo, page, settings):
 
 @app.cell
 def _(mo, page, session, set_round, settings, view):
-    mo.stop(view.value != "Train" or session is None)
+    # Elements that no global name holds are forgotten, and a press of them does nothing.
+    stop_button = mo.ui.button(label="Stop", kind="danger", on_click=lambda _: page.stop(session))
+    again_button = mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1))
+    downloads = [
+        mo.download(data=make, filename=name, label=label) for name, label, make in page.downloads(session, settings)
+    ]
     mo.hstack(
-        [
-            mo.ui.button(label="Stop", kind="danger", on_click=lambda _: page.stop(session)),
-            mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1)),
-            *[
-                mo.download(data=_make, filename=_name, label=_label)
-                for _name, _label, _make in page.downloads(session, settings)
-            ],
-        ],
-        justify="start",
-        wrap=True,
-    )
-    return
+        [stop_button, again_button, *downloads], justify="start", wrap=True
+    ) if view.value == "Train" and session else None
+    return again_button, downloads, stop_button
 
 
 @app.cell
@@ -201,11 +197,9 @@ def _(across, fixed, mo, page, parts, shown, swept, up):
     )
     _sentences = mo.Html(parts.block(parts.paragraphs(_told, "" if diagram else "problem")))
     _charts = mo.hstack(phase.elements, wrap=True, justify="start")
-    _data = mo.hstack(
-        [mo.download(data=lambda: diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)")], justify="start"
-    )
-    mo.vstack([_charts, _sentences, _data] if diagram else [_sentences]) if swept else None
-    return (phase,)
+    data = mo.download(data=lambda: diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)")
+    mo.vstack([_charts, _sentences, mo.hstack([data], justify="start")] if diagram else [_sentences]) if swept else None
+    return data, phase
 
 
 @app.cell

@@ -53,8 +53,10 @@ def knob_html(slider: Slider, settings: Settings) -> str:
     )
 
 
-def downloads(session: TrainingSession, settings: Settings) -> list[tuple[str, str, Callable[[], bytes]]]:
+def downloads(session: TrainingSession | None, settings: Settings) -> list[tuple[str, str, Callable[[], bytes]]]:
     """Return (file name, label, what makes it) for everything that can be downloaded; made when it is asked for."""
+    if session is None:
+        return []
     return [
         ("explored.svg", "Figure (SVG)", lambda: figure(session, "svg")),
         ("explored.png", "Figure (PNG)", lambda: figure(session, "png")),
