@@ -270,7 +270,7 @@ class TestPage:
 
     def test_the_first_picture_of_the_default_comes_soon(self, chromium, address):
         assert PRESETS["theorem"].experiment() == ag.presets.theorem
+        begun = time.monotonic()
         with Visit(chromium, address) as visit:
-            begun = time.monotonic()
             visit.wait_for_chart()
-            assert time.monotonic() - begun < 15  # 3 s on an idle machine; tests share theirs
+            assert time.monotonic() - begun < 20  # measured: 6 to 8 s with two cores for browser and training together
