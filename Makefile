@@ -41,7 +41,7 @@ clean:
 
 .venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[test,images]'
+	$(PIP) install -c constraints.txt -e '.[test,images,explorer]'
 	@touch $@ .venv/installed
 
 .venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python

@@ -154,20 +154,20 @@ def train(
         for target in steps:
             if target <= recorder.last_step:
                 continue
-            for reached in _advance(data, state, step_size, target, network, method):
+            for reached in advance(data, state, step_size, target, network, method):
                 state = reached  # kept chunk by chunk, for Ctrl-C
                 if progress is not None:
                     progress(int(state.step), float(state.loss))
                 if kept is not None and kept.due:
                     keep()
-            recorder.add(int(state.step), _observe(data, state, step_size, network, method))
+            recorder.add(int(state.step), observe(data, state, step_size, network, method))
             if _stopped(state):
                 break
         keep()
     except KeyboardInterrupt:
         interrupted = True
         keep()  # before the record that only this ending makes
-        recorder.add(int(state.step), _observe(data, state, step_size, network, method))
+        recorder.add(int(state.step), observe(data, state, step_size, network, method))
     status, message = outcome(state, num_steps, interrupted and int(state.step) < num_steps)
     return Run(
         weights=dual.weights(data, state.at),
@@ -275,7 +275,7 @@ def _restored(state: State, recorder: Recorder, arrays: dict[str, np.ndarray], b
     return jax.tree.unflatten(form, kept), begun - float(arrays["seconds"])
 
 
-def _advance(
+def advance(
     data: dual.Geometry,
     state: State,
     step_size: float,
@@ -322,8 +322,8 @@ def take_steps(
 _chunk = jax.jit(take_steps, static_argnums=(4, 5))
 
 
-def _observe(data: dual.Geometry, state: State, step_size: float, network: Network, method: Method) -> dual.Observation:
-    """Everything that is measured at the state's step. A step taken on a copy yields the loss and gradient there."""
+def observe(data: dual.Geometry, state: State, step_size: float, network: Network, method: Method) -> dual.Observation:
+    """Return everything that is measured at the state's step. A step taken on a copy yields the loss and gradient there."""
     ahead = _chunk(data, unstopped(state), step_size, 1, network, method)
     return dual.observe(data, state.at, ahead.loss, ahead.slope, network)
 

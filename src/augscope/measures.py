@@ -183,6 +183,7 @@ class Recorder:
         plateau = cutmix_plateau(dataset.distribution.num_patches, share) if settles else NO_PLATEAU
         self._plateau, self._least_loss = np.array(plateau[:2]), plateau[2]
         self._rows: list[dict[str, Any]] = []
+        self._known: list[dict[str, Any]] = []  # accuracies of the first rows: the dearest measure, found once
 
     def add(self, step: float, seen: Any) -> None:
         """Measure one `dual.Observation`; a step that is already recorded (Ctrl-C just after) is not recorded twice."""
@@ -223,13 +224,15 @@ class Recorder:
         """Take up what `to_arrays` returned, in place of what was recorded so far."""
         count = len(next(iter(arrays.values()), ()))
         self._rows = [{name: array[index] for name, array in arrays.items()} for index in range(count)]
+        self._known = []
 
     def history(self) -> History:
-        """Return everything recorded so far, with the exact accuracy at every record."""
+        """Return everything recorded so far, with the exact accuracy at every record; each is computed once."""
         stacked = self.to_arrays()
-        known = _accuracies(
-            stacked["feature_projections"], stacked["noise_gram"], self._dataset.distribution, self._network
-        )
+        projections, grams = (stacked[name][len(self._known) :] for name in ("feature_projections", "noise_gram"))
+        found = _accuracies(projections, grams, self._dataset.distribution, self._network)
+        self._known += [{name: array[row] for name, array in found.items()} for row in range(len(projections))]
+        known = {name: np.array([row[name] for row in self._known]) for name in found}
         return History(**stacked, **known, predicted_plateau=self._plateau)
 
 

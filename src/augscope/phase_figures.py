@@ -60,13 +60,13 @@ def phase_figure(diagram: PhaseDiagram) -> Figure:
     return figure
 
 
-def _scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the coordinates in which axes are even."""
+def scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """Return a panel's places in the coordinates in which axes are even."""
     return np.log(panel.x) if diagram.x_log else panel.x, np.log(panel.y) if diagram.y_log else panel.y
 
 
-def _plain(diagram: PhaseDiagram, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """And back."""
+def unscaled(diagram: PhaseDiagram, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates as from `scaled` in the axes' own units again."""
     return np.exp(x) if diagram.x_log else x, np.exp(y) if diagram.y_log else y
 
 
@@ -74,9 +74,9 @@ def _heat(
     axis: Axes, diagram: PhaseDiagram, panel: Panel, values: np.ndarray, limits: tuple[float, float], colours: str
 ) -> Any:
     """A heat map: cells of a full grid, or every pixel coloured by the place nearest to it, and the places as dots."""
-    x, y = _scaled(diagram, panel)
+    x, y = scaled(diagram, panel)
     columns, rows = np.unique(x), np.unique(y)
-    across, up = _edges(columns), _edges(rows)
+    across, up = edges(columns), edges(rows)
     full = len(columns) * len(rows) == len(values)
     if full:
         table = values.reshape(len(columns), len(rows)).T  # places come in order of x, then y
@@ -87,7 +87,7 @@ def _heat(
         middles = np.meshgrid((across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2)
         table = NearestNDInterpolator(np.stack([x, y], axis=1), values, rescale=True)(*middles)
     mesh = axis.pcolormesh(
-        *_plain(diagram, across, up), table, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True
+        *unscaled(diagram, across, up), table, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True
     )
     if not full:
         axis.plot(panel.x, panel.y, ".", color="white", markersize=2.5, markeredgewidth=0)
@@ -105,8 +105,8 @@ def _log_ticks(side: Any, decades: float) -> None:
     side.set_minor_locator(NullLocator())  # ticks are half of the time that a picture takes
 
 
-def _edges(centres: np.ndarray) -> np.ndarray:
-    """Cell edges half way between centres; the outer cells as wide as inside."""
+def edges(centres: np.ndarray) -> np.ndarray:
+    """Return cell edges half way between increasing centres; the outer cells are as wide as inside."""
     if len(centres) == 1:
         return centres[0] + np.array([-0.5, 0.5])
     middles = (centres[1:] + centres[:-1]) / 2
@@ -130,7 +130,7 @@ def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, 
 
 def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
     """Triangles between the places in the axes' own scale, from 0 to 1; None if all places lie on one line."""
-    x, y = _scaled(diagram, panel)
+    x, y = scaled(diagram, panel)
     if np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2:
         return None
     return Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
@@ -138,7 +138,7 @@ def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
 
 def _level_lines(diagram: PhaseDiagram, panel: Panel, contour: ContourSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The lines of a contour on those triangles, back at the places' own scale."""
-    x, y = _scaled(diagram, panel)
+    x, y = scaled(diagram, panel)
     for vertices in contour.get_paths()[0].to_polygons(closed_only=False):
         points = np.asarray(vertices)
-        yield _plain(diagram, x.min() + points[:, 0] * np.ptp(x), y.min() + points[:, 1] * np.ptp(y))
+        yield unscaled(diagram, x.min() + points[:, 0] * np.ptp(x), y.min() + points[:, 1] * np.ptp(y))

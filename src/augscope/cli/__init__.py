@@ -27,6 +27,11 @@ app.command("augscope.cli.phase:phase", name="phase", help="Draw a phase diagram
 app.command(
     "augscope.cli.law:app", name="law", help="Find out what an augmentation does, and hold it to what it claims."
 )
+app.command(
+    "augscope.cli.explore:explore",
+    name="explore",
+    help="Set a problem by slider and watch it being learned, in the browser.",
+)
 app.command("augscope.cli.images:app", name="images", help="Augmentations on real images.")
 
 

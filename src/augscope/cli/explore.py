@@ -1,0 +1,44 @@
+"""`augscope explore`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from augscope.cli.options import Whole
+
+
+def explore(
+    *,
+    port: Whole | None = None,
+    token: bool = True,
+    browser: bool = True,
+    sweep: Annotated[Path | None, Parameter(name="--sweep")] = None,
+) -> int:
+    """Set a problem by slider and watch ERM, Cutout and CutMix learn it, in the browser.
+
+    Serves a page on this machine alone until Ctrl-C, and prints its address.
+
+    Parameters
+    ----------
+    port
+        Port on 127.0.0.1; by default a free one.
+    token
+        Whether the page asks for the token that is part of the address.
+    browser
+        Whether to open the address in the browser.
+    sweep
+        Folder of a sweep, or of several, to browse in the second tab; it may still be running.
+    """
+    from augscope.explorer.server import prepare, warm_up
+
+    explorer = prepare(port=port, with_token=token, sweep=sweep)
+    print("augscope: compiling what the page begins with …", file=sys.stderr, flush=True)
+    warm_up()
+    print(explorer.address, flush=True)
+    print("augscope: serving until Ctrl-C", file=sys.stderr, flush=True)
+    explorer.run(browser=browser)
+    return 0

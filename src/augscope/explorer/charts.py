@@ -1,0 +1,212 @@
+"""The explorer's pictures of a training, as Vega-Lite charts, and the numbers behind them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from augscope.experiment import Experiment
+from augscope.explorer.regimes import Prediction
+from augscope.figures import COLOURS
+from augscope.measures import LEARNED_SHARE
+from augscope.seed_run import SeedRun
+from augscope.theorems import resolve_rarity
+
+WIDTH, HEIGHT = 235, 180  # pixels: three beside each other on a desk, one on a telephone
+DASHES = ([1, 0], [7, 3], [2, 2], [8, 2, 2, 2])  # a style a feature, for those who cannot tell colours
+GREY = "#757575"
+METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe & Ito
+Row = dict[str, Any]
+
+
+def feature_names(experiment: Experiment) -> list[str]:
+    """Return how each feature is called in legends."""
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    return [
+        f"{k + 1}: ρ = {frequency:g}, {str(name).replace('_', ' ')}"
+        for k, (frequency, name) in enumerate(zip(experiment.distribution.frequencies, rarity, strict=True))
+    ]
+
+
+def method_chart(run: SeedRun, experiment: Experiment, prediction: Prediction) -> alt.VConcatChart:
+    """Return one method's picture: feature scores over steps above, exact accuracy below, with what theory expects of both."""
+    names = feature_names(experiment)
+    scores = run.history.feature_scores.mean(axis=1)
+    level = LEARNED_SHARE * float(np.nanmax(scores[-1], initial=0.0))
+    marks = [("learned above", level)]
+    plateau = float(np.mean(run.history.predicted_plateau))
+    if np.isfinite(plateau):
+        marks.append(("predicted plateau", plateau))
+    upper = alt.layer(_lines(run, names, scores, "feature score", experiment), _rules(marks), title=run.method.title)
+    accuracies = run.history.accuracy_per_feature.mean(axis=1)
+    bounds = dict.fromkeys((prediction.low, prediction.high))
+    theorem = [(f"Theorem {prediction.theorem}: {prediction}", bound) for bound in bounds]
+    overall = _table(run, ["overall"], run.history.accuracy[:, None])
+    thick = (
+        alt.Chart(alt.Data(values=overall))
+        .mark_line(color="black", strokeWidth=2.5, point=False)
+        .encode(x=_steps(experiment), y=_value("exact accuracy"), tooltip=_TOOLTIP)
+    )
+    by_feature = _lines(run, names, accuracies, "exact accuracy", experiment, legend=False)
+    lower = alt.layer(by_feature, thick, _rules(theorem, below=True))
+    chart = alt.vconcat(upper, lower.properties(title=f"now {run.history.accuracy[-1]:.4f}"))
+    said = f"{run.method.title}: feature scores and exact test accuracy over {int(run.history.steps[-1]):,} steps"
+    return finish(chart).properties(
+        description=f"{said}; accuracy {run.history.accuracy[-1]:.4f}, expected {prediction}"
+    )
+
+
+def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConcatChart:
+    """Return how even each method's patch scores are, and CutMix's mean scores beside the plateau where they should settle."""
+    titles = [run.method.title for run in runs]
+    uneven = [row for run in runs for row in _table(run, [run.method.title], run.history.unevenness[:, None])]
+    above = _series(uneven, titles, "spread / mean of patch scores", experiment, METHOD_COLOURS, log=True)
+    even = [run for run in runs if np.isfinite(run.history.predicted_plateau).all()]
+    charts: list[Any] = [above.properties(title="Evenness (0 is perfectly even)")]
+    said = "Spread of the patch scores over their mean, by method"
+    for run in even:
+        labels = ["label +1", "label −1"]
+        rows = _table(run, labels, run.history.plateau)
+        means = _series(rows, labels, "mean patch score", experiment, ("#0072B2", "#D55E00"))
+        marks = [
+            (f"predicted, {label}: {value:.4f}", float(value))
+            for label, value in zip(labels, run.history.predicted_plateau, strict=True)
+        ]
+        charts.append(
+            alt.layer(means, _rules(marks[:1]), _rules(marks[1:], below=True)).properties(
+                title=f"{run.method.title} and its plateau"
+            )
+        )
+        last = ", ".join(f"{value:.4f}" for value in run.history.plateau[-1])
+        predicted = ", ".join(f"{value:.4f}" for value in run.history.predicted_plateau)
+        said += f"; {run.method.title} scores {last} a patch, predicted {predicted}"
+    return finish(alt.vconcat(*charts)).properties(description=said)
+
+
+def to_csv(runs: Iterable[SeedRun]) -> str:
+    """Return every number behind the pictures, a row a method and recorded step."""
+    buffer, rows = io.StringIO(), []
+    for run in runs:
+        for index, step in enumerate(run.history.steps):
+            rows.append({"method": run.method.title, "seed": run.seed, "step": int(step), **_measures(run, index)})
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["method", "seed", "step"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _measures(run: SeedRun, index: int) -> Row:
+    """One record's numbers by name."""
+    history = run.history
+    told: Row = {
+        name: float(getattr(history, name)[index])
+        for name in ("loss", "gradient_norm", "margin", "accuracy", "accuracy_error", "unevenness")
+    }
+    for label, row in (("plus", 0), ("minus", 1)):
+        told[f"patch_score_{label}"] = float(history.plateau[index, row])
+        told[f"predicted_patch_score_{label}"] = float(history.predicted_plateau[row])
+        for k in range(history.feature_scores.shape[2]):
+            told[f"score_{k + 1}_{label}"] = float(history.feature_scores[index, row, k])
+            told[f"accuracy_{k + 1}_{label}"] = float(history.accuracy_per_feature[index, row, k])
+    return told
+
+
+_TOOLTIP = [
+    alt.Tooltip("what:N", title="line"),
+    alt.Tooltip("step:Q", format=","),
+    alt.Tooltip("value:Q", format=".4f"),
+]
+
+
+def _table(run: SeedRun, names: Sequence[str], values: Any) -> list[Row]:
+    """Long rows, one a line and step; step 0 is drawn at ½, for a logarithmic axis; what is not finite is left out."""
+    return [
+        {"step": int(step), "x": log_steps(step), "value": float(value), "what": name}
+        for step, row in zip(run.history.steps, values, strict=True)
+        for name, value in zip(names, row, strict=True)
+        if np.isfinite(value)
+    ]
+
+
+def log_steps(step: float) -> float:
+    """Return where a step lies on a logarithmic axis: step 0 at ½."""
+    return max(0.5, float(step))
+
+
+def _steps(experiment: Experiment) -> alt.X:
+    """The axis of steps: as long as the training will be, so that pictures grow into it."""
+    scale = alt.Scale(type="log", domain=[0.5, max(1, experiment.num_steps)], nice=False)
+    axis = alt.Axis(title="step (0 drawn at ½)", format="~s", tickCount=5, grid=False)
+    return alt.X("x:Q", scale=scale, axis=axis)
+
+
+def _value(title: str, *, log: bool = False) -> alt.Y:
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=False, nice=True)
+    return alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
+
+
+def _lines(
+    run: SeedRun, names: list[str], values: Any, title: str, experiment: Experiment, *, legend: bool = True
+) -> alt.Chart:
+    """A line a feature, coloured by rarity as in every picture of augscope."""
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    colours = [COLOURS[name] for name in rarity]
+    return _series(_table(run, names, values), names, title, experiment, colours, has_legend=legend)
+
+
+def _series(
+    rows: list[Row],
+    names: Sequence[str],
+    title: str,
+    experiment: Experiment,
+    colours: Sequence[str],
+    *,
+    log: bool = False,
+    has_legend: bool = True,
+) -> alt.Chart:
+    """Lines over steps, told apart by colour and style."""
+    kept = [row for row in rows if not log or row["value"] > 0]
+    legend = alt.Legend(title=None, orient="bottom", direction="vertical", labelLimit=WIDTH) if has_legend else None
+    colour = alt.Color("what:N", scale=alt.Scale(domain=list(names), range=list(colours[: len(names)])), legend=legend)
+    dash = alt.StrokeDash(
+        "what:N", scale=alt.Scale(domain=list(names), range=list(DASHES[: len(names)])), legend=legend
+    )
+    return (
+        alt.Chart(alt.Data(values=kept))
+        .mark_line(strokeWidth=2)
+        .encode(x=_steps(experiment), y=_value(title, log=log), color=colour, strokeDash=dash, tooltip=_TOOLTIP)
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+
+
+def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> Any:
+    """Dotted levels with their names, above them at the left or below them at the right."""
+    rows = [{"value": value, "what": text} for text, value in marks]
+    base = alt.Chart(alt.Data(values=rows)).encode(y="value:Q", tooltip=[_TOOLTIP[0], _TOOLTIP[2]])
+    look: Any = (
+        {"align": "right", "baseline": "top", "dx": -3, "dy": 2}
+        if below
+        else {"align": "left", "baseline": "bottom", "dx": 3}
+    )
+    text = base.mark_text(fontSize=10, color="#444444", **look).encode(
+        x=alt.value(WIDTH if below else 0), text="what:N"
+    )
+    return alt.layer(base.mark_rule(strokeDash=[2, 3], color=GREY), text)
+
+
+def finish(chart: Any) -> Any:
+    """Return a chart in the one look that all have: white behind, whatever the page's theme."""
+    # The browser's menu saves the picture; it offers no editor on another host.
+    menu = {"embedOptions": {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}}
+    return (
+        chart.properties(usermeta=menu)
+        .resolve_scale(color="independent", strokeDash="independent")
+        .configure(background="white")
+        .configure_view(stroke="#d0d0d0")
+        .configure_title(fontSize=13, anchor="start")
+    )

@@ -1,0 +1,151 @@
+"""A training that can be watched and stopped: every method of one seed side by side, measured as `train` measures."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from augscope import dual
+from augscope.descent import (
+    State,
+    advance,
+    checked_record_steps,
+    initial_state,
+    is_oscillating,
+    observe,
+    outcome,
+    stop_flag,
+)
+from augscope.experiment import Experiment
+from augscope.measures import History, Recorder
+from augscope.methods import Method
+from augscope.sampling import Dataset
+from augscope.seed_run import SeedRun
+
+POLL_SECONDS = 0.1  # how often it is asked whether somebody still wants the training
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a training stands.
+
+    Attributes:
+        version: counts frames.
+        runs: by method in the experiment's order, those that have measured anything; status "running" while it runs.
+        steps: the step that each method has reached, by its title.
+        seconds: since the training began.
+        is_over: whether all have ended.
+    """
+
+    version: int
+    runs: tuple[SeedRun, ...]
+    steps: dict[str, int]
+    seconds: float
+    is_over: bool
+
+
+class TrainingSession:
+    """One training, in threads of its own.
+
+    Stopped or not, what it has measured is what `train` would have measured, bit for bit: the length of a chunk changes
+    nothing.
+
+    Args:
+        experiment: what to train; gradient descent only.
+        seed: of the sample and the initial weights.
+    """
+
+    def __init__(self, experiment: Experiment, seed: int) -> None:
+        self.experiment, self.seed = experiment, seed
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._runs: dict[Method, SeedRun] = {}
+        self._steps = {method.title: 0 for method in experiment.methods}
+        self._version, self._over = 0, False
+        self._begun = time.perf_counter()
+
+    def stop(self) -> None:
+        """Ask the training to end; it does so within about a second, and keeps what it has."""
+        self._stopping.set()
+
+    @property
+    def latest(self) -> Frame:
+        """Where it stands now."""
+        with self._changed:
+            runs = tuple(self._runs[method] for method in self.experiment.methods if method in self._runs)
+            return Frame(self._version, runs, dict(self._steps), time.perf_counter() - self._begun, self._over)
+
+    def run(self, is_unwanted: Callable[[], bool] = lambda: False) -> Frame:
+        """Train to the end, or until `stop` is called or `is_unwanted` says so; return the last frame.
+
+        Raises:
+            ValueError: if the sample does not fit into the memory.
+        """
+        try:
+            dataset = self.experiment.sample(self.seed)
+            with ThreadPoolExecutor(len(self.experiment.methods)) as pool:
+                jobs = [pool.submit(self._descend, method, dataset) for method in self.experiment.methods]
+                while not all(job.done() for job in jobs):
+                    if is_unwanted():
+                        self.stop()
+                    time.sleep(POLL_SECONDS)
+            for job in jobs:
+                job.result()
+        finally:
+            with self._changed:
+                self._over = True
+                self._version += 1
+                self._changed.notify_all()
+        return self.latest
+
+    def frames(self, every: float = 0.3, is_unwanted: Callable[[], bool] = lambda: False) -> Iterator[Frame]:
+        """Yield where it stands whenever that has changed, at most once in `every` seconds; the last frame ends it.
+
+        Any number may watch, from any thread, also after the end.
+        """
+        seen = -1
+        while not is_unwanted():
+            with self._changed:
+                self._changed.wait_for(lambda seen=seen: self._version > seen, timeout=POLL_SECONDS)
+                if self._version == seen:
+                    continue
+            frame = self.latest
+            yield frame
+            if frame.is_over:
+                return
+            seen = frame.version
+            time.sleep(every)
+
+    def _descend(self, method: Method, dataset: Dataset) -> None:
+        """Train one method, and let everybody know at every record."""
+        experiment, network = self.experiment, self.experiment.network
+        data, recorder = dual.geometry(dataset), Recorder(dataset, network, method)
+        told = experiment.step_size, network, method
+        state = initial_state(data)
+        for target in checked_record_steps(experiment.record_at, experiment.num_steps):
+            for reached in advance(data, state, told[0], target, *told[1:]):
+                state = reached
+                self._steps[method.title] = int(state.step)
+                if self._stopping.is_set():
+                    break
+            recorder.add(int(state.step), observe(data, state, *told))
+            ended = bool(stop_flag(state)) or int(state.step) == experiment.num_steps or self._stopping.is_set()
+            self._publish(method, dataset, state, recorder.history(), ended)
+            if ended:
+                return
+
+    def _publish(self, method: Method, dataset: Dataset, state: State, history: History, ended: bool) -> None:
+        """Show what one method has measured so far."""
+        reached, last = int(state.step), self.experiment.num_steps
+        cut_short = self._stopping.is_set() and reached < last
+        status, message = outcome(state, last, cut_short) if ended else ("running", f"at step {reached:,} of {last:,}")
+        counts = tuple(tuple(int(count) for count in row) for row in dataset.feature_counts)
+        seconds = time.perf_counter() - self._begun
+        run = SeedRun(self.seed, method, history, status, message, is_oscillating(state), counts, seconds)
+        with self._changed:
+            self._runs[method] = run
+            self._version += 1
+            self._changed.notify_all()

@@ -1,0 +1,269 @@
+"""What the explorer's sliders say, as one frozen value: to and from an address, an experiment and a command line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import model_validator
+
+from augscope.distribution import SUM_TOLERANCE, FeatureNoise, Rarity
+from augscope.experiment import Experiment, presets
+from augscope.methods import CutMix, Cutout, Erm
+from augscope.theorems import assumptions, resolve_rarity, theorem_for
+from augscope.values import Value, check
+
+MAX_FEATURES = 4
+_STATED = (Rarity.COMMON, Rarity.RARE, *[Rarity.EXTREMELY_RARE] * (MAX_FEATURES - 2))
+_NAMED = re.compile(r"`(\w+)`")
+_CONTROL_OF = {"P": "num_patches", "σ_d/σ_b": "dominant_noise_std", "n(P−1)": "dim", "C": "num_cut"}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One number to set: its name (that of the command-line option), how it is shown, and where it may lie.
+
+    Attributes:
+        name, symbol, meaning: `dim`, "d", "dimension of a patch".
+        low, high: what an address may say, ends included.
+        marks: the slider's values.
+    """
+
+    name: str
+    symbol: str
+    meaning: str
+    low: float
+    high: float
+    marks: tuple[float, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers make sense."""
+        return all(isinstance(mark, int) for mark in self.marks)
+
+    def parse(self, text: str) -> float:
+        """Return the number that a text says. Raises ValueError, naming the knob, the rule and the text."""
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        self.check(value, repr(text[:40]))
+        return int(value) if self.is_whole else value
+
+    def check(self, value: float, shown: str) -> None:
+        """Raise ValueError unless the number may be set; `shown` is how the sentence quotes it."""
+        kind = "a whole number" if self.is_whole else "a number"
+        fits = self.low <= value <= self.high and (not self.is_whole or value == int(value))
+        check(fits, f"`{self.name}` must be {kind} from {self.low:g} to {self.high:g}, got {shown}")
+
+
+def _decades(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7)) -> tuple[float, ...]:
+    """Round numbers from 10^first to 10^last, even in the logarithm."""
+    numbers = [float(f"{digit}e{power}") for power in range(first, last) for digit in digits]
+    return (*numbers, float(f"1e{last}"))
+
+
+def _wholes(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7)) -> tuple[int, ...]:
+    return tuple(int(number) for number in _decades(first, last, digits))
+
+
+_STDS = (*_decades(-3, 0, (1, 1.5, 2, 2.5, 3, 4, 5, 7)),)
+KNOBS: dict[str, Knob] = {
+    knob.name: knob
+    for knob in (
+        Knob("feature_noise", "α", "feature noise", 0, 10, (0.0, 0.005, 0.01, 0.02, 0.05, *(i / 10 for i in range(1, 11)))),
+        Knob("dominant_noise_std", "σ_d", "dominant noise", 1e-6, 100, _STDS),
+        Knob("background_noise_std", "σ_b", "background noise", 1e-6, 100, _STDS),
+        Knob("num_samples", "n", "training points", 1, 1_000, (10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 700, 1_000)),
+        Knob("num_patches", "P", "patches of a point", 2, 8, tuple(range(2, 9))),
+        Knob("dim", "d", "dimension of a patch", 2, 10**12, _wholes(1, 9, (1, 2, 5))),
+        Knob("num_cut", "C", "patches that Cutout removes", 1, 7, tuple(range(1, 8))),
+        Knob("step_size", "η", "step size", 1e-6, 1e9, _decades(-2, 4, (1, 2, 5))),
+        Knob("num_steps", "T", "gradient steps", 1, 100_000, (*_wholes(1, 4, (1, 3)), 30_000, 100_000)),
+        Knob("init_std", "σ_0", "initial weights", 0, 10, (0.0, *_decades(-5, 0, (1, 3)))),
+        Knob("seed", "seed", "seed of the sample", 0, 10**9, tuple(range(21))),
+    )
+}  # fmt: skip
+
+
+class Settings(Value):
+    """A problem and how to train on it. Each number lies in its own range; whether they fit together, `problems` says.
+
+    Args:
+        frequencies: ρ, 1 to 4 features.
+        stated_rarity: take the paper's word (first feature common, second rare, others extremely rare) for the theorems, in
+            place of what the learning speeds say.
+        feature_noise, dominant_noise_std, background_noise_std, num_samples, num_patches, dim, num_cut, step_size, num_steps,
+            init_std, seed: see `KNOBS`.
+
+    Raises:
+        ValueError: with a sentence naming the field, the rule and the value.
+
+    Example:
+        >>> from augscope.explorer.settings import PRESETS
+        >>> PRESETS["theorem"].replace(num_cut=2).problems()
+        {'num_cut': ['Theorem 3.2 assumes C = 2 < P/2 = 1.5: it does not hold.']}
+    """
+
+    frequencies: tuple[float, ...]
+    stated_rarity: bool
+    feature_noise: float
+    dominant_noise_std: float
+    background_noise_std: float
+    num_samples: int
+    num_patches: int
+    dim: int
+    num_cut: int
+    step_size: float
+    num_steps: int
+    init_std: float
+    seed: int
+
+    @model_validator(mode="after")
+    def _check_each(self) -> Settings:
+        count = len(self.frequencies)
+        check(1 <= count <= MAX_FEATURES, f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {count}")
+        total = sum(self.frequencies)
+        check(abs(total - 1) <= SUM_TOLERANCE, f"`frequencies` must sum to 1 within {SUM_TOLERANCE}, got {total!r}")
+        for knob in KNOBS.values():
+            value = getattr(self, knob.name)
+            knob.check(value, str(value))
+        return self
+
+    @classmethod
+    def of(cls, experiment: Experiment, seed: int, num_steps: int | None = None) -> Settings:
+        """Return the settings of an experiment in terms of the sliders, or of its first `num_steps` steps."""
+        both = {**dict(experiment), **dict(experiment.distribution)}
+        cut = next(method.num_cut for method in experiment.methods if isinstance(method, Cutout))
+        fields = {name: both[name] for name in cls.model_fields if name in both}
+        told = {"num_cut": cut, "seed": seed, "stated_rarity": experiment.distribution.rarity is not None}
+        return cls(**fields, **told).replace(num_steps=num_steps or experiment.num_steps)
+
+    def experiment(self) -> Experiment:
+        """Return what is trained. Raises ValueError, in a sentence, if the settings do not fit together."""
+        distribution = FeatureNoise(
+            frequencies=self.frequencies,
+            rarity=_STATED[: len(self.frequencies)] if self.stated_rarity else None,
+            **{name: getattr(self, name) for name in FeatureNoise.model_fields if name in KNOBS},
+        )
+        own = {name: getattr(self, name) for name in ("num_samples", "init_std", "step_size", "num_steps")}
+        methods = (Erm(), Cutout(num_cut=self.num_cut), CutMix())
+        found = Experiment(distribution=distribution, methods=methods, **own)
+        found.check_memory()
+        return found
+
+    def errors(self) -> dict[str, list[str]]:
+        """Return why nothing can be trained, by the control that should change: empty if all fits together."""
+        try:
+            self.experiment()
+        except ValueError as error:
+            match = _NAMED.search(str(error))
+            return {match[1] if match else "frequencies": [str(error)]}
+        return {}
+
+    def problems(self) -> dict[str, list[str]]:
+        """Return what is wrong, by control: errors, or else what the theorems assume and these settings do not give."""
+        if found := self.errors():
+            return found
+        experiment = self.experiment()
+        rarity = resolve_rarity(experiment.distribution, self.num_samples)
+        told: dict[str, list[str]] = {}
+        for method in experiment.methods:
+            theorem = theorem_for(method)
+            for row in assumptions(method, experiment.distribution, rarity, self.num_samples):
+                control = _CONTROL_OF.get(row.text.partition(" =")[0])
+                if row.met or control is None or theorem is None:  # a rarity has a column in the table of predictions
+                    continue
+                sentence = f"assumes {row.text}: it does not hold."
+                told.setdefault(control, []).append(f"Theorem {theorem.number} {sentence}")
+        return {control: _joined(sentences) for control, sentences in told.items()}
+
+    def query(self) -> dict[str, str]:
+        """Return the settings as an address says them; `from_query` reads them back exactly."""
+        numbers = {name: _text(getattr(self, name)) for name in KNOBS}
+        rarity = "stated" if self.stated_rarity else "derive"
+        return {"frequencies": ",".join(map(_text, self.frequencies)), "rarity": rarity, **numbers}
+
+    @property
+    def address(self) -> str:
+        """The query string."""
+        return "?" + urlencode(self.query(), safe=",")
+
+    @classmethod
+    def from_query(cls, given: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+        """Return the settings of an address, and a sentence for each part that is not used.
+
+        A preset's name under `preset` is where they start from; what is missing or wrong is taken from there.
+        """
+        problems, given = [], {name: _last(value) for name, value in given.items()}
+        name = given.pop("preset", DEFAULT)
+        if name not in PRESETS:
+            problems.append(f"`preset` must be one of {', '.join(PRESETS)}, got {name[:40]!r}")
+        found = PRESETS.get(name, PRESETS[DEFAULT])
+        for name, text in given.items():
+            try:
+                found = found.replace(**_parsed(name, text))
+            except ValueError as error:
+                problems.append(str(error))
+        return found, problems
+
+    def command(self) -> str:
+        """Return the command line that computes the same numbers."""
+        rarity = ",".join(_STATED[: len(self.frequencies)]) if self.stated_rarity else "derive"
+        options = {"frequencies": ",".join(map(_text, self.frequencies)), "rarity": rarity}
+        options |= {name: _text(getattr(self, name)) for name in KNOBS if name != "seed"}
+        words = [word for name, text in options.items() for word in (f"--{name.replace('_', '-')}", text)]
+        return shlex.join(["augscope", "verify", *words, "--seeds", f"{self.seed},", "--out", "explored"])
+
+
+def _joined(sentences: list[str]) -> list[str]:
+    """Sentences that differ by the theorem only, once, naming all of them."""
+    numbers: dict[str, list[str]] = {}
+    for sentence in sentences:
+        _, number, rest = sentence.split(" ", 2)
+        numbers.setdefault(rest, []).append(number)
+    return [
+        f"Theorem{'s' if len(who) > 1 else ''} {', '.join(who)} {rest if len(who) == 1 else rest.replace('assumes', 'assume', 1)}"
+        for rest, who in numbers.items()
+    ]
+
+
+def _last(value: Any) -> str:
+    """A part of an address that is given twice counts as said last."""
+    return str(value[-1] if isinstance(value, (list, tuple)) else value)
+
+
+def _text(value: float) -> str:
+    """The shortest text that reads back as the same number."""
+    return str(value) if isinstance(value, int) else repr(value)
+
+
+def _parsed(name: str, text: str) -> dict[str, Any]:
+    """One part of an address as fields. Raises ValueError."""
+    if name in KNOBS:
+        return {name: KNOBS[name].parse(text)}
+    if name == "rarity":
+        if text not in ("stated", "derive"):
+            raise ValueError(f"`rarity` must be stated or derive, got {text[:40]!r}")
+        return {"stated_rarity": text == "stated"}
+    if name == "frequencies":
+        try:
+            return {"frequencies": tuple(float(part) for part in text.split(","))}
+        except ValueError:
+            raise ValueError(f"`frequencies` must be comma-separated numbers, got {text[:40]!r}") from None
+    raise ValueError(f"`{name[:40]}` is not a setting: it is left out")
+
+
+DEFAULT = "theorem"
+PRESETS: dict[str, Settings] = {
+    "theorem": Settings.of(presets.theorem, seed=3),
+    "figure": Settings.of(presets.figure, seed=3),
+    "no feature noise": Settings.of(presets.theorem, seed=3).replace(feature_noise=0.0),
+    "strong dominant noise": Settings.of(presets.theorem, seed=3).replace(dominant_noise_std=0.25, dim=20_000),
+    "more data": Settings.of(presets.theorem, seed=3).replace(num_samples=1_000, num_steps=3_000),
+}
+"""Where to start from: the shipped presets, and what changes when one of their numbers does."""

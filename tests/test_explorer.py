@@ -1,0 +1,437 @@
+"""The explorer without a browser: settings, predictions, the training that is watched, a sweep's view, the server's door."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import socket
+import sys
+import threading
+from types import SimpleNamespace
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sweep_cases import TINY, here, tiny
+
+import augscope as ag
+from augscope.cli.options import ExperimentOptions
+from augscope.explorer import charts, controls, page, parts, sweep_charts
+from augscope.explorer.gate import Assets, LocalOnly
+from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
+from augscope.explorer.server import SWEEP_VARIABLE, listen, prepare
+from augscope.explorer.session import TrainingSession
+from augscope.explorer.settings import DEFAULT, KNOBS, PRESETS, Settings
+from augscope.explorer.sweep_view import SweepView, find_sweeps
+from augscope.sweep.folder import SweepFolder
+
+THEOREM = PRESETS["theorem"]
+SMALL = THEOREM.replace(num_samples=24, num_steps=20, dim=2_000)
+LONG = THEOREM.replace(num_samples=24, num_steps=100_000, dim=2_000)
+
+
+@st.composite
+def some_settings(draw) -> Settings:
+    numbers = {
+        name: draw(
+            st.integers(int(knob.low), int(min(knob.high, 2**40)))
+            if knob.is_whole
+            else st.floats(max(knob.low, 1e-9), knob.high)
+        )
+        for name, knob in KNOBS.items()
+    }
+    rarer = draw(st.sampled_from([(), (0.3,), (0.2, 0.123456789), (0.1, 0.1, 0.05)]))
+    return Settings(frequencies=(round(1 - sum(rarer), 12), *rarer), stated_rarity=draw(st.booleans()), **numbers)
+
+
+class TestSettings:
+    @given(some_settings())
+    def test_an_address_restores_them_exactly(self, chosen):
+        address = parse_qs(chosen.address.removeprefix("?"), strict_parsing=True)
+        assert Settings.from_query(address) == (chosen, [])
+
+    @given(some_settings())
+    def test_so_do_the_sliders(self, chosen):
+        values = {slider.name: slider.value for slider in controls.sliders(chosen)}
+        assert controls.read_sliders(values, chosen.stated_rarity) == chosen
+        assert all(slider.value in slider.marks for slider in controls.sliders(chosen))
+
+    @pytest.mark.parametrize("name", PRESETS)
+    @pytest.mark.parametrize("stated", [True, False])
+    def test_the_command_line_runs_the_same_experiment(self, name, stated, monkeypatch):
+        import augscope.verification as verification
+        from augscope.cli import main
+
+        chosen, found = PRESETS[name].replace(stated_rarity=stated), []
+
+        def stop(experiment, seeds, *_, **__):
+            found.append((experiment.identity, tuple(seeds)))
+            raise ValueError("enough")
+
+        monkeypatch.setattr(verification, "verify", stop)
+        monkeypatch.setattr("augscope.cost.measure_cost", lambda *_: SimpleNamespace(seconds=0.0))  # it trains a little
+        with pytest.raises(SystemExit):
+            main(chosen.command().split()[1:])
+        assert found == [(chosen.experiment().identity, (chosen.seed,))]
+
+    @pytest.mark.parametrize("stated", [True, False])
+    def test_so_does_the_configuration(self, stated, tmp_path):
+        chosen = THEOREM.replace(num_cut=2, num_patches=5, stated_rarity=stated)
+        (tmp_path / "explored.toml").write_bytes(page.configuration(chosen))
+        assert ExperimentOptions(config=tmp_path / "explored.toml").experiment() == chosen.experiment()
+
+    @pytest.mark.parametrize(
+        ("part", "sentence"),
+        [
+            ({"dim": "abc"}, "`dim` must be a whole number from 2 to 1e+12, got 'abc'"),
+            ({"dim": "2.5"}, "`dim` must be a whole number"),
+            ({"seed": "-1"}, "`seed` must be a whole number from 0"),
+            ({"step_size": "nan"}, "`step_size` must be a number from"),
+            ({"num_samples": "1e9"}, "`num_samples` must be a whole number from 1 to 1000"),
+            ({"frequencies": "0.5,0.6"}, "`frequencies` must sum to 1"),
+            ({"frequencies": "inf"}, "finite"),
+            ({"frequencies": ""}, "`frequencies` must be comma-separated numbers"),
+            ({"frequencies": "0.2,0.2,0.2,0.2,0.2"}, "`frequencies` must hold 1 to 4 features, got 5"),
+            ({"rarity": "often"}, "`rarity` must be stated or derive"),
+            ({"preset": "none"}, "`preset` must be one of theorem, figure"),
+            ({"<script>alert(1)</script>": "1"}, "is not a setting: it is left out"),
+        ],
+    )
+    def test_what_an_address_says_wrongly_is_told_and_the_rest_stands(self, part, sentence):
+        found, (told,) = Settings.from_query({**part, "num_patches": "5"})
+        assert sentence in told
+        assert found == PRESETS[DEFAULT].replace(num_patches=5)
+        assert "<script" not in parts.heading_html([told])
+
+    @pytest.mark.parametrize(
+        ("changes", "control", "sentence", "refused"),
+        [
+            ({"num_cut": 3}, "num_cut", "`num_cut` must be in [1, P), got 3 with P = 3", True),
+            ({"frequencies": (0.4, 0.6)}, "frequencies", "`frequencies` must be decreasing", True),
+            ({"frequencies": (0.0, 0.5, 0.5)}, "frequencies", "`frequencies` must be above 0, got 0.0", True),
+            ({"dim": 4}, "dim", "`dim` must be at least 2K = 6", True),
+            ({"num_cut": 2}, "num_cut", "Theorem 3.2 assumes C = 2 < P/2 = 1.5: it does not hold.", False),
+            ({"background_noise_std": 0.1}, "dominant_noise_std", "assume σ_d/σ_b = 0.25 > 1", False),
+            ({"dim": 100}, "dim", "Theorems 3.1, 3.2, 3.3 assume n(P−1) = 600 ≤ d − 2K = 94", False),
+            ({"num_patches": 2}, "num_patches", "Theorems 3.1, 3.2, 3.3 assume P = 2 ≥ 3", False),
+        ],
+    )
+    def test_a_bad_combination_is_explained_beside_its_slider(self, changes, control, sentence, refused):
+        chosen = THEOREM.replace(**changes)
+        problems = chosen.problems()
+        assert any(sentence in told for told in problems[control])
+        assert bool(chosen.errors()) == refused
+        assert (page.session_of(chosen) is None) == refused
+        beside = controls.RHO[0] if control == "frequencies" else control
+        assert controls.sentences_beside(problems, beside) == problems[control]
+
+    @pytest.mark.parametrize("end", [0, -1])
+    @pytest.mark.parametrize("name", [slider.name for slider in controls.sliders(THEOREM)])
+    def test_at_its_ends_a_slider_is_safe(self, name, end):
+        marks = {
+            slider.name: slider.marks[end] if slider.name == name else slider.value
+            for slider in controls.sliders(THEOREM)
+        }
+        chosen = controls.read_sliders(marks, True)
+        if chosen.errors():
+            assert page.outlook_of(chosen) is None
+            assert all(sentences for sentences in chosen.errors().values())
+        else:
+            expected = page.outlook_of(chosen)
+            assert all(0 <= row.low <= row.high <= 1 for row in expected.predictions)
+            assert "<table>" in parts.outlook_html(expected)
+
+    def test_presets_are_the_shipped_ones(self):
+        assert THEOREM.experiment() == ag.presets.theorem
+        assert PRESETS["figure"].experiment() == ag.presets.figure
+
+
+class TestOutlook:
+    def test_stated_rarities_give_the_theorems_values(self):
+        found = outlook(ag.presets.theorem)
+        assert [row.low for row in found.predictions] == pytest.approx([0.9, 0.975, 1.0], abs=1e-12)
+        assert [row.low for row in found.predictions] == [row.high for row in found.predictions]
+        assert found.plateau == pytest.approx(1.39540, abs=1e-5)
+
+    def test_without_them_the_learning_speeds_decide_and_what_they_leave_open_is_a_range(self):
+        found = outlook(THEOREM.replace(stated_rarity=False).experiment())
+        # R(σ_d) = 1.92, 0.36, 0.12 and R(σ_b) = 5.33, 1, 0.33 against 0.7, borderline within a factor 1.5.
+        assert [row.erm for row in found.features] == [LEARNED, COIN_FLIP, COIN_FLIP]
+        assert [row.cutout for row in found.features] == [LEARNED, BORDERLINE, COIN_FLIP]
+        assert [(round(row.low, 12), round(row.high, 12)) for row in found.predictions] == [
+            (0.9, 0.9),
+            (0.9, 0.975),
+            (1, 1),
+        ]
+
+    def test_without_feature_noise_an_unlearned_feature_may_beat_a_coin(self):
+        found = outlook(PRESETS["no feature noise"].experiment())
+        # Above 5.2 √(n/d) = 0.20 in R_k, what test noise hides: 0.36 is, 0.12 is not.
+        assert [row.erm for row in found.features] == [LEARNED, BETTER, COIN_FLIP]
+
+    def test_two_patches_have_no_plateau_and_say_so(self):
+        found = outlook(THEOREM.replace(num_patches=2).experiment())
+        assert np.isnan(found.plateau)
+        assert "no finite plateau" in " ".join(found.sentences)
+
+
+class TestSession:
+    def test_it_measures_what_train_does_bit_for_bit(self):
+        experiment = SMALL.experiment()
+        session = TrainingSession(experiment, SMALL.seed)
+        watched = []
+        threading.Thread(target=session.run).start()
+        for frame in session.frames(every=0.0):
+            watched.append(frame.version)
+        assert frame.is_over
+        assert watched == sorted(set(watched))
+        dataset = experiment.sample(SMALL.seed)
+        for run, method in zip(frame.runs, experiment.methods, strict=True):
+            expected = experiment.run(method, dataset)
+            assert run.status == "completed"
+            assert run.history.to_dict() == expected.history.to_dict()
+
+    def test_it_can_be_stopped_and_keeps_what_it_has(self):
+        session = TrainingSession(LONG.experiment(), 1)
+        worker = threading.Thread(target=session.run)
+        worker.start()
+        for frame in session.frames(every=0.0):
+            if len(frame.runs) == 3:
+                session.stop()
+        worker.join(timeout=30)
+        assert not worker.is_alive()
+        assert {run.status for run in frame.runs} == {"interrupted"}
+        assert all(0 < run.history.steps[-1] < LONG.num_steps for run in frame.runs)
+        assert "interrupted at step" in parts.standing_html(frame, outlook(LONG.experiment()), LONG.num_steps)
+
+    def test_it_ends_when_nobody_wants_it_any_more(self):
+        session = TrainingSession(LONG.experiment(), 1)
+        frame = session.run(is_unwanted=lambda: True)
+        assert frame.is_over
+        assert all(run.status == "interrupted" for run in frame.runs)
+        assert list(session.frames(is_unwanted=lambda: True)) == []
+
+    def test_divergence_is_told(self):
+        chosen = SMALL.replace(step_size=1e8, num_steps=150)
+        frame = TrainingSession(chosen.experiment().replace(record_at=(0, 1)), 1).run()
+        html = parts.standing_html(frame, outlook(chosen.experiment()), chosen.num_steps)
+        assert "diverged" in html
+        for run, prediction in page.pairs(frame, outlook(chosen.experiment())):
+            charts.method_chart(run, chosen.experiment(), prediction).to_dict()
+
+
+@pytest.fixture(scope="module")
+def finished() -> TrainingSession:
+    session = TrainingSession(SMALL.experiment(), SMALL.seed)
+    session.run()
+    return session
+
+
+class TestPictures:
+    def test_the_charts_hold_what_was_measured(self, finished):
+        run = finished.latest.runs[2]
+        chart = charts.method_chart(run, finished.experiment, outlook(finished.experiment).predictions[2]).to_dict()
+        drawn = chart["vconcat"][0]["layer"][0]["data"]["values"]
+        shown = [row["value"] for row in drawn if row["what"].startswith("3: ")]
+        assert shown == run.history.feature_scores.mean(axis=1)[:, 2].tolist()
+        assert "expected 1" in chart["description"]
+        assert not chart["usermeta"]["embedOptions"]["actions"]["editor"]
+
+    def test_evenness_stands_beside_its_predicted_plateau(self, finished):
+        spec = json.dumps(charts.evenness_chart(finished.latest.runs, finished.experiment).to_dict())
+        plateau = finished.latest.runs[2].history.predicted_plateau
+        assert all(f"{value:.4f}" in spec for value in plateau)
+
+    def test_the_data_is_every_number(self, finished):
+        rows = list(csv.DictReader(io.StringIO(charts.to_csv(finished.latest.runs))))
+        run = finished.latest.runs[1]
+        mine = [row for row in rows if row["method"] == run.method.title]
+        assert [float(row["accuracy"]) for row in mine] == run.history.accuracy.tolist()
+        assert [float(row["score_2_minus"]) for row in mine] == run.history.feature_scores[:, 1, 1].tolist()
+        assert charts.to_csv([]).startswith("method,")
+
+    def test_downloads_are_made_when_asked_for(self, finished):
+        made = {name: make() for name, _, make in page.downloads(finished, SMALL)}
+        assert made["explored.svg"].startswith(b"<?xml")
+        assert made["explored.png"].startswith(b"\x89PNG")
+        assert made["explored.sh"].decode().strip() == SMALL.command()
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The tiny sweep under a title and a label that try to harm."""
+    folder = tmp_path_factory.mktemp("sweeps") / "a <b> & c"
+    sweep = tiny(title="<script>alert(1)</script>", labels={"rho": "<img src=x onerror=alert(1)> " + "long " * 50})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("augscope.sweep.run.engine", here)
+        ag.run_sweep(sweep, folder)
+    return folder
+
+
+class TestSweepView:
+    def test_axes_and_measures_are_what_the_grid_varies(self, swept):
+        view = SweepView.of(swept)
+        assert list(view.axes) == ["rho", "speed"]
+        assert view.axes["rho"] == (0.2, 0.4)
+        assert {"accuracy", "feature_accuracy[2]"} <= set(view.measures)
+        assert "excess_loss" not in view.measures  # of CutMix alone
+        assert "finished" in view.progress
+
+    def test_the_diagram_is_the_one_of_augscope_phase(self, swept):
+        found = SweepView.of(swept).diagram("rho", "speed", "accuracy")
+        expected = ag.phase_diagram(ag.Records(swept), x="rho", y="speed", panels="method")
+        assert found.panels[0].mean.tolist() == expected.panels[0].mean.tolist()
+        rows = sweep_charts.cells(found)
+        assert [row["mean"] for row in rows] == expected.panels[0].mean.tolist()
+        assert all(row["left"] < row["x"] < row["right"] and row["low"] < row["y"] < row["high"] for row in rows)
+        (chart,) = sweep_charts.phase_charts(found)
+        assert sweep_charts.PLACE in json.dumps(chart.to_dict())
+
+    def test_a_held_axis_leaves_its_records_alone(self, swept):
+        view = SweepView.of(swept)
+        held = view.diagram("rho", "speed", "accuracy", {"speed": view.axes["speed"][1]})
+        assert held.panels[0].y == pytest.approx(view.axes["speed"][1])
+        assert held.panels[0].x.tolist() == [0.2, 0.4]
+
+    def test_trajectories_are_the_recorded_histories(self, swept):
+        view = SweepView.of(swept)
+        rows = view.trajectories({"rho": 0.4, "speed": view.axes["speed"][2]})
+        assert {row["seed"] for row in rows} == {0, 1, 2, 3}
+        assert [row["step"] for row in rows if row["seed"] == 0] == [0, 2, 8]
+        sql = "SELECT history.accuracy AS a FROM records WHERE seed = 1 AND rho = 0.4 ORDER BY speed DESC LIMIT 1"
+        (record,) = ag.Records(swept).query(sql).to_pylist()
+        assert [row["accuracy"] for row in rows if row["seed"] == 1] == record["a"]
+        sweep_charts.trajectory_chart(rows, "feature 2").to_dict()
+
+    @pytest.mark.parametrize(
+        ("arguments", "sentence"),
+        [
+            (("rho", "rho", "accuracy"), "`y` must be another axis than `x`"),
+            (("rho; DROP TABLE parts", "speed", "accuracy"), "`axis` must be one of rho, speed"),
+            (("rho", "speed", "(SELECT content FROM read_text('/etc/hostname'))"), "`measure` must be one of"),
+        ],
+    )
+    def test_nothing_but_its_own_columns_reaches_the_records(self, swept, arguments, sentence):
+        with pytest.raises(ValueError, match=sentence.replace("(", r"\(")):
+            SweepView.of(swept).diagram(*arguments)
+
+    def test_what_harms_is_shown_as_text_and_long_labels_are_cut(self, swept):
+        view = SweepView.of(swept)
+        html = parts.sweep_html(view, [])
+        assert "&lt;script&gt;" in html
+        assert "<script" not in html
+        assert len(view.label("rho")) == 60
+
+    def test_folders_that_cannot_be_shown_say_why(self, swept, tmp_path, monkeypatch):
+        with pytest.raises(ValueError, match="holds none"):
+            find_sweeps(tmp_path)
+        with pytest.raises(ValueError, match="must be a folder"):
+            find_sweeps(tmp_path / "missing")
+        assert list(find_sweeps(swept.parent)) == ["a <b> & c"]
+        monkeypatch.delenv(SWEEP_VARIABLE, raising=False)
+        assert page.sweeps() == ({}, ["No folder of sweeps was given: start with `augscope explore --sweep DIR`."])
+
+    def test_one_that_is_being_written_can_be_looked_at_again(self, tmp_path):
+        place, sweep = SweepFolder(tmp_path / "begun"), tiny()
+        with place.claimed():
+            place.save_grid(sweep, sweep.cells())
+            view, (told,) = page.look_at(tmp_path / "begun")
+        assert view is None
+        assert "holds no finished run yet" in told
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("augscope.sweep.run.engine", here)
+            ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), tmp_path / "begun")
+        assert "not two axes yet" in page.look_at(tmp_path / "begun")[1][0]
+
+    def test_a_menus_choice_and_a_click_are_read(self, swept):
+        view = SweepView.of(swept)
+        axes, measures = page.menus(view)
+        assert list(axes.values()) == ["rho", "speed"]
+        assert measures["accuracy"] == "accuracy"
+        clicked = {sweep_charts.PLACE: {"panel": ["erm"], "x": [0.2], "y": [view.axes["speed"][0]]}}
+        pictures, (told,) = page.trajectories_of(view, "rho", "speed", {}, [{}, clicked])
+        assert len(pictures) == 3
+        assert "clicked in erm" in told
+        assert page.trajectories_of(view, "rho", "speed", {}, [{}])[1] == ["Click a cell to see its trajectories."]
+
+
+class TestDoor:
+    def test_a_port_in_use_is_a_sentence_or_another_is_found(self):
+        with listen(None) as first, listen(None) as second:
+            taken = first.getsockname()[1]
+            assert first.getsockname()[0] == "127.0.0.1"
+            assert second.getsockname()[1] != taken
+            with pytest.raises(ValueError, match=f"`port` must be free, got {taken}: Address already in use"):
+                listen(taken)
+        with pytest.raises(ValueError, match="`port` must be from 1 to 65535, got 70000"):
+            listen(70_000)
+
+    def test_the_command_refuses_in_one_line(self, capsys, tmp_path):
+        from augscope.cli import main
+
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = str(held.getsockname()[1])
+            for options, sentence in ((["--port", port], "must be free"), (["--sweep", str(tmp_path)], "holds none")):
+                with pytest.raises(SystemExit) as ended:
+                    main(["explore", "--no-browser", *options])
+                told = capsys.readouterr().err.strip()
+                assert ended.value.code == 2
+                assert sentence in told
+                assert len(told.splitlines()) == 1
+
+    def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "marimo", None)
+        with pytest.raises(ValueError, match=r"needs marimo: pip install 'augscope\[explorer\]'"):
+            prepare()
+
+    def test_the_token_is_new_each_time_and_part_of_the_address(self):
+        first, second, open_to_all = prepare(), prepare(), prepare(with_token=False)
+        for explorer in (first, second, open_to_all):
+            explorer.listening.close()
+        tokens = [explorer.address.partition("access_token=")[2] for explorer in (first, second, open_to_all)]
+        assert len(tokens[0]) >= 20
+        assert tokens[0] != tokens[1]
+        assert tokens[2] == ""
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"host": "127.0.0.1:99"}, 200),
+            ({"host": "localhost:99", "origin": "http://localhost:99"}, 200),
+            ({"host": "evil.example"}, 403),
+            ({"host": "127.0.0.1:99", "origin": "http://evil.example"}, 403),
+            ({"host": "127.0.0.1:99", "origin": "null"}, 403),
+            ({}, 403),
+        ],
+    )
+    def test_only_this_machines_browser_comes_in(self, headers, status, tmp_path):
+        (tmp_path / "a.js").write_text("1")
+        sent = answer(LocalOnly(Assets(None, tmp_path), 99), headers, "/assets/a.js")
+        assert sent[0]["status"] == status
+        assert (sent[1]["body"] == b"1") == (status == 200)
+
+    def test_files_outside_the_assets_are_not_served(self, tmp_path):
+        (tmp_path / "assets").mkdir()
+        (tmp_path / "secret").write_text("1")
+
+        async def nobody(scope, receive, send):
+            await send({"type": "passed on"})
+
+        assert answer(Assets(nobody, tmp_path / "assets"), {}, "/assets/../secret") == [{"type": "passed on"}]
+
+
+def answer(application, headers, path) -> list:
+    """What an ASGI application sends to a GET."""
+    sent: list = []
+
+    async def send(message):
+        sent.append(message)
+
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": path, "headers": encoded}
+    asyncio.run(application(scope, None, send))
+    return sent
