@@ -284,6 +284,10 @@ def test_the_command_line_takes_import_paths(tmp_path, monkeypatch, capsys):
     assert [method["name"] for method in configuration["methods"]] == ["erm", "custom_method:SharpMix"]
     written = (tmp_path / "out" / "config.toml").read_text()
     assert 'name = "custom_method:SharpMix"' in written
+    for trust, status in (([], 2), (["--trust"], 0)):  # a record that somebody sent imports nothing unasked
+        with pytest.raises(SystemExit) as ended:
+            main(["report", str(tmp_path / "out"), *trust])
+        assert ended.value.code == status
 
 
 @pytest.mark.parametrize("name", ["custom_method", "custom_activation"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +125,7 @@ def accuracy_from_projections(
     values = np.asarray(network.activation(projections))
     thresholds = (values[1] - values[0]).ravel()  # f > 0 where the noise exceeds −c_{s,k}
     slack = np.abs(values).sum(axis=0).ravel()
-    means = [tuple(mean) for mean in (distribution.feature_noise * projections[:, :, 0]).T.tolist()]
+    means = [(first, second) for first, second in (distribution.feature_noise * projections[:, :, 0]).T.tolist()]
     if isinstance(network, Network):
         laws = [DifferenceLaw(noise, distribution.dominant_noise_std, mean, network) for mean in dict.fromkeys(means)]
         return _accuracy(_answers(laws, thresholds, slack, distribution), distribution)
@@ -132,7 +133,7 @@ def accuracy_from_projections(
 
 
 def _answers(
-    laws: list[DifferenceLaw], thresholds: np.ndarray, slack: np.ndarray, distribution: FeatureNoise
+    laws: Sequence[DifferenceLaw], thresholds: np.ndarray, slack: np.ndarray, distribution: FeatureNoise
 ) -> list[Sides]:
     """The law of the whole noise at the thresholds, for each law of the dominant patch (one a u)."""
     if distribution.num_patches == 2 or laws[0].noise.same:  # every background patch scores 0
@@ -153,7 +154,7 @@ def _general(
     noise: PairNoise,
     thresholds: np.ndarray,
     slack: np.ndarray,
-    means: list[tuple[float, ...]],
+    means: list[tuple[float, float]],
     distribution: FeatureNoise,
     network: BaseNetwork,
 ) -> TestAccuracy:
@@ -165,20 +166,23 @@ def _general(
     widest = SPREAD * max(distribution.dominant_noise_std, distribution.background_noise_std)
     reach = max(abs(value) for mean in means for value in mean) + widest * float(np.sqrt(noise.gram.diagonal().max()))
     table = TabulatedActivation.of(network, -reach, reach)
-    laws: list[DifferenceLaw] = [
-        GeneralLaw(noise, distribution.dominant_noise_std, mean, table)  # pyright: ignore[reportArgumentType]
-        for mean in dict.fromkeys(means)
-    ]
+    as_network: Any = table  # it offers what the laws ask of one
+    laws = [GeneralLaw(noise, distribution.dominant_noise_std, mean, as_network) for mean in dict.fromkeys(means)]
     moved = 2 * (distribution.num_patches - 1) * table.error
     tried = np.concatenate([thresholds + by for by in (0.0, -moved, moved)])
     answers, count = _answers(laws, tried, np.tile(slack, 3), distribution), len(thresholds)
     found, low, high = (
-        _accuracy([(*(part[start : start + count] for part in law[:3]), law[3]) for law in answers], distribution)
+        _accuracy([_part(law, slice(start, start + count)) for law in answers], distribution)
         for start in (0, count, 2 * count)
     )
     spread = np.maximum(np.abs(found.per_feature - low.per_feature), np.abs(high.per_feature - found.per_feature))
     bound = found.error_bound + float(spread.max()) + CONCENTRATION
     return TestAccuracy(found.per_feature, found.overall, min(1.0, bound), found.tie_probability)
+
+
+def _part(law: Sides, where: slice) -> Sides:
+    below, above, ties, error = law
+    return below[where], above[where], ties[where], error
 
 
 def accuracies_from_projections(
@@ -222,7 +226,7 @@ def _alone(law: DifferenceLaw, thresholds: np.ndarray, slack: np.ndarray) -> Sid
     return below, above, ties, float((error + np.maximum(above - below - ties, 0.0)).max())
 
 
-def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray) -> list[Sides]:
+def _with_background(laws: Sequence[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray) -> list[Sides]:
     """Return the law of S = D + B_1 + … + B_{P−2} at the thresholds for every law of D (one for each u).
 
     Replacing one cdf of a convolution by another moves it by at most their largest distance: errors of tables add.
@@ -242,7 +246,7 @@ def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thre
 
 
 def _by_frequencies(
-    laws: list[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray
+    laws: Sequence[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray
 ) -> list[Sides] | None:
     """Return the same from characteristic functions, where the two filters are far from parallel; else None."""
     first, second = np.sqrt(np.diag(laws[0].noise.gram))

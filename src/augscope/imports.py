@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from augscope.values import check
@@ -38,3 +39,10 @@ def path_of(field: str, piece: Any) -> str:
         f"`{field}` must be at the top level of a module to be written down, got {name or piece!r}",
     )
     return f"{module}:{name}"
+
+
+def named_pieces(configuration: Mapping[str, Any]) -> list[str]:
+    """Return the import paths in a configuration's network and methods."""
+    tables = [configuration.get("network"), *configuration.get("methods", ())]
+    names = [table.get("name") if isinstance(table, Mapping) else table for table in tables]
+    return [name for name in names if isinstance(name, str) and ":" in name]

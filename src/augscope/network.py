@@ -168,8 +168,8 @@ class FunctionNetwork(CustomNetwork):
         """Return the function's values."""
         return self.function(z)
 
-    @model_serializer(mode="plain")
-    def _with_name(self) -> dict[str, Any]:
+    @model_serializer(mode="wrap")
+    def _with_name(self, fields: Any) -> dict[str, Any]:
         return {"name": path_of("function", self.function)}
 
 
@@ -187,7 +187,7 @@ def read_network(given: Any) -> BaseNetwork:
     if isinstance(given, BaseNetwork):
         return given
     check(isinstance(given, (Mapping, str)), f"`network` must be a network or a table of its fields, got {given!r}")
-    fields = {"name": given} if isinstance(given, str) else dict(given)
+    fields: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
     if "name" not in fields:
         return Network(**fields)
     name = fields.pop("name")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,17 +55,17 @@ class SubsetMethod(Method):
     def check_num_patches(self, num_patches: int) -> None:
         """Raise ValueError if P is too large for a descent, or the law is none."""
         _check_size(num_patches, MAX_PATCHES, "a descent")
-        subset_table(self, num_patches)
+        self._table(num_patches)
 
     def check_evaluation(self, num_samples: int, num_patches: int) -> None:
         """Raise ValueError if P is too large, or the law is none."""
         _check_size(num_patches, MAX_PATCHES_ONCE, "a single evaluation")
-        subset_table(self, num_patches)
+        self._table(num_patches)
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
         num_samples = scores.shape[0]
-        members, law, weights = subset_table(self, scores.shape[1])
+        members, law, weights = self._table(scores.shape[1])
         if weights is not None:
             value, gradient = pair_sums(scores, labels, members, law, TOLERANCE, weights)
             return value / num_samples**2, gradient / num_samples**2
@@ -74,10 +74,13 @@ class SubsetMethod(Method):
         value = (law @ losses).mean()
         return value, labels[:, None] * ((law[:, None] * slopes).T @ inside) / num_samples
 
+    def _table(self, num_patches: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        return subset_table(cast(Hashable, self), num_patches)
+
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over the subsets that occur, (n,); NaN where points are mixed."""
         scores = np.asarray(scores)
-        members, law, weights = subset_table(self, scores.shape[1])
+        members, law, weights = self._table(scores.shape[1])
         if weights is not None:
             return np.full(len(scores), np.nan)
         return (np.asarray(labels)[:, None] * (scores @ members[law > 0].T)).min(axis=1)
@@ -88,7 +91,7 @@ def _check_size(num_patches: int, most: int, what: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def subset_table(method: SubsetMethod, num_patches: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def subset_table(method: Any, num_patches: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return all subsets (2^P, P), their probabilities and label weights or None. Raises ValueError if they are none."""
     members = all_subsets(num_patches)[0]
     name, shape = type(method).__name__, (len(members),)

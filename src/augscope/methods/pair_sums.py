@@ -64,7 +64,7 @@ def pair_sums(
     )
 
     def add(total: Any, part: Any) -> tuple[Any, None]:
-        value, gradient = _subset_sums(scores, labels, *part, tolerance)
+        value, gradient = _subset_sums(scores, labels, part[0], part[1], part[2], tolerance)
         return (total[0] + value, total[1] + gradient), None
 
     start = (jnp.zeros((), scores.dtype), jnp.zeros_like(scores))

@@ -38,10 +38,9 @@ def read_method(given: Any) -> Method:
     name = fields.get("name")
     if name in METHOD_NAMES:
         return _BUILT_IN[name](**fields)
-    check(
-        isinstance(name, str) and ":" in name,
-        f"`methods` must be among {', '.join(METHOD_NAMES)}, or module:Name of your own, got {name!r}",
-    )
+    if not isinstance(name, str) or ":" not in name:
+        known = ", ".join(METHOD_NAMES)
+        raise ValueError(f"`methods` must be among {known}, or module:Name of your own, got {name!r}")
     del fields["name"]
     piece = import_piece("methods", name)
     if isinstance(piece, type) and issubclass(piece, Method):
