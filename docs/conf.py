@@ -6,6 +6,8 @@ Node.js to render beforehand, and the formulas here read well as text, on a term
 
 from __future__ import annotations
 
+import re
+
 import augscope
 
 project, author, release = "augscope", "The augscope developers", augscope.__version__
@@ -28,3 +30,14 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "exclude-members": "model_config, model_fields, model_computed_fields"}
 napoleon_google_docstring = True
 nitpicky = False
+
+
+def _escape(app, what, name, thing, options, lines):
+    """Docstrings are written for people: bars are absolute values, and a w_ before a brace is a letter with an index."""
+    for index, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...", "..", "|")):
+            lines[index] = re.sub(r"(?<!`)\|(?!`)", r"\\|", re.sub(r"(\w)_(?=[{⊥\s,;)]|$)", r"\1\\_", line))
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _escape)

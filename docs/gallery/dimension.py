@@ -12,7 +12,9 @@ def draw():
     dims, ratios = (1_000, 2_000, 5_000, 20_000, 200_000), []
     for dim in dims:
         scale = (preset.distribution.dim / dim) ** 0.5  # σ²d stays
-        changes = {name: scale * getattr(preset.distribution, name) for name in ("dominant_noise_std", "background_noise_std")}
+        changes = {
+            name: scale * getattr(preset.distribution, name) for name in ("dominant_noise_std", "background_noise_std")
+        }
         distribution = preset.distribution.replace(dim=dim, **changes)
         experiment = preset.replace(
             distribution=distribution, init_std=preset.init_std * scale, num_samples=150, num_steps=1_000, record_at=()
