@@ -29,7 +29,7 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "exclude-members": "model_config, model_fields, model_computed_fields"}
 napoleon_google_docstring = True
-nitpicky = False
+suppress_warnings = ["toc.empty_glob"]  # pages that a part of the program brings along
 
 
 def _escape(app, what, name, thing, options, lines):
