@@ -29,14 +29,13 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "exclude-members": "model_config, model_fields, model_computed_fields"}
 napoleon_google_docstring = True
-suppress_warnings = ["toc.empty_glob"]  # pages that a part of the program brings along
 
 
 def _escape(app, what, name, thing, options, lines):
     """Docstrings are written for people: bars are absolute values, and a w_ before a brace is a letter with an index."""
     for index, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...", "..", "|")):
-            lines[index] = re.sub(r"(?<!`)\|(?!`)", r"\\|", re.sub(r"(\w)_(?=[{⊥\s,;)]|$)", r"\1\\_", line))
+        if not line.lstrip().startswith((">>>", "...", "..")):
+            lines[index] = re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", line.replace("|", r"\|"))
 
 
 def setup(app):
