@@ -7,6 +7,7 @@ Node.js to render beforehand, and the formulas here read well as text, on a term
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import augscope
 
@@ -38,5 +39,14 @@ def _escape(app, what, name, thing, options, lines):
             lines[index] = re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", line.replace("|", r"\|"))
 
 
+def _list_the_rest(app, page, source):
+    """MORE in the contents stands for every page that they do not name: a glob would name the others twice."""
+    if page == "index":
+        named = set(re.findall(r"^([a-z-]+)$", source[0], re.M))
+        rest = sorted({path.stem for path in Path(__file__).parent.glob("*.md")} - named - {"index"})
+        source[0] = source[0].replace("MORE\n", "".join(f"{name}\n" for name in rest))
+
+
 def setup(app):
+    app.connect("source-read", _list_the_rest)
     app.connect("autodoc-process-docstring", _escape)
