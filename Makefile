@@ -6,7 +6,7 @@ OUT ?= reports/verify
 # torch by its exact pin first: a range may fetch several gigabytes of GPU packages.
 TORCH = $(PIP) install $$(grep '^torch==' constraints.txt)
 
-.PHONY: verify test test-slow lint bench compare-laws clean
+.PHONY: verify test test-slow lint bench docs compare-laws clean
 
 verify: .venv/installed
 	$(BIN)/augscope verify --preset theorem --seeds 20 --out $(OUT)
@@ -25,11 +25,15 @@ lint: .venv/installed-test
 bench: .venv/installed-bench
 	$(BIN)/python benchmarks/bench.py --json reports/bench.json
 
+docs: .venv/installed-docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 compare-laws: .venv/installed-compare
 	$(BIN)/python benchmarks/compare_laws.py
 
 clean:
-	rm -rf .venv reports
+	rm -rf .venv reports docs/_build
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "augscope needs Python 3.11 or newer, got %s: use make PYTHON=python3.12, say" % sys.version.split()[0])'
@@ -47,6 +51,11 @@ clean:
 .venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
 	$(PIP) install -c constraints.txt -e '.[images]'
+	@touch $@ .venv/installed
+
+.venv/installed-docs: pyproject.toml constraints.txt | .venv/bin/python
+	$(TORCH)
+	$(PIP) install -c constraints.txt -e '.[images,docs]'
 	@touch $@ .venv/installed
 
 .venv/installed-compare: pyproject.toml constraints.txt | .venv/bin/python

@@ -127,7 +127,10 @@ BAD = {
     "words for seeds": (["--seeds", "many"], "`seeds` must be comma-separated whole numbers"),
     "unknown preset": (["--preset", "nothing"], "`preset` must be one of figure, theorem"),
     "unknown option": (["--nonsense", "1"], "nonsense"),
-    "unknown method": (["--methods", "mixup"], "`methods` must be among erm, cutout, cutmix, got 'mixup'"),
+    "unknown method": (
+        ["--methods", "mixup"],
+        "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+    ),
     "half a dimension": (["--dim", "2000.5"], "must be a whole number, got '2000.5'"),
     "a dimension without end": (["--dim", "1e999999999"], "must be a whole number"),
     "a dimension beyond 64 bits": (["--dim", "1e30"], "`dim` must be at most 4.6e+18, got 1e+30"),
@@ -161,7 +164,7 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
         ("preset = 'theorem'\nmethods = 5", "`methods` is not valid"),
         (
             "preset = 'theorem'\nmethods = ['mixup', 'cutout']",
-            "`methods` must be among erm, cutout, cutmix, got 'mixup'",
+            "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
         ),
     ],
 )

@@ -203,7 +203,10 @@ BAD = {
     "no seeds": ({"seeds": 0}, "`seeds` must be at least one"),
     "same seed": ({"seeds": [1, 1]}, "`seeds` must differ from each other"),
     "no methods": ({"methods": []}, "`methods` must be a list of at least one"),
-    "unknown method": ({"methods": ["mixup"]}, "`methods` must be among erm, cutout, cutmix, got 'mixup'"),
+    "unknown method": (
+        {"methods": ["mixup"]},
+        "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+    ),
     "axis of an absent method": ({"axes": {"num_cut": [1]}}, "axis `num_cut` needs cutout among the methods"),
     "unknown preset": ({"preset": "nothing"}, "`preset` must be one of figure, theorem"),
     "unknown field": ({"experiment": {"bogus": 1}}, "`bogus` is not a known field"),

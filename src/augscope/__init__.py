@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from augscope.experiment import Experiment, presets
     from augscope.gradient_flow import FlowRun, flow
     from augscope.measures import History, cutmix_plateau, feature_scores, features_learned, noise_memorised, unevenness
-    from augscope.methods import CutMix, Cutout, Erm, Method
+    from augscope.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod
     from augscope.monte_carlo import Estimate, estimate
-    from augscope.network import Network
+    from augscope.network import CustomNetwork, FunctionNetwork, Network
     from augscope.phase import PhaseDiagram, phase_diagram
     from augscope.records import Records
     from augscope.sampling import Dataset, sample_dataset
@@ -31,9 +31,9 @@ _HOMES = {
     "experiment": ("Experiment", "presets"),
     "gradient_flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
     "measures": ("History", "cutmix_plateau", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
-    "methods": ("CutMix", "Cutout", "Erm", "Method"),
+    "methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod"),
     "monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
-    "network": ("Network",),
+    "network": ("CustomNetwork", "FunctionNetwork", "Network"),
     "phase": ("PhaseDiagram", "phase_diagram"),
     "records": ("Records",),
     "sampling": ("Dataset", "sample_dataset"),
@@ -47,6 +47,7 @@ _HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for n
 __version__ = "0.1.0"
 __all__ = [
     "THEOREMS",
+    "CustomNetwork",
     "CutMix",
     "Cutout",
     "Dataset",
@@ -55,6 +56,8 @@ __all__ = [
     "Experiment",
     "FeatureNoise",
     "FlowRun",
+    "FunctionMethod",
+    "FunctionNetwork",
     "History",
     "Method",
     "Network",
@@ -62,6 +65,7 @@ __all__ = [
     "Rarity",
     "Records",
     "Run",
+    "SubsetMethod",
     "Sweep",
     "SweepOutcome",
     "TestAccuracy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ from jaxtyping import Float
 from augscope.cdf_table import convolve, repeated_sum, tabulate
 from augscope.difference_law import DifferenceLaw, PairNoise
 from augscope.distribution import FeatureNoise
-from augscope.fourier import Coordinates, sum_cdf
-from augscope.network import Network
+from augscope.fourier import CONCENTRATION, Coordinates, sum_cdf
+from augscope.general_law import SPREAD, GeneralLaw, TabulatedActivation
+from augscope.network import BaseNetwork, Network
 from augscope.validation import check, check_finite
 
 SINGULAR = 1e-12  # how far below 0 the determinant of a normalised Gram matrix may round
@@ -42,7 +44,7 @@ class TestAccuracy:
 def test_accuracy(
     weights: Float[Any, "2 D"],
     dataset_or_distribution: Any,
-    network: Network,
+    network: BaseNetwork,
     *,
     features: Float[Any, "2 K D"] | None = None,
     residual_gram: Float[Any, "2 2"] | None = None,
@@ -105,7 +107,7 @@ def accuracy_from_projections(
     feature_projections: Float[Any, "2 2 K"],
     noise_gram: Float[Any, "2 2"],
     distribution: FeatureNoise,
-    network: Network,
+    network: BaseNetwork,
 ) -> TestAccuracy:
     """Return the exact test accuracy from the few numbers it depends on; see `test_accuracy`.
 
@@ -120,15 +122,27 @@ def accuracy_from_projections(
     check(projections.shape == expected, f"`feature_projections` must have shape {expected}, got {projections.shape}")
     check_finite("feature_projections", projections)
     noise = PairNoise.of(_checked_gram(gram))
-    values = network.activation(projections)
+    values = np.asarray(network.activation(projections))
     thresholds = (values[1] - values[0]).ravel()  # f > 0 where the noise exceeds −c_{s,k}
     slack = np.abs(values).sum(axis=0).ravel()
-    means = [tuple(mean) for mean in (distribution.feature_noise * projections[:, :, 0]).T.tolist()]
-    laws = [DifferenceLaw(noise, distribution.dominant_noise_std, mean, network) for mean in dict.fromkeys(means)]
-    if distribution.num_patches == 2 or noise.same:  # every background patch scores 0
-        answers = [_alone(law, thresholds, slack) for law in laws]
-    else:
-        answers = _with_background(laws, distribution, thresholds)
+    means = [(first, second) for first, second in (distribution.feature_noise * projections[:, :, 0]).T.tolist()]
+    if isinstance(network, Network):
+        laws = [DifferenceLaw(noise, distribution.dominant_noise_std, mean, network) for mean in dict.fromkeys(means)]
+        return _accuracy(_answers(laws, thresholds, slack, distribution), distribution)
+    return _general(noise, thresholds, slack, means, distribution, network)
+
+
+def _answers(
+    laws: Sequence[DifferenceLaw], thresholds: np.ndarray, slack: np.ndarray, distribution: FeatureNoise
+) -> list[Sides]:
+    """The law of the whole noise at the thresholds, for each law of the dominant patch (one a u)."""
+    if distribution.num_patches == 2 or laws[0].noise.same:  # every background patch scores 0
+        return [_alone(law, thresholds, slack) for law in laws]
+    return _with_background(laws, distribution, thresholds)
+
+
+def _accuracy(answers: list[Sides], distribution: FeatureNoise) -> TestAccuracy:
+    """The accuracy from the law of the noise at the thresholds."""
     below, above, ties, errors = zip(*answers, strict=True)
     below, above, ties = (np.mean(part, axis=0).reshape(2, -1) for part in (below, above, ties))
     per_feature = np.clip(np.stack([1 - above[0], below[1]]), 0.0, 1.0)
@@ -136,11 +150,46 @@ def accuracy_from_projections(
     return TestAccuracy(per_feature, overall, min(1.0, float(np.max(errors)) + FLOOR), ties)
 
 
+def _general(
+    noise: PairNoise,
+    thresholds: np.ndarray,
+    slack: np.ndarray,
+    means: list[tuple[float, float]],
+    distribution: FeatureNoise,
+    network: BaseNetwork,
+) -> TestAccuracy:
+    """The accuracy for an activation of one's own, from a table of it.
+
+    A table that strays by e from φ moves the sum of P − 1 scores by 2 (P − 1) e at most: accuracies with thresholds moved
+    by as much on either side enclose the exact one.
+    """
+    widest = SPREAD * max(distribution.dominant_noise_std, distribution.background_noise_std)
+    reach = max(abs(value) for mean in means for value in mean) + widest * float(np.sqrt(noise.gram.diagonal().max()))
+    table = TabulatedActivation.of(network, -reach, reach)
+    as_network: Any = table  # it offers what the laws ask of one
+    laws = [GeneralLaw(noise, distribution.dominant_noise_std, mean, as_network) for mean in dict.fromkeys(means)]
+    moved = 2 * (distribution.num_patches - 1) * table.error
+    tried = np.concatenate([thresholds + by for by in (0.0, -moved, moved)])
+    answers, count = _answers(laws, tried, np.tile(slack, 3), distribution), len(thresholds)
+    found, low, high = (
+        _accuracy([_part(law, slice(start, start + count)) for law in answers], distribution)
+        for start in (0, count, 2 * count)
+    )
+    spread = np.maximum(np.abs(found.per_feature - low.per_feature), np.abs(high.per_feature - found.per_feature))
+    bound = found.error_bound + float(spread.max()) + CONCENTRATION
+    return TestAccuracy(found.per_feature, found.overall, min(1.0, bound), found.tie_probability)
+
+
+def _part(law: Sides, where: slice) -> Sides:
+    below, above, ties, error = law
+    return below[where], above[where], ties[where], error
+
+
 def accuracies_from_projections(
     feature_projections: Float[Any, "R 2 2 K"],
     noise_grams: Float[Any, "R 2 2"],
     distribution: FeatureNoise,
-    network: Network,
+    network: BaseNetwork,
 ) -> list[TestAccuracy]:
     """Return the exact test accuracy of R networks; arguments and errors as in `accuracy_from_projections`.
 
@@ -177,15 +226,17 @@ def _alone(law: DifferenceLaw, thresholds: np.ndarray, slack: np.ndarray) -> Sid
     return below, above, ties, float((error + np.maximum(above - below - ties, 0.0)).max())
 
 
-def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray) -> list[Sides]:
+def _with_background(laws: Sequence[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray) -> list[Sides]:
     """Return the law of S = D + B_1 + … + B_{P−2} at the thresholds for every law of D (one for each u).
 
     Replacing one cdf of a convolution by another moves it by at most their largest distance: errors of tables add.
     """
     count, network = distribution.num_patches - 2, laws[0].network
-    if (answers := _by_frequencies(laws, distribution, thresholds)) is not None:
+    law = type(laws[0])
+    answers = _by_frequencies(laws, distribution, thresholds) if law is DifferenceLaw else None
+    if answers is not None:
         return answers
-    background = tabulate(DifferenceLaw(laws[0].noise, distribution.background_noise_std, (0.0, 0.0), network))
+    background = tabulate(law(laws[0].noise, distribution.background_noise_std, (0.0, 0.0), network))
     summed, steepest, answers = repeated_sum(background, count), background.steepest(), []
     for law in laws:
         dominant = tabulate(law, steepest)
@@ -195,7 +246,7 @@ def _with_background(laws: list[DifferenceLaw], distribution: FeatureNoise, thre
 
 
 def _by_frequencies(
-    laws: list[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray
+    laws: Sequence[DifferenceLaw], distribution: FeatureNoise, thresholds: np.ndarray
 ) -> list[Sides] | None:
     """Return the same from characteristic functions, where the two filters are far from parallel; else None."""
     first, second = np.sqrt(np.diag(laws[0].noise.gram))

@@ -26,7 +26,7 @@ from augscope.descent import (
 )
 from augscope.measures import Recorder
 from augscope.methods import Method
-from augscope.network import Network
+from augscope.network import BaseNetwork
 from augscope.sampling import Dataset
 from augscope.validation import check
 
@@ -35,7 +35,7 @@ LEAVE_SHARE = 0.5  # the batch is made smaller once no more than this share of i
 
 def train_many(
     datasets: Sequence[Dataset],
-    network: Network,
+    network: BaseNetwork,
     method: Method,
     *,
     step_size: float,
@@ -81,7 +81,7 @@ def train_many(
 class _Batch:
     """Descents side by side: `members` are the indices of those that are still in the arrays."""
 
-    def __init__(self, datasets: Sequence[Dataset], network: Network, method: Method, step_size: float) -> None:
+    def __init__(self, datasets: Sequence[Dataset], network: BaseNetwork, method: Method, step_size: float) -> None:
         self._datasets, self._network, self._method, self._step_size = datasets, network, method, step_size
         geometries = [dual.geometry(dataset) for dataset in datasets]
         self._data = _stack(geometries)
@@ -157,13 +157,13 @@ class _Batch:
 
 @partial(jax.jit, static_argnums=(4, 5))
 def _steps_of_all(
-    data: dual.Geometry, state: State, step_size: Any, num_steps: Any, network: Network, method: Method
+    data: dual.Geometry, state: State, step_size: Any, num_steps: Any, network: BaseNetwork, method: Method
 ) -> State:
     return jax.vmap(lambda one, at: take_steps(one, at, step_size, num_steps, network, method))(data, state)
 
 
 @partial(jax.jit, static_argnums=4)
-def _observations(data: dual.Geometry, at: Any, loss: Any, slope: Any, network: Network) -> dual.Observation:
+def _observations(data: dual.Geometry, at: Any, loss: Any, slope: Any, network: BaseNetwork) -> dual.Observation:
     return jax.vmap(lambda *one: dual.observe(*one, network))(data, at, loss, slope)
 
 

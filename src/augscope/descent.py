@@ -18,7 +18,7 @@ from augscope.checkpoint import Checkpoint, dataset_digest
 from augscope.measures import History, Recorder
 from augscope.methods import Method
 from augscope.methods.base import check_method
-from augscope.network import Network
+from augscope.network import BaseNetwork
 from augscope.sampling import Dataset
 from augscope.validation import check, check_count, check_positive, check_precision
 
@@ -57,7 +57,7 @@ class Run:
     num_steps: int
     seconds: float
     dataset: Dataset
-    network: Network
+    network: BaseNetwork
     method: Method
     step_size: float
 
@@ -88,7 +88,7 @@ def default_record_steps(num_steps: int, count: int = DEFAULT_RECORDS) -> tuple[
 
 def train(
     dataset: Dataset,
-    network: Network,
+    network: BaseNetwork,
     method: Method,
     *,
     step_size: float,
@@ -224,7 +224,7 @@ def initial_state(data: dual.Geometry) -> State:
     )
 
 
-def time_step(dataset: Dataset, network: Network, method: Method) -> float:
+def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
     check_method(method, dataset.distribution.num_patches)
     data = dual.geometry(dataset)
@@ -240,7 +240,7 @@ def time_step(dataset: Dataset, network: Network, method: Method) -> float:
 def _checkpoint(
     path: str | Path,
     dataset: Dataset,
-    network: Network,
+    network: BaseNetwork,
     method: Method,
     step_size: float,
     steps: Sequence[int],
@@ -280,7 +280,7 @@ def advance(
     state: State,
     step_size: float,
     target: int,
-    network: Network,
+    network: BaseNetwork,
     method: Method,
 ) -> Iterator[State]:
     """Take steps up to `target`, in chunks sized to last about CHUNK_SECONDS; yield the state after each."""
@@ -295,7 +295,7 @@ def advance(
 
 
 def take_steps(
-    data: dual.Geometry, state: State, step_size: Any, num_steps: Any, network: Network, method: Method
+    data: dual.Geometry, state: State, step_size: Any, num_steps: Any, network: BaseNetwork, method: Method
 ) -> State:
     """Take `num_steps` steps (a run-time count, so that one program serves every chunk), fewer if the run stops."""
     end = state.step + num_steps
@@ -322,7 +322,9 @@ def take_steps(
 _chunk = jax.jit(take_steps, static_argnums=(4, 5))
 
 
-def observe(data: dual.Geometry, state: State, step_size: float, network: Network, method: Method) -> dual.Observation:
+def observe(
+    data: dual.Geometry, state: State, step_size: float, network: BaseNetwork, method: Method
+) -> dual.Observation:
     """Return everything that is measured at the state's step. A step taken on a copy yields the loss and gradient there."""
     ahead = _chunk(data, unstopped(state), step_size, 1, network, method)
     return dual.observe(data, state.at, ahead.loss, ahead.slope, network)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from augscope.methods import Method
-from augscope.network import Network
+from augscope.network import BaseNetwork
 from augscope.sampling import Dataset
 
 
@@ -104,14 +104,14 @@ def slot_projections(data: Geometry, at: Coefficients) -> Float[Array, "2 n P"]:
     )
 
 
-def scores(data: Geometry, at: Coefficients, network: Network) -> tuple[Any, Any]:
+def scores(data: Geometry, at: Coefficients, network: BaseNetwork) -> tuple[Any, Any]:
     """Return the patch scores (n, P) by position, and the projections they come from, by slot."""
     projections = slot_projections(data, at)
     active = network.activation(projections)
     return jnp.take_along_axis(active[0] - active[1], data.slot_of_position, axis=1), projections
 
 
-def gradient(data: Geometry, at: Coefficients, network: Network, method: Method) -> tuple[Any, Coefficients]:
+def gradient(data: Geometry, at: Coefficients, network: BaseNetwork, method: Method) -> tuple[Any, Coefficients]:
     """Return the loss and ∂loss/∂w as coefficients.
 
     The chain rule is ∂a/∂w_s = s φ'(⟨w_s, x⟩) x, and x is a feature, a noise vector, or a noise vector plus α u.
@@ -154,7 +154,7 @@ class Observation(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=4)
-def observe(data: Geometry, at: Coefficients, loss: Any, slope: Coefficients, network: Network) -> Observation:
+def observe(data: Geometry, at: Coefficients, loss: Any, slope: Coefficients, network: BaseNetwork) -> Observation:
     """Return what measures need at these coefficients, given the loss and its gradient there. Cost O(N D)."""
     norm = jnp.linalg.norm(combine(data, slope))
     return Observation(

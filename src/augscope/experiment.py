@@ -6,21 +6,18 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
-from pydantic import Field, field_validator, model_validator
+from pydantic import SerializeAsAny, field_validator, model_validator
 
 from augscope.descent import Run, checked_record_steps, train
 from augscope.distribution import FeatureNoise, Rarity
 from augscope.gradient_flow import FlowRun, default_record_times, flow
-from augscope.methods import CutMix, Cutout, Erm, Method
-from augscope.network import Network
+from augscope.methods import CutMix, Cutout, Erm, Method, read_method
+from augscope.network import BaseNetwork, Network, read_network
 from augscope.sampling import Dataset, check_memory, needed_bytes, sample_dataset
 from augscope.validation import Value, check, check_positive
-
-METHOD_NAMES = ("erm", "cutout", "cutmix")
-AnyMethod = Annotated[Erm | Cutout | CutMix, Field(discriminator="name")]
 
 
 class Experiment(Value):
@@ -28,8 +25,8 @@ class Experiment(Value):
 
     Args:
         distribution: the data distribution.
-        network: the activation.
-        methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix").
+        network: the activation, as a value, a table, or the import path `module:Name` of your own.
+        methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix", `module:Name` of your own).
         num_samples: n ≥ 1.
         init_std: σ_0 ≥ 0.
         step_size: η > 0.
@@ -51,8 +48,8 @@ class Experiment(Value):
     """
 
     distribution: FeatureNoise
-    network: Network = Network()
-    methods: tuple[AnyMethod, ...] = (Erm(), Cutout(), CutMix())
+    network: SerializeAsAny[BaseNetwork] = Network()
+    methods: tuple[SerializeAsAny[Method], ...] = (Erm(), Cutout(), CutMix())
     num_samples: int
     init_std: float
     step_size: float = 1.0
@@ -66,13 +63,12 @@ class Experiment(Value):
     @classmethod
     def _read_names(cls, methods: Any) -> Any:
         """A method may be given by its name alone, for its defaults."""
-        if not isinstance(methods, (tuple, list)):
-            return methods
-        named = [{"name": method} if isinstance(method, str) else method for method in methods]
-        for method in named:
-            name = method.get("name") if isinstance(method, dict) else getattr(method, "name", method)
-            check(name in METHOD_NAMES, f"`methods` must be among {', '.join(METHOD_NAMES)}, got {name!r}")
-        return tuple(named)
+        return tuple(map(read_method, methods)) if isinstance(methods, (tuple, list)) else methods
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _read_network(cls, network: Any) -> Any:
+        return read_network(network)
 
     @field_validator("methods")
     @classmethod

@@ -18,7 +18,7 @@ from augscope.descent import Run
 from augscope.measures import Recorder
 from augscope.methods import Method
 from augscope.methods.base import check_method
-from augscope.network import Network
+from augscope.network import BaseNetwork
 from augscope.sampling import Dataset
 from augscope.validation import check, check_positive
 
@@ -90,7 +90,7 @@ def default_record_times(until: float) -> tuple[float, ...]:
 
 def flow(
     dataset: Dataset,
-    network: Network,
+    network: BaseNetwork,
     method: Method,
     *,
     until: float = 1e12,
@@ -227,7 +227,7 @@ class _Solver:
     """
 
     def __init__(
-        self, data: dual.Geometry, network: Network, method: Method, tolerances: tuple[float, float], budget: int
+        self, data: dual.Geometry, network: BaseNetwork, method: Method, tolerances: tuple[float, float], budget: int
     ) -> None:
         lengths = jnp.linalg.norm(data.noise, axis=1)
         self._program = partial(_step, data, lengths, network=network, method=method)
@@ -346,7 +346,7 @@ def _step(
     stages: tuple[Any, Any, Any],
     tolerances: tuple[Any, Any],
     *,
-    network: Network,
+    network: BaseNetwork,
     method: Method,
 ) -> tuple[dual.Coefficients, dual.Coefficients, Any]:
     """One step, compiled once for any number of stages: where it ends, gradient, (loss, gradient norm, error / tolerance).

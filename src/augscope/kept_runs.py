@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -86,4 +87,5 @@ class KeptRuns:
         return Checkpoint(self.folder / f"{self._name(seed, method)}.npz", configuration)
 
     def _name(self, seed: int, method: Method) -> str:
-        return f"seed-{seed}-{self._experiment.methods.index(method)}-{method.title.split()[0].lower()}"
+        word = re.sub(r"\W", "", method.title.split()[0].lower())  # a title of one's own may hold anything
+        return f"seed-{seed}-{self._experiment.methods.index(method)}-{word}"

@@ -13,7 +13,7 @@ from scipy.special import expit
 from augscope.accuracy import accuracies_from_projections
 from augscope.distribution import FeatureNoise
 from augscope.methods import CutMix, Method
-from augscope.network import Network
+from augscope.network import BaseNetwork
 from augscope.sampling import Dataset
 from augscope.validation import check
 
@@ -84,9 +84,9 @@ def _plain(array: np.ndarray) -> Any:
     return plain.tolist()
 
 
-def feature_scores(projections: Float[np.ndarray, "2 2 K"], network: Network) -> Float[np.ndarray, "2 K"]:
+def feature_scores(projections: Float[np.ndarray, "2 2 K"], network: BaseNetwork) -> Float[np.ndarray, "2 K"]:
     """Return y (φ(⟨w_1, v_{y,k}⟩) − φ(⟨w_{−1}, v_{y,k}⟩)), row 0 for label +1, from ⟨w_s, v⟩ with the filter first."""
-    active = network.activation(np.asarray(projections))
+    active = np.asarray(network.activation(np.asarray(projections)))
     return (active[0] - active[1]) * np.array([[1.0], [-1.0]])
 
 
@@ -174,7 +174,7 @@ def _even_terms(num_patches: int, share: float) -> tuple[np.ndarray, np.ndarray]
 class Recorder:
     """Turns observations into a `History`, one record at a time; keeps measures only, so memory is bounded."""
 
-    def __init__(self, dataset: Dataset, network: Network, method: Method) -> None:
+    def __init__(self, dataset: Dataset, network: BaseNetwork, method: Method) -> None:
         self._dataset, self._network, self._method = dataset, network, method
         self._labels = np.asarray(dataset.labels)
         self._squares = np.asarray((dataset.noise**2).sum(axis=-1))
@@ -241,7 +241,7 @@ def _mean_score(scores: np.ndarray, labels: np.ndarray, label: int) -> float:
     return float(label * scores[mine].mean()) if mine.any() else float("nan")
 
 
-def _accuracies(projections: Any, grams: Any, distribution: FeatureNoise, network: Network) -> dict[str, Any]:
+def _accuracies(projections: Any, grams: Any, distribution: FeatureNoise, network: BaseNetwork) -> dict[str, Any]:
     """Exact test accuracies as history fields; a network that is not finite has none."""
     count, frequencies = len(projections), np.array(distribution.frequencies)
     known = {

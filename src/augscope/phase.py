@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
 from augscope.distribution import LEARNING_THRESHOLD
-from augscope.experiment import METHOD_NAMES
+from augscope.methods import METHOD_NAMES
 from augscope.records import Records
 from augscope.store import OutputFolder
 from augscope.sweep.axes import rounded
@@ -297,7 +297,7 @@ def _panel(
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stdtrit(counts - 1, (1 + CONFIDENCE) / 2) * here["std"].astype(float) / np.sqrt(counts)
     one_method = len({*here["first"], *here["last"]}) == 1
-    default = [Boundary.named(name) for name in DEFAULT_BOUNDARIES[here["first"][0]]] if one_method else []
+    default = [Boundary.named(name) for name in DEFAULT_BOUNDARIES.get(here["first"][0], ())] if one_method else []
     drawn = default if wanted is None else wanted
     return Panel(
         name=name,

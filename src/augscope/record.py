@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from augscope.experiment import Experiment
+from augscope.imports import named_pieces
 from augscope.measures import History, features_learned
 from augscope.methods import Method
 from augscope.seed_run import SeedRun
@@ -77,11 +78,16 @@ def to_record(results: Results) -> dict[str, Any]:
     }
 
 
-def read_results(folder: Path) -> Results:
+def read_results(folder: Path, *, trust: bool = False) -> Results:
     """Return what a run left in its folder's record.json, judged again: the inverse of `to_record`.
 
+    Args:
+        folder: that holds record.json.
+        trust: import the methods and activations that it names by import path, which runs their modules.
+
     Raises:
-        ValueError: if there is no such record, or it is another program's, another format's or not whole.
+        ValueError: if there is no such record, it is another program's, another format's or not whole, or it names
+            pieces to import and is not trusted.
     """
     path = folder / "record.json"
     try:
@@ -94,6 +100,11 @@ def read_results(folder: Path) -> Results:
     check(command in COMMANDS, f"`folder` must hold a run of {' or '.join(COMMANDS)}, got {path} of {command!r}")
     check(record.get("format") == FORMAT, f"{path} has format {record.get('format')!r}; this version reads {FORMAT}")
     try:
+        own = named_pieces(record["configuration"])
+        check(
+            trust or not own,
+            f"{path} names {', '.join(own)} to import, which runs code: `trust` must be given for that",
+        )
         experiment, seeds = Experiment(**record["configuration"]), tuple(record["seeds"])
         runs = tuple(_read_run(row, experiment) for row in record["runs"])
         verdict = record["verdict"]

@@ -74,8 +74,10 @@ class ExperimentOptions:
     "β in (0, 1]."
     smoothing: float | None = None
     "r > 0."
+    network: str | None = None
+    "module:Name of an activation of your own (its parameters: in a --config file)."
     methods: str | None = None
-    "Comma-separated erm, cutout, cutmix."
+    "Comma-separated erm, cutout, cutmix, or module:Name of your own (its parameters: in a --config file)."
     num_cut: Whole | None = None
     "C, the patches that Cutout removes."
     algorithm: str | None = None
@@ -111,6 +113,8 @@ class ExperimentOptions:
         preset = self.preset or given.pop("preset", None) or (None if self.config else "theorem")
         given.pop("preset", None)
         fields = _merge(_preset_fields(preset), given)
+        if self.network is not None:
+            fields["network"] = {"name": self.network}
         for section, names in (("distribution", _DISTRIBUTION), ("network", _NETWORK)):
             table: Any = fields.setdefault(section, {})
             if not isinstance(table, dict):
@@ -213,9 +217,9 @@ def _preset_fields(name: str | None) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Lay nested dictionaries over each other, in place; return the base."""
+    """Lay nested dictionaries over each other, in place; what has a name replaces what was there whole. Return the base."""
     for name, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(name), dict):
+        if isinstance(value, dict) and "name" not in value and isinstance(base.get(name), dict):
             _merge(base[name], value)
         else:
             base[name] = value

@@ -9,7 +9,12 @@ from cyclopts import Parameter
 
 
 def report(
-    folder: Path, /, *, out: Path | None = None, json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    folder: Path,
+    /,
+    *,
+    out: Path | None = None,
+    trust: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
     """Draw the report of a finished `verify` or `train` again from its record, without training.
 
@@ -21,6 +26,8 @@ def report(
         What `--out` was given to the run: it holds record.json.
     out
         Folder for the files; by default the same one.
+    trust
+        Import methods and activations of your own that the record names; importing runs their modules.
     json
         Print the result as JSON on stdout, everything else on stderr.
     """
@@ -28,7 +35,7 @@ def report(
     from augscope.cli.options import OutputOptions
     from augscope.record import read_results
 
-    results = read_results(folder)
+    results = read_results(folder, trust=trust)
     output = OutputOptions(out=folder if out is None else out, json=json)
     place = show.claim_folder(output, results.command, results.experiment)
     show.finish(results, output, place)

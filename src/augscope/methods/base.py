@@ -9,21 +9,44 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from pydantic import model_serializer
 
+from augscope.imports import path_of
 from augscope.validation import Value, check, check_precision, check_scores
 
 
 class Method(Value):
     """A training loss as a function of `scores` and `labels` alone (model.md, identity 6.1).
 
-    A subclass implements `raw_loss_and_gradient` in traceable JAX, and `check_num_patches` where it limits P. Where a
-    single evaluation can handle more than a descent, `check_evaluation` says what.
+    A subclass implements `raw_loss` in traceable JAX, or `raw_loss_and_gradient` where it knows better than automatic
+    differentiation, and `check_num_patches` where it limits P. Where a single evaluation can handle more than a descent,
+    `check_evaluation` says what. Its fields are its parameters. In files it goes by its import path, `module:Name`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpy as np, augscope as ag
+        >>> jax.config.update("jax_enable_x64", True)
+        >>> class Exponential(ag.Method):
+        ...     rate: float = 1.0
+        ...     def raw_loss(self, scores, labels):
+        ...         return jnp.exp(-self.rate * labels * scores.sum(axis=1)).mean()
+        >>> method = Exponential(rate=2.0)
+        >>> method.title, method.loss_and_gradient(np.zeros((1, 2)), np.array([1]))[1].tolist()
+        ('Exponential (rate = 2.0)', [[-2.0, -2.0]])
     """
 
     @property
     def title(self) -> str:
-        """The method's name as people write it, with its parameters."""
-        return type(self).__name__
+        """The method's name as people write it, with the parameters that are not at their defaults."""
+        fields = type(self).model_fields.items()
+        changed = {name: getattr(self, name) for name, field in fields if getattr(self, name) != field.default}
+        told = ", ".join(f"{name} = {value}" for name, value in changed.items())
+        return f"{type(self).__name__} ({told})" if told else type(self).__name__
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, fields: Any) -> dict[str, Any]:
+        """The fields and, unless the method has one, its import path for a name."""
+        written = fields(self)
+        return written if "name" in written else {"name": path_of("method", type(self)), **written}
 
     def check_num_patches(self, num_patches: int) -> None:
         """Raise ValueError if no descent with points of `num_patches` patches is possible."""
@@ -34,7 +57,11 @@ class Method(Value):
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments: what compiled loops call."""
-        raise NotImplementedError
+        return jax.value_and_grad(self.raw_loss)(scores, labels)
+
+    def raw_loss(self, scores: Any, labels: Any) -> Any:
+        """Return the loss alone, without checking arguments: enough for a method of your own."""
+        raise NotImplementedError(f"{type(self).__name__} must define `raw_loss` or `raw_loss_and_gradient`")
 
     def loss_and_gradient(
         self, scores: Float[Array, "n P"], labels: Int[Array, " n"]

@@ -1,6 +1,6 @@
 """Sums over all pairs of points in near-linear time: the heart of the exact CutMix loss.
 
-For one subset S the mixed score is z_ij = A_i + B_j (A: patches in S, B: the rest). With λ = |S|/P the CutMix term of
+For one subset S the mixed score is z_ij = A_i + B_j (A: patches in S, B: the rest). With λ = |S|/P, say, the CutMix term of
 the pair is softplus(−y_j z_ij) + λ y_j z_ij [y_i ≠ y_j], one-sided in the label that both share, so that nothing cancels
 when labels are fitted with a large margin. Its sums and derivatives need G_ij = σ(−y_j (A_i + B_j)) only through
 R(A_i) = Σ_j y_j G_ij and Σ_i G_ij. As a function of A, G is analytic in a strip of half-width π, so
@@ -30,7 +30,12 @@ ENTRIES_AT_ONCE = 4096  # subsets times points worked on together
 
 
 def pair_sums(
-    scores: Float[Array, "n P"], labels: Float[Array, " n"], members: Any, law: Any, tolerance: float
+    scores: Float[Array, "n P"],
+    labels: Float[Array, " n"],
+    members: Any,
+    law: Any,
+    tolerance: float,
+    label_weights: Any = None,
 ) -> tuple[Float[Array, ""], Float[Array, "n P"]]:
     """Return Σ_S P(S) Σ_{i,j} of the CutMix terms, and its gradient with respect to the scores.
 
@@ -40,6 +45,7 @@ def pair_sums(
         members: the subsets, boolean rows of shape (subsets, P), known when compiling.
         law: their probabilities, shape (subsets,).
         tolerance: bound on the interpolation's error, relative to the largest value of each interpolated function.
+        label_weights: λ, the weight of y_i for each subset, shape (subsets,); by default |S|/P.
 
     Cost: O(subsets · n · m) with the smallest m of the ladder whose bound holds for the spread of these scores, or
     O(subsets · n²) where none does. Memory: O(n P), and at most `ENTRIES_AT_ONCE` times m numbers at a time.
@@ -48,18 +54,22 @@ def pair_sums(
     if num_patches == 1:  # nothing can be mixed
         return jnp.zeros((), scores.dtype), jnp.zeros_like(scores)
     num_subsets = len(members)
+    shares = np.mean(members, axis=1) if label_weights is None else np.asarray(label_weights)
     chunk = max(1, min(num_subsets, ENTRIES_AT_ONCE // min(num_samples, MOST_POINTS_AT_ONCE)))
     num_chunks = ceil(num_subsets / chunk)
     padding = num_chunks * chunk - num_subsets  # padded with empty subsets of probability 0
     inside = jnp.asarray(np.pad(members, ((0, padding), (0, 0))), scores.dtype).reshape(num_chunks, chunk, num_patches)
-    weights = jnp.asarray(np.pad(law, (0, padding)), scores.dtype).reshape(num_chunks, chunk)
+    weights, shares = (
+        jnp.asarray(np.pad(part, (0, padding)), scores.dtype).reshape(num_chunks, chunk) for part in (law, shares)
+    )
 
     def add(total: Any, part: Any) -> tuple[Any, None]:
-        value, gradient = _subset_sums(scores, labels, part[0], part[1], tolerance)
+        value, gradient = _subset_sums(scores, labels, part[0], part[1], part[2], tolerance)
         return (total[0] + value, total[1] + gradient), None
 
     start = (jnp.zeros((), scores.dtype), jnp.zeros_like(scores))
-    return add(start, (inside[0], weights[0]))[0] if num_chunks == 1 else jax.lax.scan(add, start, (inside, weights))[0]
+    parts = (inside, weights, shares)
+    return add(start, tuple(part[0] for part in parts))[0] if num_chunks == 1 else jax.lax.scan(add, start, parts)[0]
 
 
 @lru_cache(maxsize=256)
@@ -91,10 +101,10 @@ def half_length_limit(num_nodes: int, tolerance: float) -> float:
     return low
 
 
-def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, tolerance: float) -> tuple[Any, Any]:
+def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, shares: Any, tolerance: float) -> tuple[Any, Any]:
     """The sums over all pairs for the subsets `inside` (subsets, P), weighted; and their gradient in the scores."""
     rows, columns = inside @ scores.T, (1 - inside) @ scores.T  # A and B: (subsets, n)
-    share, signs = inside.mean(axis=1)[:, None], labels[None, :]
+    share, signs = shares[:, None], labels[None, :]
     value, row_sums, column_sums = _sums_over_pairs(tolerance)(rows, columns, signs)
     opposite = signs * (labels.shape[0] - signs * labels.sum()) / 2  # y_i times how many points carry the other label
     value = value + share[:, 0] * ((columns - rows) @ opposite[0])  # λ y_j (A_i + B_j) over pairs of unlike labels

@@ -18,7 +18,8 @@ from augscope.descent import Run
 from augscope.distribution import learning_ratios
 from augscope.experiment import Experiment
 from augscope.measures import History, features_learned
-from augscope.methods import Method
+from augscope.methods import METHOD_NAMES, Method
+from augscope.network import Network
 from augscope.sweep.schema import SCHEMA
 from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.versions import versions
@@ -121,10 +122,15 @@ def circumstances() -> dict[str, Any]:
 def _configuration(experiment: Experiment) -> dict[str, Any]:
     """The configuration as columns, by the fields' own names."""
     distribution, method = experiment.distribution, experiment.methods[0]
-    flat = {**experiment.network.model_dump(mode="json"), **experiment.model_dump(mode="json")}
+    flat = experiment.model_dump(mode="json")
     flat |= {**distribution.model_dump(mode="json"), "num_features": distribution.num_features}
-    flat |= {"num_cut": None, "algorithm": None, **method.model_dump(mode="json")}
-    flat |= {"method": method.model_dump()["name"], "method_title": method.title}
+    # Of one's own network and method only names: their fields may be called anything.
+    network = experiment.network.model_dump(mode="json")
+    flat |= {name: None if "name" in network else network[name] for name in Network.model_fields}
+    fields = method.model_dump(mode="json")
+    own = fields["name"] not in METHOD_NAMES
+    flat |= {name: None if own else fields.get(name) for name in ("num_cut", "algorithm")}
+    flat |= {"method": fields["name"], "method_title": method.title}
     return {name: value for name, value in flat.items() if name in SCHEMA.names}
 
 

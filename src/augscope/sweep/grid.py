@@ -193,6 +193,11 @@ class Sweep:
                         sizes.add(shape)
                         experiment.check_memory()
                     configuration = experiment.canonical
+                    check(
+                        '"__main__:' not in configuration,
+                        "a sweep's cells run in processes of their own: `methods` and `network` must name a module that "
+                        "can be imported there, got __main__",
+                    )
                     for seed in self.seeds:
                         cell = Cell(experiment, configuration, seed, point)
                         found.setdefault(cell.identity, cell)
@@ -246,10 +251,12 @@ def _with_setting(given: dict[str, Any], setting: str | None) -> dict[str, Any]:
 
 
 def _overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested dictionaries laid over each other; a range replaces a range whole."""
+    """Return nested dictionaries laid over each other; a range, or what has a name, replaces what was there whole."""
     merged = dict(base)
     for name, value in over.items():
-        nested = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping) and "from" not in value
+        nested = (
+            isinstance(value, Mapping) and isinstance(merged.get(name), Mapping) and not {"from", "name"} & set(value)
+        )
         merged[name] = _overlaid(merged[name], value) if nested else value
     return merged
 

@@ -1,0 +1,52 @@
+"""How the documentation is built: `make docs`. Pages in MyST, those with code cells executed; nothing is loaded from elsewhere.
+
+Formulas are Unicode text: MathJax would be a request to another host or two megabytes of script for a page, KaTeX needs
+Node.js to render beforehand, and the formulas here read well as text, on a terminal too.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import augscope
+
+project, author, release = "augscope", "The augscope developers", augscope.__version__
+copyright = author
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build", "gallery"]
+html_theme, html_title = "furo", "augscope"
+html_theme_options = {"sidebar_hide_name": False}
+html_math_renderer = None
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_render_markdown_format = "myst"
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "exclude-members": "model_config, model_fields, model_computed_fields"}
+napoleon_google_docstring = True
+
+
+def _escape(app, what, name, thing, options, lines):
+    """Docstrings are written for people: bars are absolute values, and a w_ before a brace is a letter with an index."""
+    for index, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...", "..")):
+            lines[index] = re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", line.replace("|", r"\|"))
+
+
+def _list_the_rest(app, page, source):
+    """MORE in the contents stands for every page that they do not name: a glob would name the others twice."""
+    if page == "index":
+        named = set(re.findall(r"^([a-z-]+)$", source[0], re.M))
+        rest = sorted({path.stem for path in Path(__file__).parent.glob("*.md")} - named - {"index"})
+        source[0] = source[0].replace("MORE\n", "".join(f"{name}\n" for name in rest))
+
+
+def setup(app):
+    app.connect("source-read", _list_the_rest)
+    app.connect("autodoc-process-docstring", _escape)
