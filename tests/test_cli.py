@@ -197,7 +197,7 @@ def test_every_field_of_an_experiment_is_an_option():
         "name",
         "tolerance",
     }
-    of_experiment = {*ag.Experiment.model_fields} - {"distribution", "network"}
+    of_experiment = {*ag.Experiment.model_fields} - {"distribution"}
     parts = {*ag.FeatureNoise.model_fields, *ag.Network.model_fields, *methods, "interpolation_tolerance"}
     assert options == of_experiment | parts | {"preset", "config"}
 

@@ -108,6 +108,7 @@ UNDERSTOOD = {
     "augscope sweep --status sweeps/rarity-noise": "of that sweep",
     "augscope query sweeps/rarity-noise": "of that sweep",
     "augscope phase sweeps/rarity-noise": "of that sweep",
+    "augscope explore": "serves until it is stopped; its own tests open it in a browser",
     "augscope law check albumentations": "needs the extra `compare`",
     "augscope law check kornia": "needs the extra `compare`",
     "augscope law check 'kornia": "needs the extra `compare`",

@@ -40,7 +40,7 @@ class SubsetMethod(Method):
         ...     keep: float = 0.5
         ...     def probabilities(self, members):
         ...         return np.where(members, self.keep, 1 - self.keep).prod(axis=1)
-        >>> round(float(Independent(keep=1.0).loss(np.ones((1, 3)), np.array([1]))), 6), round(np.log1p(np.exp(-3.0)), 6)
+        >>> round(float(Independent(keep=1.0).loss(np.ones((1, 3)), np.array([1]))), 6), round(float(np.log1p(np.exp(-3.0))), 6)
         (0.048587, 0.048587)
     """
 
