@@ -101,6 +101,16 @@ def planted(
     return write_csv(folder, {"train": train, "test": tested})
 
 
+def one_feature(folder: Path, seed: int) -> Path:
+    """Images that every method learns from, 20 a subgroup, and an attribute that means nothing: one feature a label."""
+    groups = [(label, name) for label in (0, 1) for name in ("common", "other")]
+    features = patterns(1000 + seed, groups)
+    features |= {(label, "other"): features[label, "common"] for label in (0, 1)}
+    train = planted_images(2000 + seed, dict.fromkeys(groups, 20), features, (4.0, 0.5), 0.6)
+    tested = planted_images(3000 + seed, dict.fromkeys(groups, 40), features, (4.0, 0.5), 0.6)
+    return write_csv(folder, {"train": train, "test": tested})
+
+
 def pure_noise(folder: Path, seed: int) -> Path:
     """Labels and an attribute drawn at random, and pictures that tell of neither: 40 to train on, 30 of each subgroup to test."""
     generator = np.random.default_rng(4000 + seed)

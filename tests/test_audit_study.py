@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from audit_cases import planted, pure_noise
+from audit_cases import one_feature, planted, pure_noise
 from scipy import stats
 
 from augscope.cli import app
@@ -85,25 +85,35 @@ def test_other_planted_sets(seed, tmp_path):
     check_planted(audited(planted(tmp_path, seed), settings_for(tmp_path)))
 
 
-def claims_of_noise(folder, seed: int) -> int:
-    """Claims of an audit of labels that nothing tells of: every method is right half the time on every subgroup."""
-    path = pure_noise(folder, seed)
+def audited_nothing(path, steps: int):
+    """Audit three methods where none has an effect on any subgroup."""
     methods = ("erm", "cutout-patch", "cutmix-patch")
-    settings = settings_for(folder, methods=methods, seeds=(0, 1, 2), steps=40, batch_size=40)
-    return sum(comparison.claimed for comparison in audited(path, settings).measured.comparisons)
+    return audited(path, settings_for(path.parent, methods=methods, seeds=(0, 1, 2), steps=steps, batch_size=40))
 
 
-def test_nothing_is_claimed_of_noise(tmp_path):
-    assert claims_of_noise(tmp_path, seed=0) == 0
+def claims(found) -> int:
+    return sum(comparison.claimed for comparison in found.measured.comparisons)
 
 
-@pytest.mark.slow
-def test_false_alarms_of_50_audits(tmp_path):
-    """At most 5 % of audits may claim anything: more than 7 of 50 would then have probability 1 %."""
-    alarms = sum(claims_of_noise(tmp_path / str(seed), seed) > 0 for seed in range(50))
-    print(f"{alarms} of 50 audits of noise claim something")
-    assert stats.binom.sf(7, 50, 0.05) < 0.01
-    assert alarms <= 7
+class TestNothing:
+    """Labels that nothing tells of (right half the time), and one feature a label with an attribute that means nothing (all learn it)."""
+
+    def test_nothing_is_claimed_of_noise(self, tmp_path):
+        assert claims(audited_nothing(pure_noise(tmp_path, 0), 40)) == 0
+
+    def test_nothing_is_claimed_where_all_learn(self, tmp_path):
+        found = audited_nothing(one_feature(tmp_path, 0), 60)
+        assert {cell.status for cell in found.measured.accuracies.values()} == {LEARNED}
+        assert claims(found) == 0
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("null", "steps"), [(pure_noise, 40), (one_feature, 60)])
+    def test_false_alarms_of_50_audits(self, null, steps, tmp_path):
+        """At most 5 % of audits may claim anything: more than 7 of 50 would then have probability 1 %."""
+        alarms = sum(claims(audited_nothing(null(tmp_path / str(seed), seed), steps)) > 0 for seed in range(50))
+        print(f"{alarms} of 50 audits of {null.__name__} claim something")
+        assert stats.binom.sf(7, 50, 0.05) < 0.01
+        assert alarms <= 7
 
 
 class TestIntervals:

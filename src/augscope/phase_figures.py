@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.tri import Triangulation
 
 from augscope.phase import Panel, PhaseDiagram
+from augscope.rendering import shown_name
 
 RASTER = 240  # pixels a side where places do not form a full grid
 LINES = (("#D55E00", "--"), ("#CC79A7", "-."), ("#56B4E9", ":"))  # Okabe & Ito, each with a style of its own
@@ -40,24 +41,26 @@ def phase_figure(diagram: PhaseDiagram) -> Figure:
     for column, panel in enumerate(diagram.panels):
         shown = [_heat(axes[0, column], diagram, panel, panel.mean, limits, "viridis")]
         _contours(axes[0, column], diagram, panel, drawn)
-        axes[0, column].set_title(panel.name, fontweight="bold")
-        axes[-1, column].set_xlabel(diagram.labels.get(diagram.x, diagram.x))
+        axes[0, column].set_title(shown_name(panel.name, 40), fontweight="bold")
+        axes[-1, column].set_xlabel(_name(diagram, diagram.x))
         if spread:
             shown.append(_heat(axes[1, column], diagram, panel, panel.spread, (0.0, widest), "magma"))
         if column == columns - 1:
-            for row, label in enumerate(
-                (diagram.labels.get(diagram.value, diagram.value), "largest − smallest seed")[:rows]
-            ):
+            for row, label in enumerate((_name(diagram, diagram.value), "largest − smallest seed")[:rows]):
                 figure.colorbar(shown[row], ax=axes[row, :].tolist(), label=label)
     for row in axes:
-        row[0].set_ylabel(diagram.labels.get(diagram.y, diagram.y))
+        row[0].set_ylabel(_name(diagram, diagram.y))
     if drawn:
         figure.legend(
             handles=list(drawn.values()), loc="outside lower center", ncols=min(3, columns), frameon=False, fontsize=9
         )
     if diagram.title:
-        figure.suptitle(diagram.title)
+        figure.suptitle(shown_name(diagram.title, 90))
     return figure
+
+
+def _name(diagram: PhaseDiagram, column: str) -> str:
+    return shown_name(diagram.labels.get(column, column), 60)
 
 
 def scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +120,7 @@ def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, 
     """Where the mean crosses the level, and where theory expects it; adds what is new to the legend."""
     wanted = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
     for (name, ratios), (colour, style) in zip(panel.boundaries.items(), LINES, strict=False):
-        wanted.append((f"predicted: {name}", np.log(ratios), colour, style))
+        wanted.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), colour, style))
     triangles, scratch = _triangles(diagram, panel), Figure().subplots()
     for name, heights, colour, style in wanted:
         if triangles is None or not heights.min() < 0 < heights.max():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from augscope.images.reading import Picture
 from augscope.images.transforms import BatchTransform, BoxCutMix, BoxCutout, PatchCutMix, PatchCutout
+from augscope.rendering import shown_name, to_bytes
 from augscope.values import check
 
 CLEAR = (0.2, 0.8)  # shares between which a mix is easy to see
@@ -81,18 +80,10 @@ def gallery(rows: list[list[Panel]], form: str) -> bytes:
             axis.set_xlabel(_label(panel), fontsize=9)
     for axis, panel in zip(axes[0], rows[0], strict=True):
         axis.set_title(panel.title, fontsize=11, fontweight="bold")
-    content = io.BytesIO()
-    with warnings.catch_warnings():  # letters of a name that the font lacks are drawn as boxes
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(content, format=form, dpi=120)
-    return content.getvalue()
+    return to_bytes(figure, form)
 
 
 def _label(panel: Panel) -> str:
     """Such as "china 0.62, flower 0.38", a class a line; a name of any length and characters."""
     named = sorted(panel.labels.items(), key=lambda item: item[0] != panel.name)
-    return "\n".join(f"{_short(name)} {weight:.2f}" for name, weight in named).replace("$", r"\$")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
+    return "\n".join(f"{shown_name(name)} {weight:.2f}" for name, weight in named)

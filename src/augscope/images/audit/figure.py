@@ -8,6 +8,7 @@ from augscope.images.audit.dataset import ImageData
 from augscope.images.audit.study import Settings
 from augscope.images.audit.subgroups import Measured
 from augscope.images.training import METHODS
+from augscope.rendering import shown_name
 
 # Okabe & Ito's palette, told apart by colour-blind readers too; each method also has its own marker.
 STYLES = {
@@ -17,6 +18,7 @@ STYLES = {
     "cutmix-patch": ("#0072B2", "^"),
     "cutmix-box": ("#56B4E9", "v"),
 }
+LONGEST = 36  # letters of a subgroup's name; the report's tables have all of them
 LANE = 0.15  # between two methods of one subgroup, which are 1 apart
 
 
@@ -36,7 +38,7 @@ def accuracy_figure(data: ImageData, settings: Settings, measured: Measured) -> 
             if cell.train is not None:
                 axis.plot(cell.train.estimate, group + lane, marker, color=colour, markersize=3.5, fillstyle="none")
     train, test = data.train.counts(count), data.test.counts(count)
-    names = [f"{group.name}\n{train[g]:,} / {test[g]:,}" for g, group in enumerate(data.groups)]
+    names = [f"{shown_name(group.name, LONGEST)}\n{train[g]:,} / {test[g]:,}" for g, group in enumerate(data.groups)]
     axis.set_yticks(range(count), names, fontsize=8)
     axis.axvline(1 / len(data.classes), color="#999999", linewidth=1, linestyle=":")
     axis.set_ylim(count - 0.4, -0.6)
