@@ -276,9 +276,9 @@ class TestProgress:
         return Progress(**{**plain, "updated": 0.0, "process": 1, "machine": "here", **changes})
 
     def test_in_words(self):
-        assert str(self.progress()) == "12/1,200 cells, 1 failed, 3.14 a second, 6 min 18 s left"
-        assert str(self.progress(seconds_left=7290)).endswith("2 h 01 min left")
-        assert str(self.progress(seconds_left=5)).endswith(", 5 s left")
+        assert str(self.progress()) == "12/1,200 cells, 1 failed, 3.14 a second, 6.3 min left"
+        assert str(self.progress(seconds_left=7290)).endswith("2.0 hours left")
+        assert str(self.progress(seconds_left=5)).endswith(", 5.0 s left")
         assert str(self.progress(seconds_left=None)).endswith("3.14 a second")
         assert str(self.progress(state="finished")) == "12/1,200 cells, 1 failed, finished"
 

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from augscope.descent import time_step
+from augscope.durations import in_words
 from augscope.experiment import Experiment
 from augscope.methods import Method
 from augscope.sampling import Dataset
 from augscope.seeds import side_by_side
 
-LONG_SECONDS = 3600.0  # above, the command line asks to be told twice
 FLOW_GRADIENTS = 10_000  # of a gradient flow to t = 1e12: some 6,000 were measured at `presets.theorem`
 
 
@@ -51,11 +51,9 @@ class Cost:
         kept = f" ({self.num_kept:,} more are kept)" if self.num_kept else ""
         if not self.num_runs:
             return f"Nothing is left to run{kept}."
-        each = ", ".join(f"{title} {_in_words(seconds)}" for title, seconds in self.step_seconds.items())
+        each = ", ".join(f"{title} {in_words(seconds)}" for title, seconds in self.step_seconds.items())
         runs = f"{self.num_runs:,} run{'s' * (self.num_runs != 1)} of {'some ' * self.flow}{self.num_steps:,} {unit}s"
-        return (
-            f"A {unit}: {each}. {runs}{kept}: about {_in_words(self.seconds)}, and what compiling and measuring take."
-        )
+        return f"A {unit}: {each}. {runs}{kept}: about {in_words(self.seconds)}, and what compiling and measuring take."
 
 
 def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int] | None = None) -> Cost:
@@ -93,11 +91,3 @@ def _step_seconds(experiment: Experiment, method: Method, dataset: Dataset, work
     one(0)  # compiles
     with ThreadPoolExecutor(workers) as threads:
         return max(threads.map(one, range(workers)))
-
-
-def _in_words(seconds: float) -> str:
-    """A duration in the unit that people would use."""
-    for unit, size in (("hours", 3600.0), ("min", 60.0), ("s", 1.0)):
-        if seconds >= 1.5 * size or (unit == "s" and seconds >= 1):
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds * 1e3:.2g} ms"

@@ -22,7 +22,6 @@ FILES = (
     "exposure.csv",
     "images.csv",
 )
-LONG_SECONDS = 3600.0  # above, the command asks to be told twice
 KEPT = "trainings"  # folder of finished trainings inside `out`
 STOPPED = 3
 
@@ -161,8 +160,9 @@ def _run(
 ) -> int:
     """Check, say how long it takes, train, conclude, write."""
     from augscope.cli.show import console, progress_bar
+    from augscope.durations import check_asked_for
     from augscope.images.audit.dataset import read_data
-    from augscope.images.audit.kept import KeptTrainings, in_words, plan, train_all, versions
+    from augscope.images.audit.kept import KeptTrainings, plan, train_all, versions
     from augscope.images.audit.result import conclude
     from augscope.images.audit.study import check_study, identity
     from augscope.store import claim
@@ -177,10 +177,7 @@ def _run(
     place = checkpoint or (None if out is None else out / KEPT)
     kept = None if place is None else KeptTrainings(place, images, settings, digest, device)
     planned = plan(images, settings, kept, device)
-    if planned.seconds > LONG_SECONDS and not yes:
-        raise ValueError(
-            f"`yes` must be given for what takes over an hour: about {in_words(planned.seconds)}. Give --yes, or ask for less"
-        )
+    check_asked_for(planned.seconds, str(planned), yes)
     screen.print(str(planned), markup=False)
     try:
         with progress_bar() as progress:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from augscope.images.cscores.results import StudyResult
     from augscope.images.cscores.study import Study
 
-LONG_SECONDS = 3600.0  # above, `--yes` must be given
 EPOCHS = 30  # of the study's training points, unless `--steps` is given
 STOPPED = 3
 
@@ -173,17 +172,17 @@ def _run(study: Study, again: str, out: Path | None, overwrite: bool, yes: bool,
 
 def _state_cost(study: Study, kept: KeptTrainings | None, yes: bool) -> None:
     """Say what it will take, on stderr; refuse what takes over an hour unless `--yes` is given."""
+    from augscope.durations import check_asked_for, in_words
+
     plans = study.all_plans()
     left = [plan for plan in plans if kept is None or kept.load(plan) is None]
     seconds = study.trainer.seconds(left)
     already = f" ({len(plans) - len(left):,} more are kept)" if len(left) < len(plans) else ""
-    unit, size = ("hours", 3600.0) if seconds >= 5400 else ("min", 60.0) if seconds >= 90 else ("s", 1.0)
     sentence = (
-        f"{len(left):,} trainings of {study.settings.training.steps:,} steps{already}: about {seconds / size:.1f} {unit} "
+        f"{len(left):,} trainings of {study.settings.training.steps:,} steps{already}: about {in_words(seconds)} "
         f"on {study.trainer.device}, measured on a few steps."
     )
-    if seconds > LONG_SECONDS and not yes:
-        raise ValueError(f"`yes` must be given for what takes over an hour. {sentence} Give --yes, or ask for less")
+    check_asked_for(seconds, sentence, yes)
     print(sentence, file=sys.stderr)
 
 

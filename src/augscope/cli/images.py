@@ -9,8 +9,6 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from augscope.cli.canvas import canvas
-
 app = cyclopts.App(name="images", help="Augmentations on real images.")
 
 app.command(
@@ -19,7 +17,9 @@ app.command(
 app.command(
     "augscope.cli.audit:audit", name="audit", help="Which subgroups of your images does each augmentation learn?"
 )
-app.command(canvas)
+app.command(
+    "augscope.cli.canvas:canvas", name="canvas", help="The paper's question asked of real digits on canvases of noise."
+)
 
 FORMS = ("png", "svg", "pdf")
 

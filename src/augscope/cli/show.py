@@ -75,13 +75,13 @@ def claim_folder(output: OutputOptions, command: str, experiment: Experiment) ->
 
 def state_cost(experiment: Experiment, seeds: tuple[int, ...], output: OutputOptions) -> None:
     """Say what it will take, on stderr; refuse what takes over an hour unless `--yes` is given."""
-    from augscope.cost import LONG_SECONDS, measure_cost
+    from augscope.cost import measure_cost
+    from augscope.durations import check_asked_for
     from augscope.kept_runs import KeptRuns
 
     kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
     cost = measure_cost(experiment, len(seeds), kept)
-    if cost.seconds > LONG_SECONDS and not output.yes:
-        raise ValueError(f"`yes` must be given for what takes over an hour. {cost} Give --yes, or ask for less")
+    check_asked_for(cost.seconds, str(cost), output.yes)
     console(to_stderr=True).print(str(cost), markup=False)
 
 

@@ -26,6 +26,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from augscope.durations import in_words
 from augscope.parts import PartFolder
 from augscope.store import write_whole
 from augscope.sweep.cells import Cell
@@ -67,7 +68,7 @@ class Progress:
         if self.state != "running":
             return f"{text}, {self.state}"
         text += f", {self.rate:.3g} a second"
-        return text if self.seconds_left is None else f"{text}, {_duration(self.seconds_left)} left"
+        return text if self.seconds_left is None else f"{text}, {in_words(max(1, self.seconds_left))} left"
 
 
 class SweepFolder:
@@ -198,9 +199,3 @@ class SweepFolder:
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
     return pq.read_schema(path).metadata
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

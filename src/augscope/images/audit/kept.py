@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from augscope.durations import in_words
 from augscope.images.audit.dataset import ImageData
 from augscope.images.audit.study import Runs, Settings, Trained, time_steps, train_one
 from augscope.images.training import METHODS
@@ -128,7 +129,9 @@ def train_all(
     for number, (method, seed) in enumerate(planned.left):
         done = number * settings.steps
         left = planned.seconds if not done else (time.perf_counter() - begun) * (total - done) / done
-        what = f"{METHODS[method]}, seed {seed}: {number + 1} of {len(planned.left)}, about {in_words(left)} left"
+        what = (
+            f"{METHODS[method]}, seed {seed}: {number + 1} of {len(planned.left)}, about {in_words(max(1, left))} left"
+        )
         progress(what, done / total)
         run = train_one(
             data,
@@ -142,10 +145,3 @@ def train_all(
             kept.save(method, seed, run)
         runs[method, seed] = run
     return {(method, seed): runs[method, seed] for method in settings.methods for seed in settings.seeds}
-
-
-def in_words(seconds: float) -> str:
-    """A duration in the unit that people would use."""
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} hours"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
