@@ -225,14 +225,16 @@ class TestWording:
         rows = {"ERM": (0.95, 0.7, 0.5), "Cutout C = 1": (0.95, 0.8, 0.6), "Cutout C = 2": (0.95, 0.9, 0.9)}
         found = statements(invented({**rows, "CutMix": (0.85, 0.9, 0.9)}))
         assert [statement.tone for statement in found] == ["holds", "holds", *["reported"] * 4]
-        assert "+10.0 points" in found[0].text
-        assert "Cutout C = 2: +0.0 points" in found[3].text.replace("-0.0 p", "+0.0 p")
-        assert "CutMix costs accuracy. CutMix − ERM: -10.0 points" in found[4].text
+        assert found[0].text.startswith(
+            "Extremely rare digits, the theory's order shows: ERM 50.0 %, Cutout C = 1 60.0 % (p "
+        )
+        assert "CutMix less it: +0.0 points on extremely rare digits" in found[3].text.replace("-0.0 p", "+0.0 p")
+        assert "CutMix costs accuracy: CutMix less ERM -10.0 points on common digits" in found[4].text
 
     def test_no_order_is_claimed_where_there_is_none(self):
         found = statements(invented(dict.fromkeys(("ERM", "Cutout C = 1", "Cutout C = 2", "CutMix"), self.EQUAL)))
         assert [statement.tone for statement in found[:2]] == ["open", "open"]
-        assert "no cost of CutMix is shown" in found[4].text
+        assert "No cost of CutMix is shown" in found[4].text
 
     def test_the_wrong_order_is_said_to_be_wrong(self):
         rows = {

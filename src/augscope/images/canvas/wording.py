@@ -41,22 +41,19 @@ def _order(study: Study, rarity: str) -> Statement:
     chain = ["ERM", *(title for title, inside in _cutouts(study) if inside), "CutMix"]
     steps = [_comparison(study, rarity, later, earlier) for earlier, later in pairwise(chain)]
     column = RARITIES.index(rarity)
-    shown = ", ".join(f"{title} {100 * study.interval(title, 'accuracy', column).estimate:.1f} %" for title in chain)
-    said = "; ".join(_step(step) for step in steps)
+    shown = [f"{title} {100 * study.interval(title, 'accuracy', column).estimate:.1f} %" for title in chain]
+    shown[1:] = [f"{text} (p {p_text(step.adjusted)})" for text, step in zip(shown[1:], steps, strict=True)]
     rises = [step.adjusted <= LEVEL and step.difference.estimate > 0 for step in steps]
     falls = [step.adjusted <= LEVEL and step.difference.estimate < 0 for step in steps]
     tone = "holds" if all(rises) else "violated" if any(falls) else "open"
     verdict = {"holds": "the theory's order shows", "violated": "against the theory's order"}
     return Statement(
-        f"{rarity.capitalize()} digits, {verdict.get(tone, 'not every step is shown')}: {shown}. {said}.", tone
+        f"{rarity.capitalize()} digits, {verdict.get(tone, 'not every step is shown')}: {', '.join(shown)}.", tone
     )
 
 
 def _step(step: Comparison) -> str:
-    difference = step.difference
-    interval = f"{100 * difference.estimate:+.1f} points ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
-    certain = "significant" if step.adjusted <= LEVEL else "not significant"
-    return f"{step.first} − {step.second}: {interval}, {certain} (Holm's p {p_text(step.adjusted)})"
+    return f"{100 * step.difference.estimate:+.1f} points on {step.rarity} digits (p {p_text(step.adjusted)})"
 
 
 def p_text(p_value: float) -> str:
@@ -68,7 +65,7 @@ def _evenness(study: Study) -> Statement:
     shares = "; ".join(f"{title} {_row(study, title, 'clean_share')}" for title in ("ERM", "CutMix"))
     even = f"1/P = {1 / study.settings.num_patches:.2f} where a network is even"
     return Statement(
-        f"Clean feature's margin over the training margin ({', '.join(RARITIES)}): {shares}; {even}.", "reported"
+        f"Clean digit's margin over the training margin ({', '.join(RARITIES)}): {shares}; {even}.", "reported"
     )
 
 
@@ -80,18 +77,17 @@ def _row(study: Study, title: str, measure: str) -> str:
 
 
 def _outside(study: Study, title: str) -> Statement:
-    steps = "; ".join(_step(_comparison(study, rarity, "CutMix", title)) for rarity in (RARITIES[2], RARITIES[1]))
-    return Statement(
-        f"Outside the theory (C < P/2 does not hold), {title} against CutMix, extremely rare and rare: {steps}.",
-        "reported",
-    )
+    steps = " and ".join(_step(_comparison(study, rarity, "CutMix", title)) for rarity in (RARITIES[2], RARITIES[1]))
+    return Statement(f"{title} is outside the theory (C < P/2); CutMix less it: {steps}.", "reported")
 
 
 def _common(study: Study) -> Statement:
     step = _comparison(study, RARITIES[0], "CutMix", "ERM")
     certain, change = step.adjusted <= LEVEL, step.difference.estimate
     found = "CutMix costs accuracy" if change < 0 else "CutMix gains accuracy"
-    return Statement(f"Common digits: {found if certain else 'no cost of CutMix is shown'}. {_step(step)}.", "reported")
+    return Statement(
+        f"{found if certain else 'No cost of CutMix is shown'}: CutMix less ERM {_step(step)}.", "reported"
+    )
 
 
 def _fit(study: Study) -> Statement:
@@ -146,5 +142,6 @@ def conditions(study: Study) -> str:
         f"{len(study.seeds)} seed{'s' * (len(study.seeds) != 1)}; {digits[settings.preset]}; {settings.noise} dominant noise of norm "
         f"{settings.dominant_noise_norm:g}, Gaussian background of norm {settings.background_noise_norm:g} (a digit has 1); "
         f"P = {settings.num_patches}, d = {settings.dim:,}, n = {settings.num_samples} with counts "
-        f"{', '.join(map(str, settings.counts))} a label; {network}; {settings.num_steps:,} steps of size {settings.step_size:g}."
+        f"{', '.join(map(str, settings.counts))} a label; {network}; {settings.num_steps:,} steps of size {settings.step_size:g}. "
+        f"p: paired by seed, in the order of methods against the one before, after Holm's correction over all comparisons."
     )
