@@ -34,6 +34,7 @@ EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 GRIDS = [*sorted((EXAMPLES / "sweeps").glob("*.toml")), EXAMPLES / "custom.toml"]  # their comments show commands too
 BLOCK = re.compile(r"^```(?:\{code-cell\} )?(python|console)\n(.*?)^```(?:\s*^```text\n(.*?)^```)?", re.S | re.M)
+IN_A_TABLE = re.compile(r"^\| `(augscope [^`]+)` \|", re.M)
 IN_A_COMMENT = re.compile(r"^#   ((?:augscope|cd) .*)$", re.M)
 COMMAND = Path(sys.executable).with_name("augscope")
 LONGEST = 600  # seconds, of one command: a test that waits for ever tells nothing
@@ -50,6 +51,7 @@ NOT_RUN = {
 ELSEWHERE = {"audit.md": "test_audit_docs.py", "cscores.md": "test_cscore_docs.py"}  # pages with a test of their own
 EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
 FILES = {"your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"}}  # what a page says to write first
+FOLDERS = {"README.md": "photos"}  # of images, a folder a class, which the reader has
 
 
 class Piece(NamedTuple):
@@ -70,7 +72,7 @@ def _pieces(page: Path) -> list[Piece]:
             found.append(Piece(kind, re.sub(r"\A:tags:.*\n", "", body), shown or None))
         else:
             found += [Piece(kind, line) for line in body.splitlines() if line.strip()]
-    return found
+    return found + [Piece("console", line) for line in IN_A_TABLE.findall(text)]
 
 
 def _begins(piece: Piece, words) -> bool:
@@ -98,6 +100,20 @@ def _prepare(page: Path, where: Path) -> None:
     for name, pattern in FILES.get(page.name, {}).items():
         (body,) = re.findall(pattern, page.read_text(encoding="utf-8"), re.S)
         (where / name).write_text(body, encoding="utf-8")
+    if page.name in FOLDERS:
+        _write_images(where / FOLDERS[page.name])
+
+
+def _write_images(folder: Path) -> None:
+    """Some of scikit-learn's digits, 8 × 8, a folder a digit."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for label in (3, 8):
+        (folder / str(label)).mkdir(parents=True)
+        for number, image in enumerate(digits.images[digits.target == label][:60]):
+            Image.fromarray((image * 15.9).astype("uint8")).save(folder / str(label) / f"{number:02d}.png")
 
 
 def _cut_down(grid: dict) -> dict:
@@ -210,7 +226,7 @@ def test_every_command_line_is_understood(page, tmp_path, monkeypatch, capsys):
             os.chdir(words[1])
         elif words[0] == "make":
             assert words[1] in _targets()
-        elif line.endswith("--help"):
+        elif words[-1] == "--help":
             assert app.parse_args(words[1:-1], exit_on_error=False, print_error=False)[1] is not None
         else:
             assert words[0] == "augscope", f"{page.name} shows a command that no test knows how to run: {line}"
