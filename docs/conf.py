@@ -25,6 +25,7 @@ nb_execution_mode = "force"
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_render_markdown_format = "myst"
+nb_merge_streams = True  # lines that a cell prints stay together
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
@@ -33,10 +34,13 @@ napoleon_google_docstring = True
 
 
 def _escape(app, what, name, thing, options, lines):
-    """Docstrings are written for people: bars are absolute values, and a w_ before a brace is a letter with an index."""
+    """Docstrings are written for people: bars are absolute values, a w_ before a brace is a letter with an index, and
+    `model.md` is a page.
+    """
     for index, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...", "..")):
-            lines[index] = re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", line.replace("|", r"\|"))
+            line = re.sub(r"(?<=\w)_(?=\W|$)", r"\\_", line.replace("|", r"\|"))
+            lines[index] = line.replace("model.md", ":doc:`model.md <model>`")
 
 
 def _list_the_rest(app, page, source):
@@ -47,6 +51,22 @@ def _list_the_rest(app, page, source):
         source[0] = source[0].replace("MORE\n", "".join(f"{name}\n" for name in rest))
 
 
+# What axe-core finds in the markup of Sphinx and furo: a heading without a level, and parts that scroll sideways but that a
+# keyboard cannot reach.
+REPAIRS = {
+    'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+}
+
+
+def _repair(app, page, template, context, doctree):
+    for part in ("body", "furo_navigation_tree"):
+        for found, better in REPAIRS.items():
+            context[part] = (context.get(part) or "").replace(found, better)
+
+
 def setup(app):
+    app.connect("html-page-context", _repair, priority=900)  # after the theme's own
     app.connect("source-read", _list_the_rest)
     app.connect("autodoc-process-docstring", _escape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import html5lib
@@ -11,27 +12,33 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+LOOKS = (("light", 1_000), ("dark", 400))
 
 
 def check_html(text: str) -> None:
     """Fail on the first breach of HTML's syntax, an outside address, an id used twice, or a picture without a label."""
+    outside = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text) + re.findall(r"url\((?!#|\"#|data:)[^)]*\)", text)
+    assert outside == []
+    check_syntax(text)
+    for tag in re.findall(r"<svg[^>]*>", text):
+        assert 'aria-label="' in tag
+
+
+def check_syntax(text: str) -> None:
+    """Fail on the first breach of HTML's syntax, an id used twice, or an image without a description."""
     parser = html5lib.HTMLParser(strict=False)
     parser.parse(text)
     assert not parser.errors, [
         (place, name, text.splitlines()[place[0] - 1][:200]) for place, name, _ in parser.errors[:3]
     ]
-    outside = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text) + re.findall(r"url\((?!#|\"#|data:)[^)]*\)", text)
-    assert outside == []
-    identifiers = re.findall(r'\sid="([^"]+)"', text)
-    assert len(identifiers) == len(set(identifiers))
-    for tag in re.findall(r"<svg[^>]*>", text):
-        assert 'aria-label="' in tag
+    identifiers = Counter(re.findall(r'\sid="([^"]+)"', text))
+    assert [name for name, times in identifiers.items() if times > 1] == []
     for tag in re.findall(r"<img[^>]*>", text):
         assert re.search(r'alt="[^"]+"', tag)
 
 
-def axe_violations(paths: list[Path]) -> list[str]:
-    """What axe-core finds on pages in light and dark, wide and narrow; skips where there is no Chromium."""
+def axe_violations(paths: list[Path], looks: tuple[tuple[str, int], ...] = LOOKS) -> list[str]:
+    """What axe-core finds on pages in each of `looks` (colour scheme, width in pixels); skips where there is no Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the accessibility rules are checked where there is one")
     from axe_playwright_python.sync_playwright import Axe
@@ -41,7 +48,7 @@ def axe_violations(paths: list[Path]) -> list[str]:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for path in paths:
-            for scheme, width in (("light", 1_000), ("dark", 400)):
+            for scheme, width in looks:
                 page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
                 asked = []
                 page.on("request", lambda request, asked=asked: asked.append(request.url))

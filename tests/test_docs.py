@@ -34,6 +34,7 @@ EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 GRIDS = [*sorted((EXAMPLES / "sweeps").glob("*.toml")), EXAMPLES / "custom.toml"]  # their comments show commands too
 BLOCK = re.compile(r"^```(?:\{code-cell\} )?(python|console)\n(.*?)^```(?:\s*^```text\n(.*?)^```)?", re.S | re.M)
+CELL_OPTIONS = re.compile(r"\A(?::tags:[^\n]*\n|---\n.*?^---\n)", re.S | re.M)
 IN_A_TABLE = re.compile(r"^\| `(augscope [^`]+)` \|", re.M)
 IN_A_COMMENT = re.compile(r"^#   ((?:augscope|cd) .*)$", re.M)
 COMMAND = Path(sys.executable).with_name("augscope")
@@ -69,7 +70,7 @@ def _pieces(page: Path) -> list[Piece]:
     found = []
     for kind, body, shown in BLOCK.findall(text):
         if kind == "python":
-            found.append(Piece(kind, re.sub(r"\A:tags:.*\n", "", body), shown or None))
+            found.append(Piece(kind, CELL_OPTIONS.sub("", body), shown or None))
         else:
             found += [Piece(kind, line) for line in body.splitlines() if line.strip()]
     return found + [Piece("console", line) for line in IN_A_TABLE.findall(text)]
