@@ -16,6 +16,7 @@ copyright = author
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "gallery"]
 html_theme, html_title = "furo", "augscope"
+html_static_path, html_css_files = ["_static"], ["augscope.css"]
 html_theme_options = {"sidebar_hide_name": False}
 html_math_renderer = None
 
