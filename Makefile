@@ -14,7 +14,7 @@ verify: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n auto
 
-test-slow: .venv/installed-test
+test-slow: .venv/installed-test .venv/installed-docs
 	$(BIN)/python -m pytest -n auto -m slow
 
 lint: .venv/installed-test
