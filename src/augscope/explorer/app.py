@@ -96,7 +96,7 @@ def _(mo, outlook, parts, view):
 @app.cell
 def _(get_round, mo, page, settings):
     _round = get_round()  # a press trains again
-    session = page.session_of(settings)
+    session = page.session_of(settings, anew=_round > 0)
 
     def _train():
         thread = mo.current_thread()

@@ -8,6 +8,7 @@ from html import escape
 from augscope.explorer.regimes import Outlook
 from augscope.explorer.session import Frame
 from augscope.explorer.sweep_view import SweepView
+from augscope.pages import data_address
 
 STYLE = """<style>
 h1.explorer { font-size: 1.5rem; font-weight: 700; line-height: 1.25; margin: 0; padding-right: 3rem; }
@@ -96,3 +97,38 @@ def standing_html(frame: Frame, outlook: Outlook, num_steps: int) -> str:
         rows.append((run.method.title, f"{accuracy:.4f}", str(expected), f"{distance:.4f}", told))
     heading = ("method", "exact accuracy", "theorem expects", "distance", "state")
     return block(table(heading, rows, f"Test accuracy after {frame.seconds:.1f} s"))
+
+
+# The charts stand in shadow trees, which selectors do not see into. After half a minute whatever has come is shown.
+COVER = """<style>
+#opening { position: fixed; inset: 0; z-index: 1000; overflow: auto; background: #fff; color: #1c1c1c; padding: 2rem; }
+#opening { font-family: "PT Sans", sans-serif; line-height: 1.5; }
+#opening img { display: block; width: 100%; min-width: 44rem; max-width: 70rem; background: #fff; }
+</style>
+<script>
+{
+  const cover = document.getElementById("opening"), page = document.getElementById("root"), begun = performance.now();
+  const holds = (place) => [...place.querySelectorAll("*")].some((one) =>
+    one.matches("[role=graphics-document], .explorer .problem") || (one.shadowRoot && holds(one.shadowRoot)));
+  const look = () => {
+    if (!holds(page) && performance.now() - begun < 30000) { setTimeout(look, 100); return; }
+    requestAnimationFrame(() => requestAnimationFrame(() => { cover.remove(); page.inert = false; }));
+  };
+  page.inert = true;
+  look();
+}
+</script>"""
+
+
+def picture_html(svg: bytes, label: str) -> str:
+    """Return an SVG file as a picture that scrolls by itself where the page is narrow."""
+    said = escape(label, quote=True)
+    image = f'<img src="{data_address(svg, "svg")}" alt="{said}" decoding="sync" elementtiming="picture">'
+    return (
+        f'<div class="explorer"><div class="scroll" tabindex="0" role="region" aria-label="Picture">{image}</div></div>'
+    )
+
+
+def cover_html(pieces: Iterable[str]) -> str:
+    """Return pieces as what lies over the page until its first chart stands, or what is wrong with its settings."""
+    return f'<main id="opening" aria-busy="true">{"".join(pieces)}</main>{COVER}'
