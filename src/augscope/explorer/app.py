@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """The explorer's page: it lays out what the modules beside it say, and computes nothing. Started by `augscope explore`."""
 
 import marimo
@@ -110,7 +114,7 @@ def _(get_round, mo, page, settings):
 @app.cell
 def _(mo, page, session, set_round, settings, view):
     # Elements that no global name holds are forgotten, and a press of them does nothing.
-    stop_button = mo.ui.button(label="Stop", kind="danger", on_click=lambda _: page.stop(session))
+    stop_button = mo.ui.button(label="Stop", on_click=lambda _: page.stop(session))
     again_button = mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1))
     downloads = [
         mo.download(data=make, filename=name, label=label) for name, label, make in page.downloads(session, settings)
