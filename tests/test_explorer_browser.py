@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from page_checks import violations_on
 from sweep_cases import TINY, here, tiny
 
 import augscope as ag
@@ -94,8 +95,8 @@ def chromium() -> Iterator:
 class Visit:
     """One browser's visit: what it asked for, and what its console said."""
 
-    def __init__(self, chromium, address: str, query: str = "", width: int = 1280) -> None:
-        self.context = chromium.new_context(viewport={"width": width, "height": 1000})
+    def __init__(self, chromium, address: str, query: str = "", width: int = 1280, scheme: str = "light") -> None:
+        self.context = chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
         self.page = self.context.new_page()
         self.requests: list[str] = []
         self.errors: list[str] = []
@@ -123,6 +124,15 @@ class Visit:
             "document.body.innerText.match(/completed [0-9,]+ steps|interrupted at step|diverged/g)?.length >= 3",
             timeout=WAIT,
         )
+
+    def settle(self) -> None:
+        """Wait until names and styles stand that are given a moment after a change."""
+        self.page.wait_for_timeout(1_000)
+
+    def click_a_cell(self) -> None:
+        """In the middle of the first heat map."""
+        box = self.page.locator(f"{CHART} canvas").first.bounding_box()
+        self.page.mouse.click(box["x"] + 130, box["y"] + 100)
 
     @property
     def knobs(self) -> list[str]:
@@ -272,10 +282,9 @@ class TestPage:
             visit.wait_until_over()
             visit.page.get_by_role("tab", name="Sweep").click()
             visit.wait_for("<script>window.harmed = 1</script>")
-            heat = visit.page.locator(f"{CHART} canvas").first
             visit.wait_for("Click a cell to see its trajectories")
-            box = heat.bounding_box()
-            visit.page.mouse.click(box["x"] + 130, box["y"] + 100)
+            visit.wait_for_chart()
+            visit.click_a_cell()
             visit.wait_for("(clicked in erm): a line a seed.")
             visit.page.locator(CHART).nth(3).wait_for(timeout=WAIT)  # the heat map, and accuracy overall and by feature
             assert any("of 4 runs" in said for said in visit.charts)
@@ -283,6 +292,53 @@ class TestPage:
             visit.wait_for("not two axes yet along which something changes")
             assert visit.page.evaluate("window.harmed") is None
             visit.check_quiet()
+
+    @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)])
+    def test_it_keeps_the_accessibility_rules(self, chromium, address, scheme, width):
+        with Visit(chromium, address, SMALL, width, scheme) as visit:
+            visit.check_cover(has_picture=False)
+            assert violations_on(visit.page) == []
+            visit.wait_until_over()
+            visit.settle()
+            assert violations_on(visit.page) == []
+            visit.page.get_by_role("tab", name="Sweep").click()
+            visit.wait_for("Click a cell to see its trajectories")
+            visit.wait_for_chart()
+            visit.click_a_cell()
+            visit.wait_for("(clicked in erm): a line a seed.")
+            visit.settle()
+            assert violations_on(visit.page) == []
+
+    def test_each_slider_has_its_own_name_and_says_its_value(self, chromium, address):
+        with Visit(chromium, address, SMALL) as visit:
+            visit.wait_until_over()
+            visit.settle()
+            sliders = visit.page.get_by_role("slider")
+            names = [slider.get_attribute("aria-label") for slider in sliders.all()]
+            assert len(set(names)) == len(names) == len(visit.knobs)
+            dim = visit.page.get_by_role("slider", name="d, dimension of a patch")
+            assert dim.get_attribute("aria-valuetext") == "2,000"
+            dim.focus()
+            visit.page.keyboard.press("ArrowRight")
+            visit.wait_for("d = 5,000")
+            visit.settle()
+            assert dim.get_attribute("aria-valuetext") == "5,000"
+
+    def test_pictures_stay_dark_on_white_in_the_dark(self, chromium, address):
+        with Visit(chromium, address, SMALL, scheme="dark") as visit:
+            visit.wait_until_over()
+            visit.settle()
+            assert "dark" in (visit.page.locator("body").get_attribute("class") or "")
+            # Of the title's part of the first chart: the lightest and the darkest pixel.
+            lightest, darkest = visit.page.locator(f"{CHART} canvas").first.evaluate(
+                """canvas => {
+                  const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, 22).data;
+                  const red = all.filter((_, place) => place % 4 === 0);
+                  return [Math.max(...red), Math.min(...red)];
+                }"""
+            )
+            assert lightest == 255
+            assert darkest < 80
 
     def test_on_a_telephone_nothing_is_wider_than_the_screen(self, chromium, address):
         with Visit(chromium, address, SMALL, width=400) as visit:

@@ -33,7 +33,10 @@ def _(Settings, mo):
 def _(PRESETS, address_problems, mo, parts, set_start):
     view = mo.ui.tabs({"Train": "", "Sweep": ""})
     preset = mo.ui.dropdown(
-        list(PRESETS), label="Start from a preset", on_change=lambda name: name and set_start(PRESETS[name])
+        list(PRESETS),
+        label="Start from a preset",
+        full_width=True,
+        on_change=lambda name: name and set_start(PRESETS[name]),
     )
     mo.vstack([mo.Html(parts.heading_html(address_problems)), view])
     return preset, view
@@ -46,6 +49,7 @@ def _(controls, get_start, mo):
         ["stated", "derived from the learning speeds"],
         value="stated" if _start.stated_rarity else "derived from the learning speeds",
         label="Rarity for the theorems",
+        full_width=True,
     )
     knobs = mo.ui.dictionary(
         {

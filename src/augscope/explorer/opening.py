@@ -20,6 +20,7 @@ from augscope.explorer.parts import (
     picture_html,
     standing_html,
 )
+from augscope.explorer.regimes import outlook
 from augscope.explorer.session import TrainingSession
 from augscope.explorer.settings import DEFAULT, PRESETS, Settings
 
@@ -48,7 +49,7 @@ class Opening:
         """
         session = TrainingSession(settings.experiment(), settings.seed)
         frame = session.run()
-        for run, prediction in pairs(frame, outlook_of(settings)):
+        for run, prediction in pairs(frame, outlook(session.experiment)):
             method_chart(run, session.experiment, prediction).to_dict()
         evenness_chart(frame.runs, session.experiment).to_dict()
         return cls(settings, session, figure(session, "svg"))

@@ -20,7 +20,7 @@ def block(*parts: str) -> str:
 def heading_html(address_problems: Sequence[str]) -> str:
     """Return the page's heading, with what could not be used of its address."""
     told = paragraphs([f"Of the address: {said}." for said in address_problems], "problem")
-    return f'<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (
+    return '<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (
         told and block(told)
     )
 
@@ -97,4 +97,6 @@ def cover_html(pieces: Iterable[str]) -> str:
     """Return pieces as what lies over the page while it loads, with what the whole page needs of style and script."""
     here = Path(__file__)
     style, script = here.with_name("front.css").read_text("utf-8"), here.with_name("front.js").read_text("utf-8")
-    return f'<style>{style}</style><main id="opening" aria-busy="true">{"".join(pieces)}</main><script>{script}</script>'
+    return (
+        f'<style>{style}</style><main id="opening" aria-busy="true">{"".join(pieces)}</main><script>{script}</script>'
+    )
