@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -389,6 +390,15 @@ class TestSweepView:
             patch.setattr("augscope.sweep.run.engine", here)
             ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), tmp_path / "begun")
         assert "not two axes yet" in page.look_at(tmp_path / "begun")[1][0]
+
+    def test_one_that_vanishes_while_it_is_looked_at_is_told(self, swept, tmp_path):
+        shutil.copytree(swept, tmp_path / "gone")
+        view, _ = page.look_at(tmp_path / "gone")
+        shutil.rmtree(tmp_path / "gone")
+        assert page.look_at(tmp_path / "gone")[0] is None
+        diagram, (told,) = page.diagram_of(view, "rho", "speed", "accuracy", {})
+        assert diagram is None
+        assert "must be a valid query" in told
 
     def test_a_menus_choice_and_a_click_are_read(self, swept):
         view = SweepView.of(swept)

@@ -39,21 +39,22 @@ PRESETS[DEFAULT] = PRESETS[DEFAULT].replace(num_samples=40, num_steps=60, dim=20
 main(["explore", "--no-browser"])
 """
 COVER = "#opening"
+HARMFUL = "<img src=x onerror='window.harmed=1'>"  # as a folder's name
 WAIT = 60_000  # milliseconds: a machine that is shared by other tests
 CHART = "[role=graphics-document]"
 
 
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory) -> Path:
-    """A sweep whose title and labels try to harm, and one that has begun and holds nothing."""
+    """A sweep whose name, title and labels try to harm, and one that has begun and holds nothing."""
     folder = tmp_path_factory.mktemp("sweeps")
     sweep = tiny(
         title="<script>window.harmed = 1</script>",
-        labels={"rho": "<img src=x onerror='window.harmed=1'>" + "long " * 60},
+        labels={"rho": HARMFUL + "long " * 60},
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("augscope.sweep.run.engine", here)
-        ag.run_sweep(sweep, folder / "done")
+        ag.run_sweep(sweep, folder / HARMFUL)
         ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), folder / "half")
     return folder
 
@@ -282,6 +283,7 @@ class TestPage:
             visit.wait_until_over()
             visit.page.get_by_role("tab", name="Sweep").click()
             visit.wait_for("<script>window.harmed = 1</script>")
+            assert HARMFUL in visit.page.get_by_label("Sweep", exact=True).last.inner_text()
             visit.wait_for("Click a cell to see its trajectories")
             visit.wait_for_chart()
             visit.click_a_cell()
