@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import conditions, print_figures, write_json
 
-SECTIONS = ("step", "scaling", "accuracy", "flow", "whole_runs")
+SECTIONS = ("start", "step", "scaling", "accuracy", "flow", "whole_runs")
 
 
 def main() -> None:

@@ -41,7 +41,6 @@ def axe_violations(paths: list[Path], looks: tuple[tuple[str, int], ...] = LOOKS
     """What axe-core finds on pages in each of `looks` (colour scheme, width in pixels); skips where there is no Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: the accessibility rules are checked where there is one")
-    from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
     found = []
@@ -53,10 +52,7 @@ def axe_violations(paths: list[Path], looks: tuple[tuple[str, int], ...] = LOOKS
                 asked = []
                 page.on("request", lambda request, asked=asked: asked.append(request.url))
                 page.goto(path.as_uri())
-                result = Axe().run(page, options={"runOnly": STANDARDS})
-                for violation in result.response["violations"]:
-                    nodes = violation["nodes"][0]["html"][:160]
-                    found.append(f"{path.name} ({scheme}, {width} px): {violation['id']}: {violation['help']}: {nodes}")
+                found += [f"{path.name} ({scheme}, {width} px): {said}" for said in violations_on(page)]
                 # A phone must not scroll sideways, but inside what says so.
                 wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 if wide > 0:
@@ -65,3 +61,11 @@ def axe_violations(paths: list[Path], looks: tuple[tuple[str, int], ...] = LOOKS
                 page.close()
         browser.close()
     return found
+
+
+def violations_on(page) -> list[str]:
+    """What axe-core finds on a page that a browser shows, in its shadow trees too: a sentence a rule."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": STANDARDS}).response["violations"]
+    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:160]}" for one in found]

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import shutil
 import socket
 import sys
 import threading
@@ -21,7 +22,8 @@ from sweep_cases import TINY, here, tiny
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
 from augscope.explorer import charts, controls, page, parts, sweep_charts
-from augscope.explorer.gate import Assets, LocalOnly
+from augscope.explorer.gate import Assets, Covered, LocalOnly
+from augscope.explorer.opening import Opening
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
 from augscope.explorer.server import SWEEP_VARIABLE, listen, prepare
 from augscope.explorer.session import TrainingSession
@@ -262,6 +264,48 @@ class TestPictures:
 
 
 @pytest.fixture(scope="module")
+def opening() -> Opening:
+    return Opening.of(SMALL)
+
+
+class TestOpening:
+    def test_its_picture_stands_at_its_own_settings_alone(self, opening):
+        mine = opening.cover(SMALL.address.removeprefix("?"))
+        assert "data:image/svg+xml;base64," in mine
+        for run in opening.session.latest.runs:
+            assert f"{run.method.title} {run.history.accuracy[-1]:.4f}" in mine
+        other = opening.cover(SMALL.replace(seed=SMALL.seed + 1).address.removeprefix("?"))
+        assert "<img" not in other
+        assert "Predicted regime of each feature" in other
+
+    @pytest.mark.parametrize(
+        ("query", "sentence"),
+        [
+            ("num_cut=5", "do not fit together"),
+            ("seed=x", "`seed` must be a whole number"),
+            ("%3Cscript%3Ealert(1)%3C%2Fscript%3E=1&dim=%FF%00", "&lt;script&gt;alert(1)"),
+            ("&&=&;%", "Predicted regime"),
+        ],
+    )
+    def test_whatever_an_address_holds_is_told_and_escaped(self, opening, query, sentence):
+        html = opening.cover(query)
+        assert sentence in html
+        assert "<script>alert" not in html
+
+    def test_what_is_over_is_not_trained_again(self, opening):
+        before = opening.session.latest
+        assert opening.session.run() == before
+        assert before.seconds == opening.session.latest.seconds
+
+    def test_the_page_begins_with_what_was_kept_and_trains_anew_when_asked(self, opening, monkeypatch):
+        monkeypatch.setattr(page, "_kept", {})
+        page.keep(opening.settings, opening.session)
+        assert page.session_of(SMALL) is opening.session
+        assert page.session_of(SMALL, anew=True) is not opening.session
+        assert page.session_of(SMALL.replace(seed=9)) is not opening.session
+
+
+@pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """The tiny sweep under a title and a label that try to harm."""
     folder = tmp_path_factory.mktemp("sweeps") / "a <b> & c"
@@ -347,6 +391,15 @@ class TestSweepView:
             ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), tmp_path / "begun")
         assert "not two axes yet" in page.look_at(tmp_path / "begun")[1][0]
 
+    def test_one_that_vanishes_while_it_is_looked_at_is_told(self, swept, tmp_path):
+        shutil.copytree(swept, tmp_path / "gone")
+        view, _ = page.look_at(tmp_path / "gone")
+        shutil.rmtree(tmp_path / "gone")
+        assert page.look_at(tmp_path / "gone")[0] is None
+        diagram, (told,) = page.diagram_of(view, "rho", "speed", "accuracy", {})
+        assert diagram is None
+        assert "must be a valid query" in told
+
     def test_a_menus_choice_and_a_click_are_read(self, swept):
         view = SweepView.of(swept)
         axes, measures = page.menus(view)
@@ -424,6 +477,35 @@ class TestDoor:
         assert answer(Assets(nobody, tmp_path / "assets"), {}, "/assets/../secret") == [{"type": "passed on"}]
 
 
+class TestCover:
+    """The HTML that is put into the page which marimo gives out, and into nothing else."""
+
+    @pytest.mark.parametrize(
+        ("status", "kind", "path", "is_covered"),
+        [
+            (200, b"text/html; charset=utf-8", "/", True),
+            (303, b"text/html", "/", False),
+            (200, b"application/json", "/", False),
+            (200, b"text/html", "/auth/login", False),
+        ],
+    )
+    def test_it_lies_over_the_page_alone(self, status, kind, path, is_covered):
+        pieces = [b"<body><p>", b"page</p></body></html>"]
+
+        async def page_of_two_pieces(scope, receive, send):
+            headers = [(b"content-type", kind), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            for place, piece in enumerate(pieces):
+                await send({"type": "http.response.body", "body": piece, "more_body": place == 0})
+
+        start, *rest = answer(Covered(page_of_two_pieces, lambda query: f"<b>{query}</b>"), {}, path)
+        body = b"".join(message["body"] for message in rest)
+        assert body == b"<body><p>page</p>" + b"<b>n=1</b>" * is_covered + b"</body></html>"
+        assert [value for name, value in start["headers"] if name == b"set-cookie"] == [b"a=1", b"b=2"]
+        told = dict(start["headers"]).get(b"content-length")
+        assert told is None or int(told) == len(body)
+
+
 def answer(application, headers, path) -> list:
     """What an ASGI application sends to a GET."""
     sent: list = []
@@ -432,6 +514,6 @@ def answer(application, headers, path) -> list:
         sent.append(message)
 
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": path, "headers": encoded}
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"n=1", "headers": encoded}
     asyncio.run(application(scope, None, send))
     return sent

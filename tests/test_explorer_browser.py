@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from page_checks import violations_on
 from sweep_cases import TINY, here, tiny
 
 import augscope as ag
@@ -30,21 +31,30 @@ pytestmark = [
 ]
 COMMAND = Path(sys.executable).with_name("augscope")
 SMALL = "num_samples=40&num_steps=60&dim=2000"
+SMALL_DEFAULT = """
+from augscope.cli import main
+from augscope.explorer.settings import DEFAULT, PRESETS
+
+PRESETS[DEFAULT] = PRESETS[DEFAULT].replace(num_samples=40, num_steps=60, dim=2000)
+main(["explore", "--no-browser"])
+"""
+COVER = "#opening"
+HARMFUL = "<img src=x onerror='window.harmed=1'>"  # as a folder's name
 WAIT = 60_000  # milliseconds: a machine that is shared by other tests
 CHART = "[role=graphics-document]"
 
 
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory) -> Path:
-    """A sweep whose title and labels try to harm, and one that has begun and holds nothing."""
+    """A sweep whose name, title and labels try to harm, and one that has begun and holds nothing."""
     folder = tmp_path_factory.mktemp("sweeps")
     sweep = tiny(
         title="<script>window.harmed = 1</script>",
-        labels={"rho": "<img src=x onerror='window.harmed=1'>" + "long " * 60},
+        labels={"rho": HARMFUL + "long " * 60},
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("augscope.sweep.run.engine", here)
-        ag.run_sweep(sweep, folder / "done")
+        ag.run_sweep(sweep, folder / HARMFUL)
         ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), folder / "half")
     return folder
 
@@ -52,7 +62,17 @@ def sweeps(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def address(sweeps) -> Iterator[str]:
     """A running explorer's address, token included."""
-    command = [COMMAND, "explore", "--no-browser", "--sweep", sweeps]
+    yield from served([COMMAND, "explore", "--no-browser", "--sweep", sweeps])
+
+
+@pytest.fixture(scope="module")
+def small_address() -> Iterator[str]:
+    """The same where the default is a small problem, for a start that takes seconds less."""
+    yield from served([sys.executable, "-c", SMALL_DEFAULT])
+
+
+def served(command: list) -> Iterator[str]:
+    """Start a command, yield the address that it prints, and end it."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
@@ -76,8 +96,8 @@ def chromium() -> Iterator:
 class Visit:
     """One browser's visit: what it asked for, and what its console said."""
 
-    def __init__(self, chromium, address: str, query: str = "", width: int = 1280) -> None:
-        self.context = chromium.new_context(viewport={"width": width, "height": 1000})
+    def __init__(self, chromium, address: str, query: str = "", width: int = 1280, scheme: str = "light") -> None:
+        self.context = chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
         self.page = self.context.new_page()
         self.requests: list[str] = []
         self.errors: list[str] = []
@@ -97,12 +117,23 @@ class Visit:
 
     def wait_for_chart(self) -> None:
         self.page.locator(CHART).first.wait_for(timeout=WAIT)
+        self.page.locator(COVER).wait_for(state="detached", timeout=WAIT)
 
     def wait_until_over(self) -> None:
+        self.page.locator(COVER).wait_for(state="detached", timeout=WAIT)  # it shows another training's end
         self.page.wait_for_function(
             "document.body.innerText.match(/completed [0-9,]+ steps|interrupted at step|diverged/g)?.length >= 3",
             timeout=WAIT,
         )
+
+    def settle(self) -> None:
+        """Wait until names and styles stand that are given a moment after a change."""
+        self.page.wait_for_timeout(1_000)
+
+    def click_a_cell(self) -> None:
+        """In the middle of the first heat map."""
+        box = self.page.locator(f"{CHART} canvas").first.bounding_box()
+        self.page.mouse.click(box["x"] + 130, box["y"] + 100)
 
     @property
     def knobs(self) -> list[str]:
@@ -122,6 +153,12 @@ class Visit:
         found = [re.split(r"\s+", row.strip()) for row in rows if re.match(r"(ERM|Cutout|CutMix)\s", row)]
         return {row[0]: (float(row[1]), float(row[2])) for row in found}
 
+    def check_cover(self, *, has_picture: bool) -> None:
+        """Something of ours stands before anything of marimo's does."""
+        self.page.locator(f"{COVER} h1").wait_for(timeout=WAIT)
+        assert self.page.locator(f"{COVER} img").count() == has_picture
+        assert self.page.evaluate("document.getElementById('root').inert")
+
     def check_quiet(self) -> None:
         """No error on the console, no request to another host."""
         assert self.errors == []
@@ -129,14 +166,19 @@ class Visit:
         assert hosts == {"127.0.0.1"}
 
 
-def test_it_opens_trains_and_talks_to_nobody_else(chromium, address):
-    with Visit(chromium, address, SMALL) as visit:
-        visit.wait_for("Predicted regime of each feature")
+def test_it_opens_with_a_picture_trains_and_talks_to_nobody_else(chromium, small_address):
+    with Visit(chromium, small_address) as visit:
+        visit.check_cover(has_picture=True)
         visit.wait_for_chart()
-        visit.wait_until_over()
+        assert visit.page.locator("img[alt^='Feature scores']").count() == 0
         assert "n = 40" in visit.knobs
+        opened = visit.accuracies
+        assert opened.keys() == {"ERM", "Cutout", "CutMix"}
+        visit.page.get_by_role("button", name="Train again").click()
+        visit.page.wait_for_function("!/completed/.test(document.body.innerText)", timeout=WAIT)
+        visit.wait_until_over()
         assert any(said.startswith("CutMix: feature scores") for said in visit.charts)
-        assert visit.accuracies.keys() == {"ERM", "Cutout", "CutMix"}
+        assert visit.accuracies == opened
         visit.check_quiet()
 
 
@@ -241,10 +283,10 @@ class TestPage:
             visit.wait_until_over()
             visit.page.get_by_role("tab", name="Sweep").click()
             visit.wait_for("<script>window.harmed = 1</script>")
-            heat = visit.page.locator(f"{CHART} canvas").first
+            assert HARMFUL in visit.page.get_by_label("Sweep", exact=True).last.inner_text()
             visit.wait_for("Click a cell to see its trajectories")
-            box = heat.bounding_box()
-            visit.page.mouse.click(box["x"] + 130, box["y"] + 100)
+            visit.wait_for_chart()
+            visit.click_a_cell()
             visit.wait_for("(clicked in erm): a line a seed.")
             visit.page.locator(CHART).nth(3).wait_for(timeout=WAIT)  # the heat map, and accuracy overall and by feature
             assert any("of 4 runs" in said for said in visit.charts)
@@ -252,6 +294,53 @@ class TestPage:
             visit.wait_for("not two axes yet along which something changes")
             assert visit.page.evaluate("window.harmed") is None
             visit.check_quiet()
+
+    @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)])
+    def test_it_keeps_the_accessibility_rules(self, chromium, address, scheme, width):
+        with Visit(chromium, address, SMALL, width, scheme) as visit:
+            visit.check_cover(has_picture=False)
+            assert violations_on(visit.page) == []
+            visit.wait_until_over()
+            visit.settle()
+            assert violations_on(visit.page) == []
+            visit.page.get_by_role("tab", name="Sweep").click()
+            visit.wait_for("Click a cell to see its trajectories")
+            visit.wait_for_chart()
+            visit.click_a_cell()
+            visit.wait_for("(clicked in erm): a line a seed.")
+            visit.settle()
+            assert violations_on(visit.page) == []
+
+    def test_each_slider_has_its_own_name_and_says_its_value(self, chromium, address):
+        with Visit(chromium, address, SMALL) as visit:
+            visit.wait_until_over()
+            visit.settle()
+            sliders = visit.page.get_by_role("slider")
+            names = [slider.get_attribute("aria-label") for slider in sliders.all()]
+            assert len(set(names)) == len(names) == len(visit.knobs)
+            dim = visit.page.get_by_role("slider", name="d, dimension of a patch")
+            assert dim.get_attribute("aria-valuetext") == "2,000"
+            dim.focus()
+            visit.page.keyboard.press("ArrowRight")
+            visit.wait_for("d = 5,000")
+            visit.settle()
+            assert dim.get_attribute("aria-valuetext") == "5,000"
+
+    def test_pictures_stay_dark_on_white_in_the_dark(self, chromium, address):
+        with Visit(chromium, address, SMALL, scheme="dark") as visit:
+            visit.wait_until_over()
+            visit.settle()
+            assert "dark" in (visit.page.locator("body").get_attribute("class") or "")
+            # Of the title's part of the first chart: the lightest and the darkest pixel.
+            lightest, darkest = visit.page.locator(f"{CHART} canvas").first.evaluate(
+                """canvas => {
+                  const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, 22).data;
+                  const red = all.filter((_, place) => place % 4 === 0);
+                  return [Math.max(...red), Math.min(...red)];
+                }"""
+            )
+            assert lightest == 255
+            assert darkest < 80
 
     def test_on_a_telephone_nothing_is_wider_than_the_screen(self, chromium, address):
         with Visit(chromium, address, SMALL, width=400) as visit:
@@ -268,9 +357,13 @@ class TestPage:
             assert "/auth/login" in visit.page.url
             assert visit.page.locator(CHART).count() == 0
 
-    def test_the_first_picture_of_the_default_comes_soon(self, chromium, address):
+    def test_a_link_to_another_problem_never_shows_the_defaults_picture(self, chromium, address):
         assert PRESETS["theorem"].experiment() == ag.presets.theorem
-        begun = time.monotonic()
         with Visit(chromium, address) as visit:
+            visit.check_cover(has_picture=True)
+            assert "0.9754" in visit.page.locator(COVER).inner_text()  # Cutout's accuracy
+        with Visit(chromium, address, "seed=4") as visit:
+            visit.check_cover(has_picture=False)
+            assert "Predicted regime of each feature" in visit.page.locator(COVER).inner_text()
             visit.wait_for_chart()
-            assert time.monotonic() - begun < 20  # measured: 6 to 8 s with two cores for browser and training together
+            visit.check_quiet()

@@ -36,7 +36,7 @@ def explore(
     from augscope.explorer.server import prepare, warm_up
 
     explorer = prepare(port=port, with_token=token, sweep=sweep)
-    print("augscope: compiling what the page begins with …", file=sys.stderr, flush=True)
+    print("augscope: training what the page begins with …", file=sys.stderr, flush=True)
     warm_up()
     print(explorer.address, flush=True)
     print("augscope: serving until Ctrl-C", file=sys.stderr, flush=True)

@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """The explorer's page: it lays out what the modules beside it say, and computes nothing. Started by `augscope explore`."""
 
 import marimo
@@ -29,7 +33,10 @@ def _(Settings, mo):
 def _(PRESETS, address_problems, mo, parts, set_start):
     view = mo.ui.tabs({"Train": "", "Sweep": ""})
     preset = mo.ui.dropdown(
-        list(PRESETS), label="Start from a preset", on_change=lambda name: name and set_start(PRESETS[name])
+        list(PRESETS),
+        label="Start from a preset",
+        full_width=True,
+        on_change=lambda name: name and set_start(PRESETS[name]),
     )
     mo.vstack([mo.Html(parts.heading_html(address_problems)), view])
     return preset, view
@@ -42,6 +49,7 @@ def _(controls, get_start, mo):
         ["stated", "derived from the learning speeds"],
         value="stated" if _start.stated_rarity else "derived from the learning speeds",
         label="Rarity for the theorems",
+        full_width=True,
     )
     knobs = mo.ui.dictionary(
         {
@@ -96,7 +104,7 @@ def _(mo, outlook, parts, view):
 @app.cell
 def _(get_round, mo, page, settings):
     _round = get_round()  # a press trains again
-    session = page.session_of(settings)
+    session = page.session_of(settings, anew=_round > 0)
 
     def _train():
         thread = mo.current_thread()
@@ -110,7 +118,7 @@ def _(get_round, mo, page, settings):
 @app.cell
 def _(mo, page, session, set_round, settings, view):
     # Elements that no global name holds are forgotten, and a press of them does nothing.
-    stop_button = mo.ui.button(label="Stop", kind="danger", on_click=lambda _: page.stop(session))
+    stop_button = mo.ui.button(label="Stop", on_click=lambda _: page.stop(session))
     again_button = mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1))
     downloads = [
         mo.download(data=make, filename=name, label=label) for name, label, make in page.downloads(session, settings)

@@ -17,9 +17,9 @@ from augscope.measures import LEARNED_SHARE
 from augscope.seed_run import SeedRun
 from augscope.theorems import resolve_rarity
 
-WIDTH, HEIGHT = 235, 180  # pixels: three beside each other on a desk, one on a telephone
+WIDTH, HEIGHT = 195, 180  # pixels: three beside each other on a desk, one on a telephone
 DASHES = ([1, 0], [7, 3], [2, 2], [8, 2, 2, 2])  # a style a feature, for those who cannot tell colours
-GREY = "#757575"
+INK, GREY = "#1c1c1c", "#757575"
 METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe & Ito
 Row = dict[str, Any]
 
@@ -77,8 +77,9 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
             (f"predicted, {label}: {value:.4f}", float(value))
             for label, value in zip(labels, run.history.predicted_plateau, strict=True)
         ]
+        low, high = sorted(marks, key=lambda mark: mark[1])  # named outside of what they enclose, lest the names meet
         charts.append(
-            alt.layer(means, _rules(marks[:1]), _rules(marks[1:], below=True)).properties(
+            alt.layer(means, _rules([high]), _rules([low], below=True)).properties(
                 title=f"{run.method.title} and its plateau"
             )
         )
@@ -200,7 +201,7 @@ def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> Any:
 
 
 def finish(chart: Any) -> Any:
-    """Return a chart in the one look that all have: white behind, whatever the page's theme."""
+    """Return a chart in the one look that all have: dark on white, whatever the page's theme."""
     # The browser's menu saves the picture; it offers no editor on another host.
     menu = {"embedOptions": {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}}
     return (
@@ -208,5 +209,7 @@ def finish(chart: Any) -> Any:
         .resolve_scale(color="independent", strokeDash="independent")
         .configure(background="white")
         .configure_view(stroke="#d0d0d0")
-        .configure_title(fontSize=13, anchor="start")
+        .configure_title(fontSize=13, anchor="start", color=INK)
+        .configure_axis(labelColor=INK, titleColor=INK, tickColor=GREY, domainColor=GREY, gridColor="#e2e2e2")
+        .configure_legend(labelColor=INK, titleColor=INK)
     )

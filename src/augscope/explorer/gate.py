@@ -52,6 +52,39 @@ class Assets:
         await respond(send, 200, kind, self._content(path), FOREVER)
 
 
+class Covered:
+    """Puts HTML at the end of the page's body, where the page was given out; a refusal or a redirection passes unchanged.
+
+    Args:
+        application: what answers (ASGI).
+        cover: the HTML, from the address's query.
+    """
+
+    def __init__(self, application: Any, cover: Callable[[str], str]) -> None:
+        self._application, self._cover = application, cover
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] != "http" or scope["method"] != "GET" or scope.get("path") != "/":
+            await self._application(scope, receive, send)
+            return
+        told: list[dict[str, Any]] = []
+
+        async def keep(message: dict[str, Any]) -> None:
+            told.append(message)
+
+        await self._application(scope, receive, keep)
+        start, body = told[0], b"".join(message.get("body", b"") for message in told[1:])
+        kind = dict(start["headers"]).get(b"content-type", b"")
+        if start["status"] == 200 and kind.startswith(b"text/html"):
+            cover = self._cover(scope["query_string"].decode("latin-1"))
+            before, end, after = body.rpartition(b"</body>")
+            body = before + cover.encode() + end + after
+        headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+        await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+        await send({"type": "http.response.body", "body": body})
+
+
 class LocalOnly:
     """Refuses requests that were meant for another host or come from another site's page.
 

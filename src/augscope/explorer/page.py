@@ -27,8 +27,21 @@ def outlook_of(settings: Settings) -> Outlook | None:
     return None if settings.errors() else outlook(settings.experiment())
 
 
-def session_of(settings: Settings) -> TrainingSession | None:
-    """Return a training, not begun, or None where the settings do not fit together."""
+_kept: dict[Settings, TrainingSession] = {}  # trainings that were over before anybody came
+
+
+def keep(settings: Settings, session: TrainingSession) -> None:
+    """Have `session_of` return a finished training at these settings."""
+    _kept[settings] = session
+
+
+def session_of(settings: Settings, anew: bool = False) -> TrainingSession | None:
+    """Return a training, not begun, or None where the settings do not fit together.
+
+    Where a finished one was kept, that is returned, unless `anew`.
+    """
+    if settings in _kept and not anew:
+        return _kept[settings]
     return None if settings.errors() else TrainingSession(settings.experiment(), settings.seed)
 
 

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 
 from augscope.explorer.regimes import Outlook
 from augscope.explorer.session import Frame
 from augscope.explorer.sweep_view import SweepView
-
-STYLE = """<style>
-h1.explorer { font-size: 1.5rem; font-weight: 700; line-height: 1.25; margin: 0; padding-right: 3rem; }
-.explorer table { border-collapse: collapse; font-size: .9rem; }
-.explorer th, .explorer td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #c9c9c9; vertical-align: top; }
-.explorer .scroll { overflow-x: auto; }
-.explorer p, .explorer li { overflow-wrap: anywhere; margin: .3rem 0; }
-.explorer .problem { color: #a61b1b; font-size: .85rem; margin: 0 0 .4rem; }
-.explorer .note { color: #7a4b00; font-size: .85rem; margin: 0 0 .4rem; }
-.explorer code, .explorer pre { font-family: ui-monospace, monospace; font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-.explorer caption { text-align: left; padding-bottom: .2rem; }
-.knob { font-size: .9rem; }
-#App > div { padding-left: 1rem; padding-right: 1rem; }
-@media (max-width: 40rem) { h1.explorer { font-size: 1.2rem; padding-left: 2.5rem; } }
-@media (prefers-color-scheme: dark) { .dark .explorer .problem { color: #ff9d9d; } .dark .explorer .note { color: #f2c078; } }
-</style>"""
+from augscope.pages import data_address
 
 
 def block(*parts: str) -> str:
@@ -34,7 +20,7 @@ def block(*parts: str) -> str:
 def heading_html(address_problems: Sequence[str]) -> str:
     """Return the page's heading, with what could not be used of its address."""
     told = paragraphs([f"Of the address: {said}." for said in address_problems], "problem")
-    return f'{STYLE}<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (
+    return '<h1 class="explorer">Which features does an augmentation make a network learn?</h1>' + (
         told and block(told)
     )
 
@@ -96,3 +82,21 @@ def standing_html(frame: Frame, outlook: Outlook, num_steps: int) -> str:
         rows.append((run.method.title, f"{accuracy:.4f}", str(expected), f"{distance:.4f}", told))
     heading = ("method", "exact accuracy", "theorem expects", "distance", "state")
     return block(table(heading, rows, f"Test accuracy after {frame.seconds:.1f} s"))
+
+
+def picture_html(svg: bytes, label: str) -> str:
+    """Return an SVG file as a picture that scrolls by itself where the page is narrow."""
+    said = escape(label, quote=True)
+    image = f'<img src="{data_address(svg, "svg")}" alt="{said}" decoding="sync" elementtiming="picture">'
+    return (
+        f'<div class="explorer"><div class="scroll" tabindex="0" role="region" aria-label="Picture">{image}</div></div>'
+    )
+
+
+def cover_html(pieces: Iterable[str]) -> str:
+    """Return pieces as what lies over the page while it loads, with what the whole page needs of style and script."""
+    here = Path(__file__)
+    style, script = here.with_name("front.css").read_text("utf-8"), here.with_name("front.js").read_text("utf-8")
+    return (
+        f'<style>{style}</style><main id="opening" aria-busy="true">{"".join(pieces)}</main><script>{script}</script>'
+    )

@@ -17,7 +17,6 @@ from augscope.validation import check
 HOST = "127.0.0.1"
 FIRST_PORT, TRIED = 2720, 20
 SWEEP_VARIABLE = "AUGSCOPE_SWEEP"  # how the page, which marimo runs by itself, is told of the folder
-WARM_STEPS = 2
 
 
 def listen(port: int | None) -> socket.socket:
@@ -97,7 +96,7 @@ def prepare(*, port: int | None = None, with_token: bool = True, sweep: Path | N
         import marimo
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
-    from augscope.explorer.gate import Assets, LocalOnly
+    from augscope.explorer.gate import Assets, Covered, LocalOnly
     from augscope.explorer.sweep_view import find_sweeps
 
     os.environ.pop(SWEEP_VARIABLE, None)
@@ -111,21 +110,21 @@ def prepare(*, port: int | None = None, with_token: bool = True, sweep: Path | N
     served = marimo.create_asgi_app(token=token, quiet=True, include_code=False).with_app(path="", root=page).build()
     query = "?" + urlencode({"access_token": token}) if token else ""
     files = Path(marimo.__file__).with_name("_static") / "assets"
-    return Explorer(f"http://{HOST}:{number}/{query}", LocalOnly(Assets(served, files), number), listening)
+    application = LocalOnly(Assets(Covered(served, _cover), files), number)
+    return Explorer(f"http://{HOST}:{number}/{query}", application, listening)
+
+
+def _cover(query: str) -> str:
+    """What lies over the page while it loads. Here lest the settings' modules be loaded before arguments are checked."""
+    from augscope.explorer.opening import opening
+
+    return opening().cover(query)
 
 
 def warm_up() -> None:
-    """Set JAX up and compile the programs of the page's first picture. Cost: 2 s, or 10 s the first time on a machine."""
-    from augscope.explorer.charts import evenness_chart, method_chart
-    from augscope.explorer.regimes import outlook
-    from augscope.explorer.session import TrainingSession
-    from augscope.explorer.settings import DEFAULT, PRESETS
+    """Set JAX up and train what the page begins with. Cost: see `Opening.of`."""
+    from augscope.explorer.opening import opening
     from augscope.jax_setup import set_up_jax
 
     set_up_jax()
-    first = PRESETS[DEFAULT].replace(num_steps=WARM_STEPS)
-    experiment = first.experiment()
-    frame = TrainingSession(experiment, first.seed).run()
-    for run, prediction in zip(frame.runs, outlook(experiment).predictions, strict=True):
-        method_chart(run, experiment, prediction).to_dict()
-    evenness_chart(frame.runs, experiment).to_dict()
+    opening()

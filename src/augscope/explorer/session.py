@@ -64,8 +64,9 @@ class TrainingSession:
         self._stopping = threading.Event()
         self._runs: dict[Method, SeedRun] = {}
         self._steps = {method.title: 0 for method in experiment.methods}
-        self._version, self._over = 0, False
+        self._version = 0
         self._begun = time.perf_counter()
+        self._ended: float | None = None
 
     def stop(self) -> None:
         """Ask the training to end; it does so within about a second, and keeps what it has."""
@@ -76,14 +77,19 @@ class TrainingSession:
         """Where it stands now."""
         with self._changed:
             runs = tuple(self._runs[method] for method in self.experiment.methods if method in self._runs)
-            return Frame(self._version, runs, dict(self._steps), time.perf_counter() - self._begun, self._over)
+            until = self._ended or time.perf_counter()
+            return Frame(self._version, runs, dict(self._steps), until - self._begun, self._ended is not None)
 
     def run(self, is_unwanted: Callable[[], bool] = lambda: False) -> Frame:
         """Train to the end, or until `stop` is called or `is_unwanted` says so; return the last frame.
 
+        What is over is not trained again.
+
         Raises:
             ValueError: if the sample does not fit into the memory.
         """
+        if self.latest.is_over:
+            return self.latest
         try:
             dataset = self.experiment.sample(self.seed)
             with ThreadPoolExecutor(len(self.experiment.methods)) as pool:
@@ -96,7 +102,7 @@ class TrainingSession:
                 job.result()
         finally:
             with self._changed:
-                self._over = True
+                self._ended = time.perf_counter()
                 self._version += 1
                 self._changed.notify_all()
         return self.latest
