@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 
 import numpy as np
@@ -96,6 +97,53 @@ class TestForms:
         assert data.channels == 1
         assert 200 in values
 
+    def test_links_are_followed_but_not_in_circles(self, tmp_path):
+        folder_of(tmp_path / "data")
+        folder_of(tmp_path / "elsewhere")
+        (tmp_path / "data" / "bird").symlink_to(tmp_path / "elsewhere" / "cat")
+        (tmp_path / "data" / "cat" / "again").symlink_to(tmp_path / "data")
+        (tmp_path / "data" / "cat" / "itself.png").symlink_to("itself.png")
+        data = read_data(tmp_path / "data")
+        assert [group.name for group in data.groups] == ["bird", "cat", "dog"]
+        assert len(data.train) + len(data.test) == 24
+
+    def test_names_that_are_no_utf_8_can_be_written(self, tmp_path):
+        folder_of(tmp_path)
+        os.rename(bytes(tmp_path / "cat" / "0.png"), bytes(tmp_path / "cat") + b"/caf\xe9.png")
+        os.rename(bytes(tmp_path / "dog"), bytes(tmp_path) + b"/d\xf6g")
+        data = read_data(tmp_path)
+        assert data.classes == ("cat", "d\\xf6g")
+        assert r"cat/caf\xe9.png" in data.train.names + data.test.names
+        assert all(name.encode() for name in data.train.names + data.test.names)
+
+    def test_a_csv_as_pandas_writes_it(self, tmp_path):
+        rows = [f"{number},{row}" for number, row in enumerate(good_rows(tmp_path))]
+        data = read_data(table(tmp_path, rows, header=",filename, y, split,a"))
+        assert data.attributes == ("a",)
+        assert len(data.groups) == 4
+
+    @pytest.mark.parametrize(("start", "end"), [("\ufeff", "\n"), ("", "\r\n")])
+    def test_byte_order_marks_and_line_endings(self, start, end, tmp_path):
+        path = table(tmp_path, good_rows(tmp_path))
+        path.write_bytes((start + path.read_text().replace("\n", end)).encode())
+        assert [group.name for group in read_data(path).groups] == ["0 · x", "0 · y", "1 · x", "1 · y"]
+
+    def test_images_of_many_kinds(self, tmp_path):
+        folder_of(tmp_path)
+        for name, mode in (("A.PNG", "L"), ("b.GIF", "P"), ("c.webp", "RGB"), ("d.jpg", "CMYK"), ("e.png", "LA")):
+            picture(tmp_path / "cat" / name, 90, mode=mode)
+        turned = np.zeros((10, 10), np.uint8)
+        turned[:, 5:] = 255
+        orientation = Image.Exif()
+        orientation[0x0112] = 6  # a quarter turn to the right: what is stored on the right is shown below
+        Image.fromarray(turned).convert("RGB").save(tmp_path / "cat" / "turned.png", exif=orientation)
+        data = read_data(tmp_path)
+        assert data.channels == 3
+        images = dict(zip((*data.train.names, *data.test.names), (*data.train.images, *data.test.images), strict=True))
+        np.testing.assert_array_equal(images["cat/turned.png"][0], turned.T)
+        for name in ("A.PNG", "b.GIF", "c.webp", "d.jpg", "e.png"):
+            np.testing.assert_allclose(images[f"cat/{name}"], 90, atol=3)  # JPEG and WEBP keep a grey to some levels
+
     def test_images_of_training_among_the_test_images_are_said(self, tmp_path):
         folder_of(tmp_path / "train")
         folder_of(tmp_path / "test")
@@ -119,13 +167,14 @@ class TestBadData:
             ",1,0,x",
             "b.png,0",
             "00y.png,2,1,x",
+            "x" * 300 + ".png,0,0,x",
         ]
         with pytest.raises(DataError) as refused:
             read_data(table(tmp_path, [*rows, *bad]))
         said = str(refused.value)
         for part in (
-            "with 8 problems",
-            "files that do not exist:\n    gone.png",
+            "with 9 problems",
+            "files that do not exist:\n    gone.png\n    xxx",
             "text.png: it is no image that Pillow knows",
             "half.png: ",
             "file names that occur twice:\n    row 13 (00x.png)",
@@ -163,6 +212,8 @@ class TestBadData:
     def test_columns(self, tmp_path):
         with pytest.raises(ValueError, match=r"`data` must have the columns filename, y, split, got .* without y"):
             read_data(table(tmp_path, ["a.png,0,x"], header="filename,split,a"))
+        with pytest.raises(ValueError, match="without filename, y, split; its fields must be separated by commas"):
+            read_data(table(tmp_path, ["a.png;0;x"], header="filename;y;split"))
         with pytest.raises(ValueError, match=r"must have the columns filename, y, split, place, got .* without place"):
             read_data(table(tmp_path, good_rows(tmp_path)), attributes=("place",))
         rows = [f"{n}.png,0,0,{n}" for n in range(60)]
@@ -188,7 +239,7 @@ class TestBadData:
         picture(tmp_path / "dog" / "large.png", 1, size=(8000, 7000))
         with pytest.raises(DataError) as refused:
             read_data(tmp_path)
-        assert "cat/bomb.png: " in str(refused.value)
+        assert "cat/bomb.png: its pixels are more than the limit of 50,000,000" in str(refused.value)
         assert "dog/large.png: 8000×7000 pixels are more than the limit of 50,000,000" in str(refused.value)
 
     def test_what_is_no_data(self, tmp_path):
@@ -202,7 +253,17 @@ class TestBadData:
             read_data(tmp_path, size=4)
 
 
-MODEL = "from torch import nn\nclass One(nn.Module):\n    def forward(self, images):\n        return images.mean(dim=(1, 2, 3))\n"
+MODEL = """
+import torch
+class One(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(1, 1)
+    def forward(self, images):
+        return images.mean(dim=(1, 2, 3))
+class Nothing(torch.nn.Module):
+    def forward(self, images):
+        return torch.zeros(len(images), 2)
+"""
 
 
 @pytest.mark.parametrize(
@@ -217,12 +278,17 @@ MODEL = "from torch import nn\nclass One(nn.Module):\n    def forward(self, imag
         (["--grid", "5", "--steps", "0"], "`steps` must be at least 1, got 0"),
         (["--grid", "5", "--device", "nowhere"], "`device` must be one that PyTorch can use, got 'nowhere'"),
         (["--grid", "5", "--model", "mine.py:One()"], r"`model` must return logits of shape \(N, 2\)"),
+        (["--grid", "5", "--model", "mine.py:Nothing"], "`model` must have weights to train, got 'mine.py:Nothing'"),
+        (["--out", "data/report"], "`out` must not be in `data`, whose folders are classes, got data/report in data"),
+        (["--checkpoint", "data"], "`checkpoint` must not be in `data`, whose folders are classes, got data in data"),
         (["--grid", "5", "--steps", "100000000"], "`yes` must be given for what takes over an hour"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(options, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(folder_of(tmp_path / "data").parent)
     (tmp_path / "mine.py").write_text(MODEL)
+    out = [] if "--out" in options else ["--out", "out"]
     with pytest.raises(ValueError, match=sentence):
-        app(["images", "audit", "data", "--out", "out", *options], exit_on_error=False, print_error=False)
+        app(["images", "audit", "data", *out, *options], exit_on_error=False, print_error=False)
     assert not (tmp_path / "out" / "report.html").exists()
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["cat", "dog"]

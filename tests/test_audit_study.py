@@ -218,6 +218,18 @@ class TestGoingOn:
         train_all(data, settings, plan(data, settings, kept, "cpu"), kept, lambda *_: None)
         more = plan(data, settings.replace(seeds=(0, 1, 2)), kept, "cpu")
         assert more.left == (("erm", 2), ("cutmix-patch", 2))
+        assert check_study(data, settings) == check_study(data, settings.replace(seeds=(5, 0, 1)))
+
+    def test_a_save_that_was_killed_is_not_taken_for_a_strangers_file(self, tmp_path):
+        settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
+        data, kept = read_data(tmp_path / "data.csv"), tmp_path / "kept"
+        kept.mkdir()
+        (kept / ".audit.npz-1-00").write_bytes(b"half")
+        assert KeptTrainings(kept, data, settings, "digest", "cpu").load("erm", 0) is None
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "letter.txt").touch()
+        with pytest.raises(ValueError, match=r"must be an empty folder .* with letter\.txt"):
+            KeptTrainings(tmp_path / "other", data, settings, "digest", "cpu")
 
 
 def test_measures_need_every_subgroup_and_say_what_is_too_small(tmp_path):

@@ -29,7 +29,10 @@ def test_paired_difference_is_the_t_test():
 
 def test_differences_without_spread_or_with_one_seed():
     assert paired_difference(np.ones(4), np.ones(4)).p_value == 1
-    assert paired_difference(np.ones(4), np.zeros(4)).p_value == 0
+    assert paired_difference(np.ones(4), np.zeros(4)).p_value == 0.125
+    shares = np.array([0.1, 0.2, 0.7])  # 0.2 − 0.1, 0.3 − 0.2 and 0.8 − 0.7 differ in the last digits
+    assert len(set(shares + 0.1 - shares)) > 1
+    assert paired_difference(np.array([0.2, 0.3, 0.8]), shares).p_value == 0.25
     alone = paired_difference(np.array([1.0]), np.array([0.0]))
     assert alone.p_value == 1
     assert alone.high == np.inf

@@ -25,7 +25,7 @@ from augscope.record import Results, trajectories_csv
 from augscope.store import OutputFolder
 from augscope.verification import verify
 
-SCRIPT = '<script>alert("x")</script> & "quoted" $\\frac ' + "long" * 60
+SCRIPT = '<script>alert("x")</script> & [/bold] "quoted" $\\frac ' + "long" * 60
 
 
 @pytest.fixture(scope="module")

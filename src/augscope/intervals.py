@@ -11,6 +11,7 @@ from scipy import stats
 from augscope.values import check
 
 LEVEL = 0.95
+ROUNDING = 1e-12  # relative: shares k/n have differences that are equal but for the last digits
 
 
 class Interval(NamedTuple):
@@ -53,16 +54,18 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) ->
 def paired_difference(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Difference:
     """The mean of `first − second` over seeds (the same seed in the same place), Student's t interval and test.
 
-    Where all differences are equal the p-value is 1 for no difference and 0 otherwise; with one seed it is 1.
+    Where all S differences are equal, up to rounding, their spread tells nothing: the p-value is 1 for no difference, and
+    otherwise 2^(1−S), that of all signs being alike by chance. With one seed it is 1.
     """
-    differences = np.asarray(first, float) - np.asarray(second, float)
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    differences, rounding = first - second, ROUNDING * max(np.abs(first).max(), np.abs(second).max())
     found = mean_interval(differences, level)
     if len(differences) < 2:
         return Difference(*found, 1.0)
-    error = differences.std(ddof=1) / np.sqrt(len(differences))
-    if error == 0:
-        return Difference(*found, float(found.estimate == 0))
-    p_value = 2 * stats.t.sf(abs(found.estimate) / error, len(differences) - 1)
+    spread = differences.std(ddof=1)
+    if spread <= rounding:
+        return Difference(*found, 1.0 if abs(found.estimate) <= rounding else 2.0 ** (1 - len(differences)))
+    p_value = 2 * stats.t.sf(abs(found.estimate) * np.sqrt(len(differences)) / spread, len(differences) - 1)
     return Difference(*found, float(p_value))
 
 

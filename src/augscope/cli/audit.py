@@ -139,7 +139,7 @@ def audit(
         "test_share": test_share,
         "seed": split_seed,
     }
-    again = shlex.join(["augscope", *_arguments(data, reading, settings, out)])
+    again = shlex.join(["augscope", *_arguments(data, reading, settings, device, out)])
     return _run(
         data, reading, settings, place, again, out=out, checkpoint=checkpoint, overwrite=overwrite, yes=yes, json=json
     )
@@ -168,6 +168,7 @@ def _run(
     from augscope.store import claim
 
     screen = console(to_stderr=True)
+    _check_apart(data, out=out, checkpoint=checkpoint)
     images = read_data(data, **reading)
     digest = check_study(images, settings)
     name = identity(images, settings, digest)
@@ -194,6 +195,14 @@ def _run(
         _write(found, folder, again)
         screen.print(f"Written to {folder.path}: {', '.join(FILES)}", markup=False, soft_wrap=True)
     return 0
+
+
+def _check_apart(data: Path, **folders: Path | None) -> None:
+    """Raise ValueError if what is written would be taken for images of a class the next time."""
+    for name, folder in folders.items():
+        inside = folder is not None and data.is_dir() and folder.resolve().is_relative_to(data.resolve())
+        if inside:
+            raise ValueError(f"`{name}` must not be in `data`, whose folders are classes, got {folder} in {data}")
 
 
 def _show(found: Audit, as_json: bool) -> None:
@@ -246,7 +255,7 @@ def _device(torch: Any, wanted: str | None) -> str:
     return wanted
 
 
-def _arguments(data: Path, reading: dict[str, Any], settings: Any, out: Path | None) -> list[str]:
+def _arguments(data: Path, reading: dict[str, Any], settings: Any, device: str | None, out: Path | None) -> list[str]:
     """The command's arguments apart from defaults, for the report's last line."""
     listed: dict[str, Any] = {
         "root": reading["root"],
@@ -260,6 +269,6 @@ def _arguments(data: Path, reading: dict[str, Any], settings: Any, out: Path | N
         changed = value != getattr(standard, name)
         text = ",".join(map(str, value)) if isinstance(value, tuple) else value
         listed[name.replace("_", "-")] = text if changed else None
-    listed["out"] = out
+    listed |= {"device": device, "out": out}
     options = [part for name, value in listed.items() if value is not None for part in (f"--{name}", str(value))]
     return ["images", "audit", str(data), *options]

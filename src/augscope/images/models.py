@@ -90,7 +90,7 @@ def build_model(name_or_path: str, *, channels: int, size: int, num_classes: int
             The state of that generator outside is left as it was.
 
     Raises:
-        ValueError: if it cannot be imported or made, is no `nn.Module`, or does not map images (N, channels, size, size)
+        ValueError: if it cannot be imported or made, is no `nn.Module`, has no weights to train, or does not map images (N, channels, size, size)
             to logits (N, K), floating-point and finite, in training and in evaluation mode.
     """
     check(num_classes >= 2, f"`num_classes` must be at least 2, got {num_classes}")
@@ -138,6 +138,9 @@ def _filled(found: Any, given: dict[str, Any], known: dict[str, int]) -> dict[st
 
 def _check_output(model: nn.Module, name: str, shape: tuple[int, ...], num_classes: int) -> None:
     """Feed two images of noise, in evaluation and in training mode, and leave the model's statistics as they were."""
+    check(
+        any(weight.requires_grad for weight in model.parameters()), f"`model` must have weights to train, got {name!r}"
+    )
     before = {key: value.clone() for key, value in model.state_dict().items()}
     for training in (False, True):
         model.train(training)

@@ -16,7 +16,7 @@ from augscope.values import check
 ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses most of the picture
 SMALL = 32  # pixels: below, there is little to see
 MAX_PIXELS = 50_000_000  # of one image: some 150 MB as RGB; above, a small file may fill the memory
-READING_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
+READING_ERRORS = (OSError, ValueError, SyntaxError)  # what Pillow raises
 BUNDLED = ("china", "flower")  # the photographs that scikit-learn carries
 
 
@@ -75,8 +75,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
                     width * height <= MAX_PIXELS, f"{width}×{height} pixels are more than the limit of {MAX_PIXELS:,}"
                 )
                 yield image
-        except Image.DecompressionBombWarning as warning:
-            raise ValueError(str(warning)) from None
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):  # Pillow's own limits are not ours
+            raise ValueError(f"its pixels are more than the limit of {MAX_PIXELS:,}") from None
 
 
 def whole(path: Path, size: int, mode: str) -> np.ndarray:

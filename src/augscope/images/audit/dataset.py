@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,7 @@ def _headers(entries: list[Entry], problems: Problems) -> tuple[Counter[tuple[in
     shapes: Counter[tuple[int, int]] = Counter()
     modes: Counter[str] = Counter()
     for entry in entries:
-        if not entry.path.is_file():
+        if not os.path.isfile(entry.path):  # `Path.is_file` raises for a name that is too long
             problems.add("files that do not exist", entry.name)
             unreadable.add(entry.path)
             continue

@@ -48,7 +48,10 @@ class KeptTrainings:
         self._configuration = {"settings": settings.training(), "data": data.digest, "model": model_digest}
         owner = KeptFile(folder / OWNER, self._configuration, self._versions)
         if owner.load() is None:
-            strangers = sorted(path.name for path in folder.glob("*")) if folder.exists() else []
+            paths = folder.glob("*") if folder.exists() else ()
+            strangers = sorted(
+                path.name for path in paths if not path.name.startswith(".")
+            )  # a dot: a save that was killed
             check(
                 not strangers,
                 f"`checkpoint` must be an empty folder or one with this audit's runs, got {folder} with {', '.join(strangers[:3])}",

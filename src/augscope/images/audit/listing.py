@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,15 +77,13 @@ def _of_folder(folder: Path, problems: Problems) -> Listing:
             problems.add("folders beside train and test that are no split", stranger.name)
     known, left_out, entries = Image.registered_extensions(), [], []
     for split, place in places:
-        for path in sorted(path for path in place.rglob("*") if path.is_file()):
-            parts = path.relative_to(place).parts
-            if any(part.startswith(".") for part in parts):
-                continue
+        for path in _files(place, problems):
+            name, parts = readable(str(path.relative_to(folder))), path.relative_to(place).parts
             if path.suffix.lower() not in known or len(parts) < 2:
-                left_out.append(str(path.relative_to(folder)))
+                left_out.append(name)
                 continue
-            attribute = "/".join(parts[1:-1])
-            entries.append(Entry(path, str(path.relative_to(folder)), parts[0], (attribute,), split))
+            label, attribute = readable(parts[0]), readable("/".join(parts[1:-1]))
+            entries.append(Entry(path, name, label, (attribute,), split))
     if not any(entry.attributes[0] for entry in entries):
         entries = [replace(entry, attributes=()) for entry in entries]
     if not entries:
@@ -95,6 +95,26 @@ def _of_folder(folder: Path, problems: Problems) -> Listing:
     return Listing(tuple(entries), names, notes)
 
 
+def _files(folder: Path, problems: Problems, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All files below a folder, sorted, hidden ones left out. Links are followed, but not back into a folder on the way."""
+    way = above | {folder.resolve()}
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        problems.add("folders that cannot be read", f"{readable(str(folder))}: {str(error.strerror).lower()}")
+        return
+    for path in paths:
+        if not path.is_dir():
+            yield from [path] * path.is_file()
+        elif path.resolve() not in way:
+            yield from _files(path, problems, way)
+
+
+def readable(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes that are no UTF-8, which Python keeps as lone surrogates, escaped."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _of_csv(path: Path, root: Path, attributes: tuple[str, ...] | None, problems: Problems) -> Listing:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -102,9 +122,10 @@ def _of_csv(path: Path, root: Path, attributes: tuple[str, ...] | None, problems
         raise ValueError(f"`data` must be a readable file, got {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"`data` must be a CSV in UTF-8, got {path}: {error}") from None
-    reader = csv.DictReader(io.StringIO(text), restkey="", strict=True)
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
-        header = list(reader.fieldnames or ())
+        header = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
         rows = list(reader)
     except csv.Error as error:
         raise ValueError(f"`data` must be a CSV file, got {path}, line {reader.line_num}: {error}") from None
@@ -112,7 +133,7 @@ def _of_csv(path: Path, root: Path, attributes: tuple[str, ...] | None, problems
     entries, seen = [], set()
     for line, row in enumerate(rows, start=2):
         wanted = [row.get(name) for name in (*COLUMNS, *names)]
-        if "" in row or None in wanted:
+        if None in row or None in wanted:  # `DictReader` puts fields beyond the header under None
             problems.add("rows with more or fewer fields than the header", f"row {line}")
             continue
         filename, label, split, *values = (str(value).strip() for value in wanted)
@@ -147,9 +168,10 @@ def _attribute_columns(
     path: Path, header: list[str], wanted: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], list[str]]:
     missing = [name for name in (*COLUMNS, *(wanted or ())) if name not in header]
+    other = "; its fields must be separated by commas" if len(header) == 1 and set(header[0]) & set(";\t|") else ""
     check(
         not missing,
-        f"`data` must have the columns {', '.join((*COLUMNS, *(wanted or ())))}, got {path} without {', '.join(missing)}",
+        f"`data` must have the columns {', '.join((*COLUMNS, *(wanted or ())))}, got {path} without {', '.join(missing)}{other}",
     )
     check(len(set(header)) == len(header), f"`data` must have columns of different names, got {path} with {header}")
     if wanted is not None:

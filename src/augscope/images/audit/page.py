@@ -30,7 +30,7 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         notes=data.notes,
         methods=[METHODS[method] for method in audit.settings.methods],
         svg=picture(
-            svg, "Test accuracy of each subgroup under each method, with 95 % intervals", min_width=24, max_width=50
+            svg, "Test accuracy of each subgroup under each method, with 95 % intervals", min_width=36, max_width=50
         ),
         files={file.name: file for file in files},
         accuracies=_accuracy_rows(audit),

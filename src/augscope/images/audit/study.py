@@ -104,7 +104,7 @@ def check_study(data: ImageData, settings: Settings) -> str:
         transform = _transform(data, settings, method, seed=0)
         if transform is not None:
             transform(images.float(), labels)
-    model = _model(data, settings, settings.seeds[0])
+    model = _model(data, settings, 0)  # whatever the seeds, so that more of them go on from fewer
     digest = hashlib.sha256(repr(model).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())

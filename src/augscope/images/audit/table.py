@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from augscope.cli.show import console
 from augscope.images.audit.recommendation import share
@@ -37,7 +38,7 @@ def _accuracies(audit: Audit) -> Table:
             share(found.accuracies[method, group].test) + ("*" if (method, group) in claimed else "")
             for method in audit.settings.methods
         ]
-        table.add_row(place.name, f"{train[group]:,}", f"{test[group]:,}", *cells)
+        table.add_row(Text(place.name), f"{train[group]:,}", f"{test[group]:,}", *cells)
     overall = [share(found.overall[method].test) for method in audit.settings.methods]
     table.add_row("all images", f"{len(data.train):,}", f"{len(data.test):,}", *overall)
     return table
