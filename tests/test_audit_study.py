@@ -220,6 +220,21 @@ class TestGoingOn:
         assert more.left == (("erm", 2), ("cutmix-patch", 2))
         assert check_study(data, settings) == check_study(data, settings.replace(seeds=(5, 0, 1)))
 
+    def test_another_audits_runs_are_refused_or_replaced(self, tmp_path):
+        settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
+        data = read_data(tmp_path / "data.csv")
+        kept = KeptTrainings(tmp_path / "kept", data, settings, "digest", "cpu")
+        train_all(data, settings, plan(data, settings, kept, "cpu"), kept, lambda *_: None)
+        (tmp_path / "kept" / "letter.txt").touch()
+        other = settings.replace(steps=3)
+        with pytest.raises(ValueError, match=r"settings\.steps = 2, not 3"):
+            KeptTrainings(tmp_path / "kept", data, other, "digest", "cpu")
+        with pytest.raises(ValueError, match=r"got .* with letter\.txt"):  # what no audit has made is left alone
+            KeptTrainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
+        (tmp_path / "kept" / "letter.txt").unlink()
+        replaced = KeptTrainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
+        assert len(plan(data, other, replaced, "cpu").left) == 4
+
     def test_a_save_that_was_killed_is_not_taken_for_a_strangers_file(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
         data, kept = read_data(tmp_path / "data.csv"), tmp_path / "kept"

@@ -103,7 +103,7 @@ def audit(
     checkpoint
         Folder to keep finished trainings in, in place of the one in `out`: what it holds is not trained again.
     overwrite
-        Replace another audit's files in `out`.
+        Replace another audit's files in `out`, and its finished trainings where they are of no use to this one.
     yes
         Start although it will take over an hour.
     json
@@ -169,14 +169,19 @@ def _run(
 
     screen = console(to_stderr=True)
     _check_apart(data, out=out, checkpoint=checkpoint)
-    images = read_data(data, **reading)
+    with progress_bar() as progress:
+        images = read_data(data, **reading, progress=progress)
     digest = check_study(images, settings)
     name = identity(images, settings, digest)
     folder = None if out is None else claim(out, "images audit", name, overwrite=overwrite, names=FILES)
     for note in images.notes:
         screen.print(f"Note: {note}.", markup=False)
     place = checkpoint or (None if out is None else out / KEPT)
-    kept = None if place is None else KeptTrainings(place, images, settings, digest, device)
+    kept = (
+        None
+        if place is None
+        else KeptTrainings(place, images, settings, digest, device, replace=overwrite and checkpoint is None)
+    )
     planned = plan(images, settings, kept, device)
     check_asked_for(planned.seconds, str(planned), yes)
     screen.print(str(planned), markup=False)

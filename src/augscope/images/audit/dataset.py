@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,7 @@ def read_data(
     size: int | None = None,
     test_share: float = 0.25,
     seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
 ) -> ImageData:
     """Read and check all images. Images of a val split are left out: an audit chooses nothing by it.
 
@@ -116,6 +118,7 @@ def read_data(
         size: side in pixels to which every image is scaled; the images' own where all are squares of one size up to 64, else 64.
         test_share: of each subgroup, where the data has no splits.
         seed: of that draw.
+        progress: told what is read, and the share that is done.
 
     Raises:
         DataError: with every problem and the names of the files that have it.
@@ -133,7 +136,7 @@ def read_data(
     notes = [*listing.notes, *_left_out(listing), *notes, *said]
     if shapes:
         _check_memory(len(used), 1 if mode == "L" else 3, side)
-    images = _pixels(used, side, mode, unreadable, problems)
+    images = _pixels(used, side, mode, unreadable, problems, progress or (lambda what, share: None))
     problems.raise_if_any()
     return _assembled(listing, used, images, notes)
 
@@ -213,9 +216,18 @@ def _check_memory(count: int, channels: int, side: int) -> None:
     )
 
 
-def _pixels(entries: list[Entry], side: int, mode: str, unreadable: set[Path], problems: Problems) -> np.ndarray:
+def _pixels(
+    entries: list[Entry],
+    side: int,
+    mode: str,
+    unreadable: set[Path],
+    problems: Problems,
+    progress: Callable[[str, float], None],
+) -> np.ndarray:
+    """All images, (n, C, side, side); those that cannot be read are black, and a problem."""
     images = np.zeros((len(entries), 1 if mode == "L" else 3, side, side), np.uint8)
     for index, entry in enumerate(entries):
+        progress(f"reading {len(entries):,} images", index / len(entries))
         if entry.path in unreadable:
             continue
         try:

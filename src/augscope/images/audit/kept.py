@@ -37,17 +37,27 @@ class KeptTrainings:
         folder: made when something is kept.
         data, settings, model_digest: whose runs these are; the folder of another audit, or of another version, is refused.
         device: where it trains.
+        replace: remove another audit's runs instead of refusing them.
 
     Raises:
         ValueError: in that case, or if the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, data: ImageData, settings: Settings, model_digest: str, device: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        data: ImageData,
+        settings: Settings,
+        model_digest: str,
+        device: str,
+        *,
+        replace: bool = False,
+    ) -> None:
         check(not folder.exists() or folder.is_dir(), f"`checkpoint` must be a folder, got the file {folder}")
         self.folder, self._versions = folder, versions(device)
         self._configuration = {"settings": settings.training(), "data": data.digest, "model": model_digest}
         owner = KeptFile(folder / OWNER, self._configuration, self._versions)
-        if owner.load() is None:
+        if self._owned(owner, replace) is None:
             paths = folder.glob("*") if folder.exists() else ()
             strangers = sorted(
                 path.name for path in paths if not path.name.startswith(".")
@@ -57,6 +67,20 @@ class KeptTrainings:
                 f"`checkpoint` must be an empty folder or one with this audit's runs, got {folder} with {', '.join(strangers[:3])}",
             )
             owner.save({})  # now, so that a folder that cannot be written is found before any work
+
+    def _owned(self, owner: KeptFile, replace: bool) -> object | None:
+        """What the folder's owner file holds, or None where there is none, or was another's and is removed."""
+        try:
+            return owner.load()
+        except ValueError:
+            if not replace:
+                raise
+        try:
+            for path in (*self.folder.glob("seed-*.npz"), owner.path):  # the owner last: stopped here, it is done again
+                path.unlink()
+        except OSError as error:
+            raise ValueError(f"`checkpoint` could not be emptied, got {self.folder}: {error.strerror}") from None
+        return None
 
     def load(self, method: str, seed: int) -> Trained | None:
         """Return a training that was finished, or None. Raises ValueError if its file is not whole, or another's."""
