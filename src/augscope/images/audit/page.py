@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from augscope.images.audit.examples import Example, examples
+from augscope.images.audit.exposure import MAX_BATCHES
 from augscope.images.audit.recommendation import p_text, share
 from augscope.images.audit.result import Audit, tables
 from augscope.images.audit.study import REFERENCE
@@ -125,7 +126,8 @@ def _exposure_tables(audit: Audit) -> dict[str, Any]:
         if method.startswith("cutmix")
     ]
     columns = ("weight", "pixels", "images", "unmixed")
-    return {**{column: rows(column) for column in columns}, "pairs": pairs, "names": names}
+    batches = min(audit.settings.steps, MAX_BATCHES)
+    return {**{column: rows(column) for column in columns}, "pairs": pairs, "names": names, "batches": batches}
 
 
 def _galleries(audit: Audit) -> list[dict[str, Any]]:
