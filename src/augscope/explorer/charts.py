@@ -53,8 +53,9 @@ def method_chart(run: SeedRun, experiment: Experiment, prediction: Prediction) -
         .encode(x=_steps(experiment), y=_value("exact accuracy"), tooltip=_TOOLTIP)
     )
     by_feature = _lines(run, names, accuracies, "exact accuracy", experiment, legend=False)
-    lower = alt.layer(by_feature, thick, _rules(theorem, below=True))
-    chart = alt.vconcat(upper, lower.properties(title=f"now {run.history.accuracy[-1]:.4f}"))
+    lower = alt.layer(by_feature, thick, _rules(theorem, is_named=False))  # where they lie, curves end
+    title = alt.TitleParams(f"now {run.history.accuracy[-1]:.4f}", subtitle=f"dotted: {theorem[0][0]}")
+    chart = alt.vconcat(upper, lower.properties(title=title))
     said = f"{run.method.title}: feature scores and exact test accuracy over {int(run.history.steps[-1]):,} steps"
     return finish(chart).properties(
         description=f"{said}; accuracy {run.history.accuracy[-1]:.4f}, expected {prediction}"
@@ -185,10 +186,13 @@ def _series(
     )
 
 
-def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> Any:
-    """Dotted levels with their names, above them at the left or below them at the right."""
+def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False, is_named: bool = True) -> Any:
+    """Dotted levels, if named with their names above them at the left or below them at the right."""
     rows = [{"value": value, "what": text} for text, value in marks]
     base = alt.Chart(alt.Data(values=rows)).encode(y="value:Q", tooltip=[_TOOLTIP[0], _TOOLTIP[2]])
+    lines = base.mark_rule(strokeDash=[2, 3], color=GREY)
+    if not is_named:
+        return lines
     look: Any = (
         {"align": "right", "baseline": "top", "dx": -3, "dy": 2}
         if below
@@ -197,7 +201,7 @@ def _rules(marks: Sequence[tuple[str, float]], *, below: bool = False) -> Any:
     text = base.mark_text(fontSize=10, color="#444444", **look).encode(
         x=alt.value(WIDTH if below else 0), text="what:N"
     )
-    return alt.layer(base.mark_rule(strokeDash=[2, 3], color=GREY), text)
+    return alt.layer(lines, text)
 
 
 def finish(chart: Any) -> Any:
@@ -209,7 +213,7 @@ def finish(chart: Any) -> Any:
         .resolve_scale(color="independent", strokeDash="independent")
         .configure(background="white")
         .configure_view(stroke="#d0d0d0")
-        .configure_title(fontSize=13, anchor="start", color=INK)
+        .configure_title(fontSize=13, anchor="start", color=INK, subtitleColor=INK)
         .configure_axis(labelColor=INK, titleColor=INK, tickColor=GREY, domainColor=GREY, gridColor="#e2e2e2")
         .configure_legend(labelColor=INK, titleColor=INK)
     )
