@@ -45,7 +45,7 @@ class Opening:
     def of(cls, settings: Settings) -> Opening:
         """Train to the end and draw, the page's charts too, so that nothing is compiled or imported for the first time later.
 
-        Cost: at the default 4 s, or 12 s the first time on a machine.
+        Cost: at the default some 15 s on two cores, and 15 s more the first time on a machine.
         """
         session = TrainingSession(settings.experiment(), settings.seed)
         frame = session.run()
