@@ -182,7 +182,11 @@ class TestTable:
     def test_many_pairs_are_summed_up(self):
         held, generator = [np.arange(101)] * 6, np.random.default_rng(0)
         hard, alike = ([generator.choice(np.arange(40, 60), 5, replace=False) for _ in held] for _ in range(2))
-        misses = {"erm": [points + 35 for points in hard], "cutout-box": hard, "cutmix-box": alike}
+        misses = {
+            "erm": [points + 33 + seed for seed, points in enumerate(hard)],
+            "cutout-box": hard,
+            "cutmix-box": alike,
+        }
         found = sentences(summarise(planted(misses, self.SCORES, held)))
         assert found == [
             "2 of the 3 pairs of methods differ detectably in the mean C-score of what they misclassify.",
