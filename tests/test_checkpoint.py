@@ -81,12 +81,12 @@ jax.config.update("jax_enable_x64", True)
 import augscope as ag
 from augscope import kept_file
 kept_file.SAVE_SECONDS = 0.0
-experiment = ag.presets.figure.replace(num_samples=60, num_steps=200_000, record_at=(0, 1000, 100_000))
+experiment = ag.presets.figure.replace(num_samples=60, num_steps=120_000, record_at=(0, 1000, 60_000))
 dataset = experiment.sample(0)
 print("begun", flush=True)
 def tell(step, loss):
     print(step, flush=True)
-ag.train(dataset, experiment.network, ag.CutMix(), step_size=1.0, num_steps=200_000, record_at=(0, 1000, 100_000),
+ag.train(dataset, experiment.network, ag.CutMix(), step_size=1.0, num_steps=120_000, record_at=(0, 1000, 60_000),
          progress=tell, checkpoint=sys.argv[1])
 print("done", flush=True)
 """
@@ -108,7 +108,7 @@ def test_kill_9_loses_nothing(tmp_path, moments):
         assert process.returncode == -signal.SIGKILL, "it ended before it was killed: make the run longer"
     assert sorted(set(reached)) == reached, "each process began where the one before had come to"
     experiment = ag.presets.figure.replace(num_samples=60)
-    options = {"step_size": 1.0, "num_steps": 200_000, "record_at": (0, 1000, 100_000)}
+    options = {"step_size": 1.0, "num_steps": 120_000, "record_at": (0, 1000, 60_000)}
     dataset = experiment.sample(0)
     assert_same_bits(
         ag.train(dataset, experiment.network, ag.CutMix(), checkpoint=path, **options),

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import augscope as ag
 from augscope import verdicts
-from augscope.cli import show
+from augscope.cli import main, show
 from augscope.cli.options import ExperimentOptions, OutputOptions
 from augscope.measures import History
 from augscope.record import Results
@@ -73,13 +73,15 @@ def test_a_report_is_drawn_again_from_the_record(finished, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
-def test_what_is_no_record_is_refused_in_a_sentence(finished, tmp_path):
+def test_what_is_no_record_is_refused_in_a_sentence(finished, tmp_path, capsys):
     def said(content: str | None) -> str:
         if content is not None:
             (tmp_path / "record.json").write_text(content)
-        done = augscope("report", tmp_path)
-        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-        return done.stderr
+        with pytest.raises(SystemExit) as ended:
+            main(["report", str(tmp_path)])
+        printed = capsys.readouterr()
+        assert (ended.value.code, printed.out, len(printed.err.splitlines())) == (2, "", 1)
+        return printed.err
 
     whole = json.loads((finished[1] / "record.json").read_text())
     assert "`folder` must hold a run's record.json" in said(None)
