@@ -1,6 +1,8 @@
 # Two commands do everything: `make verify` and `make test`. Each sets up .venv on first use and leaves it alone after.
 PYTHON ?= python3
 BIN := .venv/bin
+# A test process a core: more threads in each only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= reports/verify
 # torch by its exact pin first: a range may fetch several gigabytes of GPU packages.
@@ -12,10 +14,10 @@ verify: .venv/installed
 	$(BIN)/augscope verify --preset theorem --seeds 20 --out $(OUT)
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n auto
+	$(PYTEST)
 
 test-slow: .venv/installed-test .venv/installed-docs
-	$(BIN)/python -m pytest -n auto -m slow
+	$(PYTEST) -m slow
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
