@@ -103,6 +103,11 @@ class TestKept:
         ):
             KeptRuns(tmp_path, SMALL)
 
+    def test_a_save_that_was_killed_is_not_taken_for_a_strangers_file(self, tmp_path):
+        (tmp_path / ".experiment.npz-12-0a1b2c3d").write_bytes(b"half")
+        KeptRuns(tmp_path, SMALL)
+        assert (tmp_path / "experiment.npz").exists()
+
     def test_a_folder_that_cannot_be_written_is_found_before_any_work(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(ValueError, match="`checkpoint` could not be written"):

@@ -36,14 +36,7 @@ class KeptRuns:
             f"`checkpoint` must be a folder, got the file {self.folder}",
         )
         owner = Checkpoint(self.folder / "experiment.npz", {"experiment": experiment.model_dump(mode="json")})
-        if owner.load() is None:  # which refuses another experiment's folder
-            strangers = sorted(path.name for path in self.folder.glob("*")) if self.folder.exists() else []
-            check(
-                not strangers,
-                f"`checkpoint` must be an empty folder or one with this experiment's runs, got {self.folder} with "
-                f"{', '.join(strangers[:3])}",
-            )
-            owner.save({})  # now, so that a folder that cannot be written is found before any work
+        owner.own_folder("this experiment's")
 
     def load(self, seed: int, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""

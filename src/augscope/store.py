@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import tempfile
 from dataclasses import dataclass
@@ -50,6 +51,14 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+_TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `write_whole` writes under: what is left of it was killed before it was renamed."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -101,6 +101,8 @@ def build_model(name_or_path: str, *, channels: int, size: int, num_classes: int
             made: Any = (Small if name_or_path == "small" else ResNet)(channels, num_classes)
         else:
             made = _imported(name_or_path, {"num_classes": num_classes, "channels": channels, "size": size})
+        trainable = any(weight.requires_grad for weight in made.parameters())
+        check(trainable, f"`model` must have weights to train, got {name_or_path!r}")
         _check_output(made, name_or_path, (2, channels, size, size), num_classes)
     return made
 
@@ -138,9 +140,6 @@ def _filled(found: Any, given: dict[str, Any], known: dict[str, int]) -> dict[st
 
 def _check_output(model: nn.Module, name: str, shape: tuple[int, ...], num_classes: int) -> None:
     """Feed two images of noise, in evaluation and in training mode, and leave the model's statistics as they were."""
-    check(
-        any(weight.requires_grad for weight in model.parameters()), f"`model` must have weights to train, got {name!r}"
-    )
     before = {key: value.clone() for key, value in model.state_dict().items()}
     for training in (False, True):
         model.train(training)

@@ -57,30 +57,22 @@ class KeptTrainings:
         self.folder, self._versions = folder, versions(device)
         self._configuration = {"settings": settings.training(), "data": data.digest, "model": model_digest}
         owner = KeptFile(folder / OWNER, self._configuration, self._versions)
-        if self._owned(owner, replace) is None:
-            paths = folder.glob("*") if folder.exists() else ()
-            strangers = sorted(
-                path.name for path in paths if not path.name.startswith(".")
-            )  # a dot: a save that was killed
-            check(
-                not strangers,
-                f"`checkpoint` must be an empty folder or one with this audit's runs, got {folder} with {', '.join(strangers[:3])}",
-            )
-            owner.save({})  # now, so that a folder that cannot be written is found before any work
+        if replace:
+            self._remove_others(owner)
+        owner.own_folder("this audit's")
 
-    def _owned(self, owner: KeptFile, replace: bool) -> object | None:
-        """What the folder's owner file holds, or None where there is none, or was another's and is removed."""
+    def _remove_others(self, owner: KeptFile) -> None:
+        """Remove the runs of another audit, if the folder is another's."""
         try:
-            return owner.load()
+            owner.load()
+            return
         except ValueError:
-            if not replace:
-                raise
+            pass
         try:
             for path in (*self.folder.glob("seed-*.npz"), owner.path):  # the owner last: stopped here, it is done again
                 path.unlink()
         except OSError as error:
             raise ValueError(f"`checkpoint` could not be emptied, got {self.folder}: {error.strerror}") from None
-        return None
 
     def load(self, method: str, seed: int) -> Trained | None:
         """Return a training that was finished, or None. Raises ValueError if its file is not whole, or another's."""

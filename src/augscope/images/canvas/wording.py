@@ -78,7 +78,7 @@ def _row(study: Study, title: str, measure: str) -> str:
 
 def _outside(study: Study, title: str) -> Statement:
     steps = " and ".join(_step(_comparison(study, rarity, "CutMix", title)) for rarity in (RARITIES[2], RARITIES[1]))
-    return Statement(f"{title} is outside the theory (C < P/2); CutMix less it: {steps}.", "reported")
+    return Statement(f"{title} is outside the theory, which needs C < P/2; CutMix less it: {steps}.", "reported")
 
 
 def _common(study: Study) -> Statement:
