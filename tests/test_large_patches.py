@@ -1,4 +1,4 @@
-"""Cutout without a table of subsets, CutMix beyond twelve patches: against enumeration, closed forms and sharper arithmetic."""
+"""Cutout without a table of subsets: against enumeration, closed forms and sharper arithmetic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from scipy.special import expit
 
 import augscope as ag
-from augscope.methods import coin_flips, cut_frequencies, softplus_series
+from augscope.methods import cut_frequencies, softplus_series
 
 # The project's bar. The series errs by 1e-14 (proved); its sums of order L ≈ (Z + 33)/2 round by some 1e-16 (1 + Z).
 TOLERANCE = 1e-12
@@ -148,67 +148,6 @@ class TestCutoutByFrequencies:
             ag.Cutout(algorithm="frequencies").loss(np.zeros((1, 257)), np.array([1]))
         with pytest.raises(ValueError, match=re.escape("`num_cut` must be in [1, P), got 3 with P = 3")):
             ag.Cutout(num_cut=3, algorithm="frequencies").loss(np.zeros((1, 3)), np.array([1]))
-
-
-class TestCutMixByCoinFlips:
-    @pytest.mark.parametrize(
-        ("num_samples", "num_patches", "spread"), [(1, 1, 3), (2, 2, 20), (7, 5, 5), (13, 4, 0), (20, 11, 1)]
-    )
-    def test_agrees_with_sums_over_subsets(self, num_samples, num_patches, spread):
-        scores, labels = some_points(num_samples, num_patches, spread)
-        found, expected = (evaluate(ag.CutMix(algorithm=name), scores, labels) for name in ("mixture", "interpolate"))
-        assert_close(found, expected, scores)
-
-    def test_agrees_with_the_oracle(self):
-        scores, labels = some_points(4, 5, 4)
-        assert_close(evaluate(ag.CutMix(algorithm="mixture"), scores, labels), oracle.cutmix(scores, labels), scores)
-
-    def test_sixteen_patches_by_subsets_and_by_coin_flips(self):
-        # The largest P at which all subsets are summed: 32,767 pairs of a subset and its complement.
-        scores, labels = some_points(6, 16, 1)
-        found, expected = (evaluate(ag.CutMix(algorithm=name), scores, labels) for name in ("mixture", "interpolate"))
-        assert_close(found, expected, scores)
-
-    @pytest.mark.parametrize("num_patches", [40, 64])
-    def test_many_patches_that_are_alike(self, num_patches):
-        # Points with P equal scores u and −v: f = s u − (P − s) v for |S| = s, uniform on 0 … P.
-        scores = np.outer([0.3, -0.2], np.ones(num_patches))
-        value, gradient = evaluate(ag.CutMix(algorithm="mixture"), scores, np.array([1, -1]))
-        size = np.arange(num_patches + 1)
-        share, mixed = size / num_patches, 0.3 * size - 0.2 * (num_patches - size)
-        of_two = np.mean(share * np.logaddexp(0, -mixed) + (1 - share) * np.logaddexp(0, mixed))
-        alone = np.logaddexp(0, -num_patches * np.array([0.3, 0.2]))
-        slope = np.mean(
-            (-share * expit(-mixed) + (1 - share) * expit(mixed)) * share
-        )  # of a patch of X_i: in S with prob. s/P
-        other = np.mean((-share * expit(-mixed) + (1 - share) * expit(mixed)) * (1 - share))
-        whole = expit(-num_patches * np.array([0.3, 0.2])) * np.array([-1, 1])
-        expected = np.outer((2 * np.array([slope, other]) + whole) / 4, np.ones(num_patches))
-        assert_close((value, gradient), ((2 * of_two + alone.sum()) / 4, expected), scores)
-
-    def test_few_points_at_once(self, monkeypatch):
-        scores, labels = some_points(7, 4, 2)
-        method = ag.CutMix(algorithm="mixture")
-        whole = evaluate(method, scores, labels)
-        monkeypatch.setattr(coin_flips, "LANES_AT_ONCE", 3 * 2 * coin_flips.FREQUENCIES_AT_ONCE)
-        # 3 blocks of 3 points j (2 nodes t), the last padded with two that do not count.
-        value, gradient = jax.jit(lambda *points: method.raw_loss_and_gradient(*points))(scores, labels.astype(float))
-        # 49 terms added in another order.
-        assert float(value) == pytest.approx(whole[0], rel=1e-14)
-        np.testing.assert_allclose(gradient, whole[1], rtol=0, atol=1e-15)
-
-    def test_between_subsets_and_draws(self):
-        # Twenty patches: only the coin flips are exact there. 101 numbers within 5 standard errors: false alarms 6e-5.
-        scores, labels = some_points(5, 20, 0.5)
-        value, gradient = evaluate(ag.CutMix(algorithm="mixture"), scores, labels)
-        drawn = ag.estimate(jax.random.key(0), ag.CutMix(), scores, labels, 100_000)
-        assert abs(value - drawn.value) <= 5 * drawn.standard_error
-        assert (np.abs(gradient - drawn.gradient) <= 5 * np.asarray(drawn.gradient_standard_error)).all()
-
-    def test_a_descent_is_refused(self, distribution, network):
-        dataset = ag.sample_dataset(jax.random.key(0), distribution, num_samples=5, init_std=0.1)
-        with pytest.raises(ValueError, match="a descent needs 'interpolate', which fits P up to 12"):
-            ag.train(dataset, network, ag.CutMix(algorithm="mixture"), step_size=1.0, num_steps=1)
 
 
 def two_kinds(label: int, num_cut: int, high: float, low: float) -> tuple[float, tuple[float, float]]:

@@ -9,15 +9,13 @@ import jax.numpy as jnp
 from pydantic import field_validator
 
 from augscope.methods.base import Method, logistic
-from augscope.methods.coin_flips import cutmix_by_coin_flips
 from augscope.methods.erm import Erm
 from augscope.methods.pair_sums import pair_sums
 from augscope.methods.subsets import all_subsets, half_subsets
 from augscope.validation import check
 
 MAX_PATCHES = 12  # of a descent: 2^{P−1} − 1 pair sums a step, 2,047 at P = 12
-MAX_PATCHES_ONCE = 16  # of a single evaluation that sums over subsets: 32,767 pair sums
-MAX_MIXTURE = (300, 64)  # n and P of "mixture": minutes
+MAX_PATCHES_ONCE = 16  # of a single evaluation: 32,767 pair sums
 MAX_ENUMERATED = 2**26  # mixed points held at once by the enumeration: half a gibibyte an array in float64
 
 
@@ -30,9 +28,7 @@ class CutMix(Method):
         algorithm: "interpolate" sums over pairs by Chebyshev interpolation, with error at most `tolerance` relative to
             the largest term and exact summation where that cannot be had: cost O(2^P n m), m nodes. "enumerate" visits
             every subset and every ordered pair, differentiated by JAX: cost O(2^P n²), for small sizes. Both go to
-            P = 12 in a descent and P = 16 in a single evaluation. "mixture" is for single evaluations to P = 64, n = 300:
-            coin flips for the subsets and a cosine series for ℓ (model.md, identity 6.4), with no table of subsets and an
-            error below 1e-13 (1 + Z), Z the largest |f| of a mixed point: cost O(n² P² Z), some 3 s at P = 20, n = 100.
+            P = 12 in a descent and P = 16 in a single evaluation; for more patches there is `augscope.estimate`.
         tolerance: the interpolation's error bound, in [1e-14, 1e-3].
 
     Example:
@@ -45,7 +41,7 @@ class CutMix(Method):
     """
 
     name: Literal["cutmix"] = "cutmix"
-    algorithm: Literal["interpolate", "enumerate", "mixture"] = "interpolate"
+    algorithm: Literal["interpolate", "enumerate"] = "interpolate"
     tolerance: float = 1e-12
 
     @field_validator("tolerance")
@@ -62,37 +58,22 @@ class CutMix(Method):
     def check_num_patches(self, num_patches: int) -> None:
         """Raise ValueError if a descent cannot sum over the subsets of so many patches."""
         check(
-            self.algorithm != "mixture",
-            "`algorithm` = 'mixture' is for single evaluations (`loss_and_gradient`), each takes seconds: "
-            f"a descent needs 'interpolate', which fits P up to {MAX_PATCHES}",
-        )
-        check(
             num_patches <= MAX_PATCHES,
             f"`num_patches` must be at most {MAX_PATCHES} for exact CutMix, got {num_patches}: "
-            f"its 2^{num_patches} subsets do not fit, P = {MAX_PATCHES} does",
+            f"its 2^{num_patches} subsets do not fit, P = {MAX_PATCHES} does; "
+            "`augscope.estimate` gives single losses and gradients at any P",
         )
 
     def check_evaluation(self, num_samples: int, num_patches: int) -> None:
-        """Raise ValueError if there are too many patches or points for this algorithm."""
-        if self.algorithm == "mixture":
-            most_points, most_patches = MAX_MIXTURE
-            check(
-                num_samples <= most_points and num_patches <= most_patches,
-                f"`algorithm` = 'mixture' fits n up to {most_points} and P up to {most_patches}, got n = {num_samples:,} "
-                f"and P = {num_patches:,}: `augscope.estimate` goes further",
-            )
-            return
+        """Raise ValueError if there are too many patches for sums over subsets."""
         check(
             num_patches <= MAX_PATCHES_ONCE,
-            f"`num_patches` must be at most {MAX_PATCHES_ONCE} for CutMix by {self.algorithm!r}, got {num_patches}: "
-            f"`algorithm` = 'mixture' fits P up to {MAX_MIXTURE[1]} for n up to {MAX_MIXTURE[0]}, "
-            "and `augscope.estimate` goes further",
+            f"`num_patches` must be at most {MAX_PATCHES_ONCE} for exact CutMix, got {num_patches}: "
+            "use `augscope.estimate`, which takes any number",
         )
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
-        if self.algorithm == "mixture":
-            return cutmix_by_coin_flips(scores, labels)
         if self.algorithm == "enumerate":
             return jax.value_and_grad(_enumerated_loss)(scores, labels)
         num_samples, num_patches = scores.shape
