@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augscope.intervals import holm, mean_interval, paired_difference, share_interval
+from augscope.intervals import clopper_pearson, holm, mean_interval, paired_difference
 
 
-def test_share_interval_is_clopper_pearsons():
-    found = share_interval(7, 20)
+def test_clopper_pearson_is_the_exact_interval():
     expected = stats.binomtest(7, 20).proportion_ci(method="exact")
-    assert found == pytest.approx((0.35, expected.low, expected.high), abs=1e-12)
-    assert share_interval(0, 5)[:2] == (0, 0)
-    assert share_interval(5, 5)[2] == 1
+    assert clopper_pearson(7, 20) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert clopper_pearson(0, 5)[0] == 0
+    assert clopper_pearson(5, 5)[1] == 1
+    assert clopper_pearson(0, 0) == (0, 1)
     with pytest.raises(ValueError, match="successes"):
-        share_interval(6, 5)
+        clopper_pearson(6, 5)
 
 
 def test_paired_difference_is_the_t_test():

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import augscope as ag
+from augscope.intervals import clopper_pearson
 from augscope.measures import History
 from augscope.orders import describe_orders
 from augscope.record import mean_over_seeds
 from augscope.seed_run import SeedRun
 from augscope.theorems import assumptions, judge
-from augscope.verdicts import HOLDS, INCONCLUSIVE, NOT_MET, VIOLATED, clopper_pearson, decide, theorem_verdict
+from augscope.verdicts import HOLDS, INCONCLUSIVE, NOT_MET, VIOLATED, decide, theorem_verdict
 
 THEOREM = ag.presets.theorem.distribution
 STATED = THEOREM.rarity

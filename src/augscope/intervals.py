@@ -31,17 +31,24 @@ class Difference(NamedTuple):
     p_value: float
 
 
-def share_interval(successes: int, trials: int, level: float = LEVEL) -> Interval:
-    """Clopper–Pearson interval of a probability: exact, so it covers with at least the level at any number of trials.
+def clopper_pearson(successes: int, trials: int) -> tuple[float, float]:
+    """Return the exact two-sided 95 % interval of a share: it covers at least as often, at any number of trials.
 
     Raises:
-        ValueError: unless 0 ≤ successes ≤ trials and trials ≥ 1.
+        ValueError: unless 0 ≤ successes ≤ trials.
+
+    Example:
+        >>> from augscope.intervals import clopper_pearson
+        >>> [round(end, 4) for end in clopper_pearson(8, 8)]
+        [0.6306, 1.0]
     """
-    check(0 <= successes <= trials and trials >= 1, f"`successes` must be in [0, trials], got {successes} of {trials}")
-    tail = (1 - level) / 2
-    low = stats.beta.ppf(tail, successes, trials - successes + 1) if successes > 0 else 0.0
-    high = stats.beta.isf(tail, successes + 1, trials - successes) if successes < trials else 1.0
-    return Interval(successes / trials, float(low), float(high))
+    check(0 <= successes <= trials, f"`successes` must be in [0, trials], got {successes} of {trials}")
+    if trials == 0:
+        return 0.0, 1.0
+    tail = (1 - LEVEL) / 2
+    low = float(stats.beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
+    high = float(stats.beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+    return low, high
 
 
 def mean_interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Interval:

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 
 from augscope.distribution import Rarity
 from augscope.experiment import Experiment
+from augscope.intervals import clopper_pearson
 from augscope.methods import Method
 from augscope.seed_run import SeedRun, missing_features
 from augscope.theorems import STATIONARY_NORM, Assumption, SeedOutcome, Theorem, assumptions, judge
 
 HOLDS, VIOLATED, INCONCLUSIVE, NOT_MET = "holds", "violated", "inconclusive", "assumptions not met"
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -86,22 +85,6 @@ class TheoremVerdict:
             f"{self.onset:,.0f} (median). "
             f"The accuracy there is {_at_most(self.largest_distance)} from its prediction."
         )
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the exact two-sided confidence interval of a share.
-
-    Example:
-        >>> from augscope.verdicts import clopper_pearson
-        >>> [round(end, 4) for end in clopper_pearson(8, 8)]
-        [0.6306, 1.0]
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
-    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
-    return low, high
 
 
 def decide(successes: int, trials: int) -> str:
