@@ -1,4 +1,4 @@
-"""The explorer without a browser: settings, predictions, the training that is watched, a sweep's view, the server's door."""
+"""The explorer without a browser: settings, predictions, the training that is watched, the server's door."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import shutil
 import socket
 import sys
 import threading
@@ -17,19 +16,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_cases import TINY, here, tiny
 
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
-from augscope.explorer import charts, controls, page, parts, sweep_charts
+from augscope.explorer import charts, controls, page, parts
 from augscope.explorer.gate import Assets, Covered, LocalOnly
 from augscope.explorer.opening import Opening
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
-from augscope.explorer.server import SWEEP_VARIABLE, listen, prepare
+from augscope.explorer.server import listen, prepare
 from augscope.explorer.session import TrainingSession
 from augscope.explorer.settings import DEFAULT, KNOBS, PRESETS, Settings
-from augscope.explorer.sweep_view import SweepView, find_sweeps
-from augscope.sweep.folder import SweepFolder
 
 THEOREM = PRESETS["theorem"]
 SMALL = THEOREM.replace(num_samples=24, num_steps=20, dim=2_000)
@@ -305,113 +301,6 @@ class TestOpening:
         assert page.session_of(SMALL.replace(seed=9)) is not opening.session
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """The tiny sweep under a title and a label that try to harm."""
-    folder = tmp_path_factory.mktemp("sweeps") / "a <b> & c"
-    sweep = tiny(title="<script>alert(1)</script>", labels={"rho": "<img src=x onerror=alert(1)> " + "long " * 50})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("augscope.sweep.run.engine", here)
-        ag.run_sweep(sweep, folder)
-    return folder
-
-
-class TestSweepView:
-    def test_axes_and_measures_are_what_the_grid_varies(self, swept):
-        view = SweepView.of(swept)
-        assert list(view.axes) == ["rho", "speed"]
-        assert view.axes["rho"] == (0.2, 0.4)
-        assert {"accuracy", "feature_accuracy[2]"} <= set(view.measures)
-        assert "excess_loss" not in view.measures  # of CutMix alone
-        assert "finished" in view.progress
-
-    def test_the_diagram_is_the_one_of_augscope_phase(self, swept):
-        found = SweepView.of(swept).diagram("rho", "speed", "accuracy")
-        expected = ag.phase_diagram(ag.Records(swept), x="rho", y="speed", panels="method")
-        assert found.panels[0].mean.tolist() == expected.panels[0].mean.tolist()
-        rows = sweep_charts.cells(found)
-        assert [row["mean"] for row in rows] == expected.panels[0].mean.tolist()
-        assert all(row["left"] < row["x"] < row["right"] and row["low"] < row["y"] < row["high"] for row in rows)
-        (chart,) = sweep_charts.phase_charts(found)
-        assert sweep_charts.PLACE in json.dumps(chart.to_dict())
-
-    def test_a_held_axis_leaves_its_records_alone(self, swept):
-        view = SweepView.of(swept)
-        held = view.diagram("rho", "speed", "accuracy", {"speed": view.axes["speed"][1]})
-        assert held.panels[0].y == pytest.approx(view.axes["speed"][1])
-        assert held.panels[0].x.tolist() == [0.2, 0.4]
-
-    def test_trajectories_are_the_recorded_histories(self, swept):
-        view = SweepView.of(swept)
-        rows = view.trajectories({"rho": 0.4, "speed": view.axes["speed"][2]})
-        assert {row["seed"] for row in rows} == {0, 1, 2, 3}
-        assert [row["step"] for row in rows if row["seed"] == 0] == [0, 2, 8]
-        sql = "SELECT history.accuracy AS a FROM records WHERE seed = 1 AND rho = 0.4 ORDER BY speed DESC LIMIT 1"
-        (record,) = ag.Records(swept).query(sql).to_pylist()
-        assert [row["accuracy"] for row in rows if row["seed"] == 1] == record["a"]
-        sweep_charts.trajectory_chart(rows, "feature 2").to_dict()
-
-    @pytest.mark.parametrize(
-        ("arguments", "sentence"),
-        [
-            (("rho", "rho", "accuracy"), "`y` must be another axis than `x`"),
-            (("rho; DROP TABLE parts", "speed", "accuracy"), "`axis` must be one of rho, speed"),
-            (("rho", "speed", "(SELECT content FROM read_text('/etc/hostname'))"), "`measure` must be one of"),
-        ],
-    )
-    def test_nothing_but_its_own_columns_reaches_the_records(self, swept, arguments, sentence):
-        with pytest.raises(ValueError, match=sentence.replace("(", r"\(")):
-            SweepView.of(swept).diagram(*arguments)
-
-    def test_what_harms_is_shown_as_text_and_long_labels_are_cut(self, swept):
-        view = SweepView.of(swept)
-        html = parts.sweep_html(view, [])
-        assert "&lt;script&gt;" in html
-        assert "<script" not in html
-        assert len(view.label("rho")) == 60
-
-    def test_folders_that_cannot_be_shown_say_why(self, swept, tmp_path, monkeypatch):
-        with pytest.raises(ValueError, match="holds none"):
-            find_sweeps(tmp_path)
-        with pytest.raises(ValueError, match="must be a folder"):
-            find_sweeps(tmp_path / "missing")
-        assert list(find_sweeps(swept.parent)) == ["a <b> & c"]
-        monkeypatch.delenv(SWEEP_VARIABLE, raising=False)
-        assert page.sweeps() == ({}, ["No folder of sweeps was given: start with `augscope explore --sweep DIR`."])
-
-    def test_one_that_is_being_written_can_be_looked_at_again(self, tmp_path):
-        place, sweep = SweepFolder(tmp_path / "begun"), tiny()
-        with place.claimed():
-            place.save_grid(sweep, sweep.cells())
-            view, (told,) = page.look_at(tmp_path / "begun")
-        assert view is None
-        assert "holds no finished run yet" in told
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("augscope.sweep.run.engine", here)
-            ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), tmp_path / "begun")
-        assert "not two axes yet" in page.look_at(tmp_path / "begun")[1][0]
-
-    def test_one_that_vanishes_while_it_is_looked_at_is_told(self, swept, tmp_path):
-        shutil.copytree(swept, tmp_path / "gone")
-        view, _ = page.look_at(tmp_path / "gone")
-        shutil.rmtree(tmp_path / "gone")
-        assert page.look_at(tmp_path / "gone")[0] is None
-        diagram, (told,) = page.diagram_of(view, "rho", "speed", "accuracy", {})
-        assert diagram is None
-        assert "must be a valid query" in told
-
-    def test_a_menus_choice_and_a_click_are_read(self, swept):
-        view = SweepView.of(swept)
-        axes, measures = page.menus(view)
-        assert list(axes.values()) == ["rho", "speed"]
-        assert measures["accuracy"] == "accuracy"
-        clicked = {sweep_charts.PLACE: {"panel": ["erm"], "x": [0.2], "y": [view.axes["speed"][0]]}}
-        pictures, (told,) = page.trajectories_of(view, "rho", "speed", {}, [{}, clicked])
-        assert len(pictures) == 3
-        assert "clicked in erm" in told
-        assert page.trajectories_of(view, "rho", "speed", {}, [{}])[1] == ["Click a cell to see its trajectories."]
-
-
 class TestDoor:
     def test_a_port_in_use_is_a_sentence_or_another_is_found(self):
         with listen(None) as first, listen(None) as second:
@@ -423,18 +312,17 @@ class TestDoor:
         with pytest.raises(ValueError, match="`port` must be from 1 to 65535, got 70000"):
             listen(70_000)
 
-    def test_the_command_refuses_in_one_line(self, capsys, tmp_path):
+    def test_the_command_refuses_in_one_line(self, capsys):
         from augscope.cli import main
 
         with socket.create_server(("127.0.0.1", 0)) as held:
             port = str(held.getsockname()[1])
-            for options, sentence in ((["--port", port], "must be free"), (["--sweep", str(tmp_path)], "holds none")):
-                with pytest.raises(SystemExit) as ended:
-                    main(["explore", "--no-browser", *options])
-                told = capsys.readouterr().err.strip()
-                assert ended.value.code == 2
-                assert sentence in told
-                assert len(told.splitlines()) == 1
+            with pytest.raises(SystemExit) as ended:
+                main(["explore", "--no-browser", "--port", port])
+        message = capsys.readouterr().err.strip()
+        assert ended.value.code == 2
+        assert "must be free" in message
+        assert len(message.splitlines()) == 1
 
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "marimo", None)

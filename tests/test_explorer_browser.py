@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from page_checks import violations_on
-from sweep_cases import TINY, here, tiny
 
 import augscope as ag
 from augscope.explorer.settings import PRESETS
@@ -39,30 +38,14 @@ PRESETS[DEFAULT] = PRESETS[DEFAULT].replace(num_samples=40, num_steps=60, dim=20
 main(["explore", "--no-browser"])
 """
 COVER = "#opening"
-HARMFUL = "<img src=x onerror='window.harmed=1'>"  # as a folder's name
 WAIT = 60_000  # milliseconds: a machine that is shared by other tests
 CHART = "[role=graphics-document]"
 
 
 @pytest.fixture(scope="module")
-def sweeps(tmp_path_factory) -> Path:
-    """A sweep whose name, title and labels try to harm, and one that has begun and holds nothing."""
-    folder = tmp_path_factory.mktemp("sweeps")
-    sweep = tiny(
-        title="<script>window.harmed = 1</script>",
-        labels={"rho": HARMFUL + "long " * 60},
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("augscope.sweep.run.engine", here)
-        ag.run_sweep(sweep, folder / HARMFUL)
-        ag.run_sweep(tiny(seeds=1, axes={**TINY["axes"], "rho": [0.2]}), folder / "half")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(sweeps) -> Iterator[str]:
+def address() -> Iterator[str]:
     """A running explorer's address, token included."""
-    yield from served([COMMAND, "explore", "--no-browser", "--sweep", sweeps])
+    yield from served([COMMAND, "explore", "--no-browser"])
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +112,6 @@ class Visit:
     def settle(self) -> None:
         """Wait until names and styles stand that are given a moment after a change."""
         self.page.wait_for_timeout(1_000)
-
-    def click_a_cell(self) -> None:
-        """In the middle of the first heat map."""
-        box = self.page.locator(f"{CHART} canvas").first.bounding_box()
-        self.page.mouse.click(box["x"] + 130, box["y"] + 100)
 
     @property
     def knobs(self) -> list[str]:
@@ -278,36 +256,12 @@ class TestPage:
             name: pair[0] for name, pair in measured.items()
         }
 
-    def test_a_sweep_is_browsed_and_a_click_shows_trajectories(self, chromium, address):
-        with Visit(chromium, address, SMALL) as visit:
-            visit.wait_until_over()
-            visit.page.get_by_role("tab", name="Sweep").click()
-            visit.wait_for("<script>window.harmed = 1</script>")
-            assert HARMFUL in visit.page.get_by_label("Sweep", exact=True).last.inner_text()
-            visit.wait_for("Click a cell to see its trajectories")
-            visit.wait_for_chart()
-            visit.click_a_cell()
-            visit.wait_for("(clicked in erm): a line a seed.")
-            visit.page.locator(CHART).nth(3).wait_for(timeout=WAIT)  # the heat map, and accuracy overall and by feature
-            assert any("of 4 runs" in said for said in visit.charts)
-            visit.page.get_by_label("Sweep", exact=True).last.select_option("half")
-            visit.wait_for("not two axes yet along which something changes")
-            assert visit.page.evaluate("window.harmed") is None
-            visit.check_quiet()
-
     @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)])
     def test_it_keeps_the_accessibility_rules(self, chromium, address, scheme, width):
         with Visit(chromium, address, SMALL, width, scheme) as visit:
             visit.check_cover(has_picture=False)
             assert violations_on(visit.page) == []
             visit.wait_until_over()
-            visit.settle()
-            assert violations_on(visit.page) == []
-            visit.page.get_by_role("tab", name="Sweep").click()
-            visit.wait_for("Click a cell to see its trajectories")
-            visit.wait_for_chart()
-            visit.click_a_cell()
-            visit.wait_for("(clicked in erm): a line a seed.")
             visit.settle()
             assert violations_on(visit.page) == []
 

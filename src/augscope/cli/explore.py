@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from augscope.cli.options import Whole
 
@@ -16,7 +12,6 @@ def explore(
     port: Whole | None = None,
     token: bool = True,
     browser: bool = True,
-    sweep: Annotated[Path | None, Parameter(name="--sweep")] = None,
 ) -> int:
     """Set a problem by slider and watch ERM, Cutout and CutMix learn it, in the browser.
 
@@ -30,12 +25,10 @@ def explore(
         Whether the page asks for the token that is part of the address.
     browser
         Whether to open the address in the browser.
-    sweep
-        Folder of a sweep, or of several, to browse in the second tab; it may still be running.
     """
     from augscope.explorer.server import prepare, warm_up
 
-    explorer = prepare(port=port, with_token=token, sweep=sweep)
+    explorer = prepare(port=port, with_token=token)
     print("augscope: training what the page begins with …", file=sys.stderr, flush=True)
     warm_up()
     print(explorer.address, flush=True)

@@ -31,15 +31,14 @@ def _(Settings, mo):
 
 @app.cell
 def _(PRESETS, address_problems, mo, parts, set_start):
-    view = mo.ui.tabs({"Train": "", "Sweep": ""})
     preset = mo.ui.dropdown(
         list(PRESETS),
         label="Start from a preset",
         full_width=True,
         on_change=lambda name: name and set_start(PRESETS[name]),
     )
-    mo.vstack([mo.Html(parts.heading_html(address_problems)), view])
-    return preset, view
+    mo.Html(parts.heading_html(address_problems))
+    return (preset,)
 
 
 @app.cell
@@ -95,8 +94,7 @@ def _(controls, errors, knobs, mo, page, parts, preset, problems, rarity, settin
 
 
 @app.cell
-def _(mo, outlook, parts, view):
-    mo.stop(view.value != "Train")
+def _(mo, outlook, parts):
     mo.Html(parts.outlook_html(outlook))
     return
 
@@ -116,21 +114,19 @@ def _(get_round, mo, page, settings):
 
 
 @app.cell
-def _(mo, page, session, set_round, settings, view):
+def _(mo, page, session, set_round, settings):
     # Elements that no global name holds are forgotten, and a press of them does nothing.
     stop_button = mo.ui.button(label="Stop", on_click=lambda _: page.stop(session))
     again_button = mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1))
     downloads = [
         mo.download(data=make, filename=name, label=label) for name, label, make in page.downloads(session, settings)
     ]
-    mo.hstack(
-        [stop_button, again_button, *downloads], justify="start", wrap=True
-    ) if view.value == "Train" and session else None
+    mo.hstack([stop_button, again_button, *downloads], justify="start", wrap=True) if session else None
     return again_button, downloads, stop_button
 
 
 @app.cell
-def _(charts, mo, outlook, page, parts, session, settings, streams, view):
+def _(charts, mo, outlook, page, parts, session, settings, streams):
     def _show(frame):
         pictures = [
             charts.method_chart(run, session.experiment, prediction) for run, prediction in page.pairs(frame, outlook)
@@ -153,70 +149,9 @@ def _(charts, mo, outlook, page, parts, session, settings, streams, view):
     for _earlier in streams:  # lest it write over what comes now
         _earlier.join()
     streams.clear()
-    if view.value == "Train" and session is not None:
+    if session is not None:
         streams.append(mo.Thread(target=_stream))
         streams[0].start()
-    return
-
-
-@app.cell
-def _(mo, page):
-    sweeps, no_sweeps = page.sweeps()
-    which = mo.ui.dropdown(list(sweeps), value=next(iter(sweeps), None), label="Sweep")
-    look_again = mo.ui.button(label="Look again", value=0, on_click=lambda count: count + 1)
-    return look_again, no_sweeps, sweeps, which
-
-
-@app.cell
-def _(look_again, mo, no_sweeps, page, parts, sweeps, view, which):
-    _looked = look_again.value  # a press looks again
-    swept, _told = page.look_at(sweeps.get(which.value) if view.value == "Sweep" else None)
-    _top = mo.hstack([which, look_again], justify="start", wrap=True)
-    mo.vstack([_top, mo.Html(parts.sweep_html(swept, no_sweeps or _told))]) if view.value == "Sweep" else None
-    return (swept,)
-
-
-@app.cell
-def _(mo, page, swept):
-    _axes, _measures = page.menus(swept)
-    _first, _second = (*_axes, None, None)[:2]
-    across = mo.ui.dropdown(_axes, value=_first, label="Across")
-    up = mo.ui.dropdown(_axes, value=_second, label="Up")
-    shown = mo.ui.dropdown(_measures, value=next(iter(_measures), None), label="Value")
-    return across, shown, up
-
-
-@app.cell
-def _(across, mo, page, shown, swept, up):
-    _others = page.fixable(swept, across.value, up.value)
-    fixed = mo.ui.dictionary(
-        {label: mo.ui.dropdown(choices, value=next(iter(choices)), label=label) for label, choices in _others.items()}
-    )
-    _menus = [across, up, shown, *fixed.elements.values()]
-    mo.hstack(_menus, justify="start", wrap=True) if swept else None
-    return (fixed,)
-
-
-@app.cell
-def _(across, fixed, mo, page, parts, shown, swept, up):
-    diagram, _told = page.diagram_of(swept, across.value, up.value, shown.value, fixed.value)
-    phase = mo.ui.array(
-        [mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False) for chart in page.charts_of(diagram)]
-    )
-    _sentences = mo.Html(parts.block(parts.paragraphs(_told, "" if diagram else "problem")))
-    _charts = mo.hstack(phase.elements, wrap=True, justify="start")
-    data = mo.download(data=lambda: diagram.to_csv().encode(), filename="phase.csv", label="Data (CSV)")
-    mo.vstack([_charts, _sentences, mo.hstack([data], justify="start")] if diagram else [_sentences]) if swept else None
-    return data, phase
-
-
-@app.cell
-def _(across, fixed, mo, page, parts, phase, swept, up):
-    _clicked = phase.value  # a click shows another place
-    _pictures, _told = page.trajectories_of(
-        swept, across.value, up.value, fixed.value, [chart.selections for chart in phase.elements]
-    )
-    mo.vstack([mo.Html(parts.block(parts.paragraphs(_told))), mo.hstack(_pictures, wrap=True, justify="start")])
     return
 
 

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from html import escape
-from pathlib import Path
-from typing import Any
 
 from augscope.explorer.charts import to_csv
 from augscope.explorer.controls import Slider
 from augscope.explorer.regimes import Outlook, Prediction, outlook
-from augscope.explorer.server import SWEEP_VARIABLE
 from augscope.explorer.session import Frame, TrainingSession
 from augscope.explorer.settings import Settings
-from augscope.explorer.sweep_charts import cell_of, legend_text, phase_charts, trajectory_chart
-from augscope.explorer.sweep_view import SweepView, find_sweeps
-from augscope.phase import PhaseDiagram
 from augscope.seed_run import SeedRun
-
-Fixed = Mapping[str, tuple[str, float] | None]  # of menus: an axis and the value at which it is held
 
 
 def outlook_of(settings: Settings) -> Outlook | None:
@@ -95,93 +86,3 @@ def configuration(settings: Settings) -> bytes:
 
     again = f"# augscope verify --config explored.toml --seeds {settings.seed},\n"
     return (again + configuration_toml(settings.experiment())).encode()
-
-
-def sweeps() -> tuple[dict[str, Path], list[str]]:
-    """Return the sweeps in the folder that the explorer was started with, by name, or why there are none."""
-    folder = os.environ.get(SWEEP_VARIABLE)
-    if not folder:
-        return {}, ["No folder of sweeps was given: start with `augscope explore --sweep DIR`."]
-    try:
-        return find_sweeps(Path(folder)), []
-    except ValueError as error:
-        return {}, [str(error)]
-
-
-def look_at(folder: Path | None) -> tuple[SweepView | None, list[str]]:
-    """Return what a sweep's folder holds now, and what was left out; or None, and why nothing can be shown."""
-    if folder is None:
-        return None, []
-    try:
-        view = SweepView.of(folder)
-    except ValueError as error:
-        return None, [str(error)]
-    return view, [f"records/{name} {reason}: left out." for name, reason in view.records.problems.items()]
-
-
-def menus(view: SweepView | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return axes and measures by label, as menus want them; nothing where there is no sweep."""
-    return ({}, {}) if view is None else (_labelled(view, view.axes), _labelled(view, view.measures))
-
-
-def _labelled(view: SweepView, names: Iterable[str]) -> dict[str, str]:
-    """Names by label; a label that two share is followed by the name."""
-    found: dict[str, str] = {}
-    for name in names:
-        label = view.label(name)
-        found[label if label not in found else f"{label} ({name})"] = name
-    return found
-
-
-def fixable(view: SweepView | None, x: str | None, y: str | None) -> dict[str, dict[str, Any]]:
-    """Return the other axes of a sweep by label, each with what it can be held at, by how that is written.
-
-    What a menu chooses is (axis, value), or None for the mean over all.
-    """
-    others = [] if view is None else [(view, name) for name in view.axes if name not in (x, y)]
-    return {
-        f"With {view.label(name)}": {"any (mean)": None, **{f"{value:g}": (name, value) for value in view.axes[name]}}
-        for view, name in others
-    }
-
-
-def diagram_of(
-    view: SweepView | None, x: str | None, y: str | None, measure: str | None, fixed: Fixed
-) -> tuple[PhaseDiagram | None, list[str]]:
-    """Return the phase diagram and what its lines are; or None, and why there is none."""
-    if view is None or x is None or y is None or measure is None:
-        return None, ["Choose two axes and a value."]
-    try:
-        diagram = view.diagram(x, y, measure, _held(fixed))
-    except ValueError as error:
-        return None, [str(error)]
-    return diagram, legend_text(diagram)
-
-
-def charts_of(diagram: PhaseDiagram | None) -> list[Any]:
-    """Return a heat map a panel, or none."""
-    return [] if diagram is None else phase_charts(diagram)
-
-
-def trajectories_of(
-    view: SweepView | None, x: str | None, y: str | None, fixed: Fixed, selections: Iterable[Any]
-) -> tuple[list[Any], list[str]]:
-    """Return the pictures of the place that was clicked, and a sentence."""
-    clicked = [cell for found in selections if (cell := cell_of(found)) is not None]
-    if view is None or x is None or y is None:
-        return [], []
-    if not clicked:
-        return [], ["Click a cell to see its trajectories."]
-    panel, at_x, at_y = clicked[-1]
-    try:
-        rows = view.trajectories({**_held(fixed), x: at_x, y: at_y})
-    except ValueError as error:
-        return [], [str(error)]
-    features = [f"feature {k + 1}" for k in range(len(rows[0]["accuracy_per_feature"][0]))]
-    told = f"{view.label(x)} = {at_x:g}, {view.label(y)} = {at_y:g} (clicked in {panel}): a line a seed."
-    return [trajectory_chart(rows, measure) for measure in ("accuracy", *features)], [told]
-
-
-def _held(fixed: Fixed) -> dict[str, float]:
-    """The axes that are held at a value."""
-    return dict(choice for choice in fixed.values() if choice is not None)

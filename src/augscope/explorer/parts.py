@@ -8,7 +8,6 @@ from pathlib import Path
 
 from augscope.explorer.regimes import Outlook
 from augscope.explorer.session import Frame
-from augscope.explorer.sweep_view import SweepView
 from augscope.pages import data_address
 
 
@@ -39,13 +38,6 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -
         f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-
-
-def sweep_html(view: SweepView | None, told: Sequence[str]) -> str:
-    """Return a sweep's title and how far it is, or why there is none to show."""
-    if view is None:
-        return block(paragraphs(told, "problem"))
-    return block(f"<p><strong>{escape(view.title)}</strong></p>", paragraphs([f"{view.progress}.", *told]))
 
 
 def outlook_html(outlook: Outlook | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import socket
 import webbrowser
@@ -16,7 +15,6 @@ from augscope.validation import check
 
 HOST = "127.0.0.1"
 FIRST_PORT, TRIED = 2720, 20
-SWEEP_VARIABLE = "AUGSCOPE_SWEEP"  # how the page, which marimo runs by itself, is told of the folder
 
 
 def listen(port: int | None) -> socket.socket:
@@ -80,16 +78,15 @@ class Explorer:
             uvicorn.Server(config).run(sockets=[self.listening])
 
 
-def prepare(*, port: int | None = None, with_token: bool = True, sweep: Path | None = None) -> Explorer:
+def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
     """Check everything, set JAX up and compile what the page begins with.
 
     Args:
         port: where to listen, or None for a free one.
         with_token: refuse whoever does not have the token that is part of the address.
-        sweep: the folder of a sweep, or of several, to browse.
 
     Raises:
-        ValueError: if the extra is not installed, the port is not free, or the folder holds no sweep.
+        ValueError: if the extra is not installed, or the port is not free.
     """
     try:
         import altair  # noqa: F401
@@ -97,12 +94,7 @@ def prepare(*, port: int | None = None, with_token: bool = True, sweep: Path | N
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
     from augscope.explorer.gate import Assets, Covered, LocalOnly
-    from augscope.explorer.sweep_view import find_sweeps
 
-    os.environ.pop(SWEEP_VARIABLE, None)
-    if sweep is not None:
-        find_sweeps(sweep)
-        os.environ[SWEEP_VARIABLE] = str(sweep.absolute())
     listening = listen(port)
     token = secrets.token_urlsafe(16) if with_token else ""
     number = listening.getsockname()[1]
