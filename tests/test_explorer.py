@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
 from augscope.explorer import charts, controls, page, parts
-from augscope.explorer.gate import Assets, Covered, LocalOnly
+from augscope.explorer.gate import Assets, Covered, local_only
 from augscope.explorer.opening import Opening
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
 from augscope.explorer.server import listen, prepare
@@ -343,17 +343,30 @@ class TestDoor:
         [
             ({"host": "127.0.0.1:99"}, 200),
             ({"host": "localhost:99", "origin": "http://localhost:99"}, 200),
-            ({"host": "evil.example"}, 403),
+            ({"host": "evil.example"}, 400),
+            ({"host": "evil.example", "origin": "http://evil.example"}, 400),
+            ({}, 400),
             ({"host": "127.0.0.1:99", "origin": "http://evil.example"}, 403),
+            ({"host": "127.0.0.1:99", "origin": "http://127.0.0.1:98"}, 403),
             ({"host": "127.0.0.1:99", "origin": "null"}, 403),
-            ({}, 403),
         ],
     )
     def test_only_this_machines_browser_comes_in(self, headers, status, tmp_path):
         (tmp_path / "a.js").write_text("1")
-        sent = answer(LocalOnly(Assets(None, tmp_path), 99), headers, "/assets/a.js")
+        sent = answer(local_only(Assets(None, tmp_path)), headers, "/assets/a.js")
         assert sent[0]["status"] == status
         assert (sent[1]["body"] == b"1") == (status == 200)
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"host": "evil.example"}, 400),
+            ({"host": "127.0.0.1:99", "origin": "http://evil.example"}, 403),
+        ],
+    )
+    def test_so_it_is_with_websockets(self, headers, status):
+        start, _ = answer(local_only(None), headers, "/ws", "websocket")
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
 
     def test_files_outside_the_assets_are_not_served(self, tmp_path):
         (tmp_path / "assets").mkdir()
@@ -394,14 +407,14 @@ class TestCover:
         assert told is None or int(told) == len(body)
 
 
-def answer(application, headers, path) -> list:
-    """What an ASGI application sends to a GET."""
+def answer(application, headers, path, kind="http") -> list:
+    """What an ASGI application sends to a GET, or to the opening of a websocket."""
     sent: list = []
 
     async def send(message):
         sent.append(message)
 
     encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"n=1", "headers": encoded}
+    scope = {"type": kind, "method": "GET", "path": path, "query_string": b"n=1", "headers": encoded}
     asyncio.run(application(scope, None, send))
     return sent

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-LOCAL = frozenset({"127.0.0.1", "localhost"})
-FOREVER = b"public, max-age=31536000, immutable"
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-Scope = dict[str, Any]
+from starlette.datastructures import Headers
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-
-async def respond(send: Send, status: int, kind: str, body: bytes, cache: bytes = b"no-store") -> None:
-    """Send a whole HTTP response."""
-    headers = [
-        (b"content-type", kind.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", cache),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+LOCAL = ("127.0.0.1", "localhost")
+FOREVER = "public, max-age=31536000, immutable"
 
 
 class Assets:
@@ -37,7 +28,7 @@ class Assets:
         folder: the files, without subfolders.
     """
 
-    def __init__(self, application: Any, folder: Path) -> None:
+    def __init__(self, application: ASGIApp, folder: Path) -> None:
         self._application = application
         self._files = {f"/assets/{path.name}": path for path in folder.iterdir() if path.is_file()}
         self._content = lru_cache(maxsize=None)(lambda path: self._files[path].read_bytes())
@@ -49,7 +40,8 @@ class Assets:
             await self._application(scope, receive, send)
             return
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        await respond(send, 200, kind, self._content(path), FOREVER)
+        response = Response(self._content(path), media_type=kind, headers={"cache-control": FOREVER})
+        await response(scope, receive, send)
 
 
 class Covered:
@@ -60,7 +52,7 @@ class Covered:
         cover: the HTML, from the address's query.
     """
 
-    def __init__(self, application: Any, cover: Callable[[str], str]) -> None:
+    def __init__(self, application: ASGIApp, cover: Callable[[str], str]) -> None:
         self._application, self._cover = application, cover
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,33 +77,35 @@ class Covered:
         await send({"type": "http.response.body", "body": body})
 
 
-class LocalOnly:
-    """Refuses requests that were meant for another host or come from another site's page.
+def local_only(application: ASGIApp) -> ASGIApp:
+    """Return the application, refusing requests that name another host (400) or come from another site's page (403).
 
     A page on the internet can make its reader's browser talk to 127.0.0.1; such requests name that page as their origin, or its
     host name.
+    """
+    return TrustedHostMiddleware(SameOrigin(application), LOCAL)
+
+
+class SameOrigin:
+    """Refuses requests whose origin is not the host that they name.
+
+    Starlette's CORS middleware does not do this: it refuses no request, it tells the browser whether a page may read the
+    answer, and it lets every websocket through.
 
     Args:
         application: what answers the others (ASGI).
-        port: ours.
     """
 
-    def __init__(self, application: Any, port: int) -> None:
-        self._application, self._port = application, port
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        if scope["type"] not in ("http", "websocket") or self._is_ours(dict(scope["headers"])):
-            await self._application(scope, receive, send)
-        elif scope["type"] == "http":
-            await respond(send, 403, "text/plain", b"This page is for this machine's browser alone.\n")
-        else:
-            await receive()
-            await send({"type": "websocket.close", "code": 4403})
-
-    def _is_ours(self, headers: dict[bytes, bytes]) -> bool:
-        hosts = {f"{name}:{self._port}" for name in LOCAL}
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        return headers.get(b"host", b"").decode("latin-1") in hosts and (
-            not origin or origin in {f"http://{host}" for host in hosts}
-        )
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            own = f"http://{headers.get('host')}"
+            if headers.get("origin", own) != own:
+                refusal = PlainTextResponse("This page is for this machine's browser alone.\n", 403)
+                await refusal(scope, receive, send)
+                return
+        await self._application(scope, receive, send)

@@ -93,17 +93,16 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
         import marimo
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
-    from augscope.explorer.gate import Assets, Covered, LocalOnly
+    from augscope.explorer.gate import Assets, Covered, local_only
 
     listening = listen(port)
     token = secrets.token_urlsafe(16) if with_token else ""
-    number = listening.getsockname()[1]
     page = str(Path(__file__).with_name("app.py"))
     served = marimo.create_asgi_app(token=token, quiet=True, include_code=False).with_app(path="", root=page).build()
     query = "?" + urlencode({"access_token": token}) if token else ""
     files = Path(marimo.__file__).with_name("_static") / "assets"
-    application = LocalOnly(Assets(Covered(served, _cover), files), number)
-    return Explorer(f"http://{HOST}:{number}/{query}", application, listening)
+    application = local_only(Assets(Covered(served, _cover), files))
+    return Explorer(f"http://{HOST}:{listening.getsockname()[1]}/{query}", application, listening)
 
 
 def _cover(query: str) -> str:
