@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
@@ -121,6 +122,21 @@ def test_augmented_margins_are_the_least_over_subsets_that_occur():
     expected = [min(LABELS[i] * sum(SCORES[i, list(s)]) for s in oracle.subsets(3)) for i in range(6)]
     np.testing.assert_allclose(Cut().augmented_margins(SCORES, LABELS), expected, atol=1e-14)
     assert np.isnan(Mixed().augmented_margins(SCORES, LABELS)).all()
+
+
+def test_a_plateau_of_ones_own_is_measured_against(distribution, network):
+    class Square(ag.Method):
+        def raw_loss(self, scores, labels):
+            return ((labels[:, None] * scores - 2) ** 2).mean() + 3
+
+        def plateau(self, num_patches, positive_share):
+            return 2.0, 2.0, 3.0
+
+    dataset = ag.sample_dataset(jax.random.key(0), distribution, num_samples=5, init_std=0.1)
+    for method, plateau, least in ((Square(), 2, 3), (ag.FunctionMethod(function=squared), np.nan, np.nan)):
+        history = ag.train(dataset, network, method, step_size=0.1, num_steps=2).history
+        np.testing.assert_array_equal(history.predicted_plateau, [plateau, plateau])
+        np.testing.assert_array_equal(history.excess_loss, history.loss - least)
 
 
 @pytest.mark.parametrize(

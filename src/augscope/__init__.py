@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from augscope.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
     from augscope.experiment import Experiment, presets
     from augscope.gradient_flow import FlowRun, flow
-    from augscope.measures import History, cutmix_plateau, feature_scores, features_learned, noise_memorised, unevenness
-    from augscope.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod
+    from augscope.measures import History, feature_scores, features_learned, noise_memorised, unevenness
+    from augscope.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
     from augscope.monte_carlo import Estimate, estimate
     from augscope.network import CustomNetwork, FunctionNetwork, Network
     from augscope.phase import PhaseDiagram, phase_diagram
@@ -30,8 +30,8 @@ _HOMES = {
     "distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
     "experiment": ("Experiment", "presets"),
     "gradient_flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
-    "measures": ("History", "cutmix_plateau", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
-    "methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod"),
+    "measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
+    "methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
     "monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
     "network": ("CustomNetwork", "FunctionNetwork", "Network"),
     "phase": ("PhaseDiagram", "phase_diagram"),

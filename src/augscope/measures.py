@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit
 
 from augscope.accuracy import accuracies_from_projections
 from augscope.distribution import FeatureNoise
-from augscope.methods import CutMix, Method
+from augscope.methods import Method
 from augscope.network import BaseNetwork
 from augscope.sampling import Dataset
-from augscope.validation import check
 
-NO_PLATEAU = (float("nan"), float("nan"), float("nan"))
 LEARNED_SHARE = 0.15  # of the run's largest feature score (model.md §5)
 
 
@@ -127,50 +123,6 @@ def unevenness(scores: Float[np.ndarray, "n P"], labels: Int[np.ndarray, " n"]) 
     return float(signed.std() / mean) if mean > 0 else float("inf")
 
 
-@lru_cache(maxsize=256)
-def cutmix_plateau(num_patches: int, positive_share: float) -> tuple[float, float, float]:
-    """Return (c_+, c_−, loss): the even scores at which CutMix settles and its least loss over all scores (identity 6.8).
-
-    Every patch of a +1 point scores c_+, of a −1 point −c_−. For P ≥ 3 and both labels present the minimum is finite and
-    global; otherwise all three are NaN.
-
-    Args:
-        num_patches: P ≥ 2.
-        positive_share: share of training points with label +1, in [0, 1].
-
-    Example:
-        >>> import augscope as ag
-        >>> [round(value, 5) for value in ag.cutmix_plateau(3, 137 / 300)[:2]]
-        [1.38873, 1.40578]
-    """
-    check(num_patches >= 2, f"`num_patches` must be at least 2, got {num_patches}")
-    check(0 <= positive_share <= 1, f"`positive_share` must be in [0, 1], got {positive_share}")
-    if num_patches < 3 or positive_share in (0, 1):
-        return NO_PLATEAU
-    directions, weights = _even_terms(num_patches, positive_share)
-    at = np.ones(2)
-    for _ in range(100):  # Newton, damped: smooth and convex in two variables
-        margins = directions @ at
-        slope = -(weights * expit(-margins)) @ directions
-        curvature = (directions * (weights * expit(margins) * expit(-margins))[:, None]).T @ directions
-        step = np.linalg.solve(curvature, slope)
-        at = at - step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-14:
-            break
-    return float(at[0]), float(at[1]), float(weights @ np.logaddexp(0, -directions @ at))
-
-
-def _even_terms(num_patches: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The even CutMix loss as Σ weight · ℓ(direction · (c_+, c_−)): rows of directions, and weights."""
-    rows: list[tuple[float, float, float]] = [(num_patches, 0, share**2), (0, num_patches, (1 - share) ** 2)]
-    for size in range(num_patches + 1):  # a mixed pair with `size` patches from the point with label +1
-        mixed = 2 * share * (1 - share) / (num_patches + 1)
-        part = size / num_patches
-        rows += [(size, size - num_patches, mixed * part), (-size, num_patches - size, mixed * (1 - part))]
-    table = np.array(rows)
-    return table[:, :2], table[:, 2]
-
-
 class Recorder:
     """Turns observations into a `History`, one record at a time; keeps measures only, so memory is bounded."""
 
@@ -179,9 +131,8 @@ class Recorder:
         self._labels = np.asarray(dataset.labels)
         self._squares = np.asarray((dataset.noise**2).sum(axis=-1))
         share = float((self._labels == 1).mean())
-        settles = isinstance(method, CutMix)
-        plateau = cutmix_plateau(dataset.distribution.num_patches, share) if settles else NO_PLATEAU
-        self._plateau, self._least_loss = np.array(plateau[:2]), plateau[2]
+        *even_scores, self._least_loss = method.plateau(dataset.distribution.num_patches, share)
+        self._plateau = np.array(even_scores)
         self._rows: list[dict[str, Any]] = []
         self._known: list[dict[str, Any]] = []  # accuracies of the first rows: the dearest measure, found once
 
@@ -193,7 +144,6 @@ class Recorder:
         scores, labels = np.asarray(seen.scores, np.float64), self._labels
         projections = np.asarray(seen.feature_projections, np.float64).reshape(2, 2, distribution.num_features)
         gram = np.asarray(seen.noise_gram, np.float64)
-        augmented = np.nan if isinstance(self._method, CutMix) else self._method.augmented_margins(scores, labels).min()
         self._rows.append(
             {
                 "steps": step,
@@ -205,7 +155,7 @@ class Recorder:
                 "plateau": [_mean_score(scores, labels, label) for label in (1, -1)],
                 "excess_loss": float(seen.loss) - self._least_loss,
                 "margin": (labels[:, None] * scores).sum(axis=1).min(),
-                "augmented_margin": augmented,
+                "augmented_margin": self._method.augmented_margins(scores, labels).min(),
                 "feature_projections": projections,
                 "noise_gram": gram,
             }

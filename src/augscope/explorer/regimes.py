@@ -10,8 +10,7 @@ import numpy as np
 
 from augscope.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, derive_rarity, learning_ratios
 from augscope.experiment import Experiment
-from augscope.measures import cutmix_plateau
-from augscope.methods import CutMix, Cutout, Method
+from augscope.methods import CutMix, Cutout, Method, cutmix_plateau
 from augscope.phase import KAPPA_LEVEL, PULL, TEST_NOISE
 from augscope.theorems import noise_ratio, theorem_for
 
@@ -110,7 +109,7 @@ def outlook(experiment: Experiment) -> Outlook:
         features,
         tuple(_prediction(experiment, method, words) for method in experiment.methods),
         noise_ratio(distribution, num_samples),
-        cutmix_plateau(distribution.num_patches, 0.5)[0],
+        cutmix_plateau(distribution.num_patches, 0.5).positive,
     )
 
 

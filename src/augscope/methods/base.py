@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,29 @@ from augscope.imports import path_of
 from augscope.validation import Value, check, check_precision, check_scores
 
 
+class Plateau(NamedTuple):
+    """Where training settles with even scores (model.md, identity 6.8); NaN where that is not known, or nowhere.
+
+    Attributes:
+        positive, negative: y a of every patch of the points with label +1, and of those with label −1.
+        loss: the least over all scores.
+    """
+
+    positive: float
+    negative: float
+    loss: float
+
+
+NO_PLATEAU = Plateau(float("nan"), float("nan"), float("nan"))
+
+
 class Method(Value):
     """A training loss as a function of `scores` and `labels` alone (model.md, identity 6.1).
 
     A subclass implements `raw_loss` in traceable JAX, or `raw_loss_and_gradient` where it knows better than automatic
     differentiation, and `check_num_patches` where it limits P. Where a single evaluation can handle more than a descent,
-    `check_evaluation` says what. Its fields are its parameters. In files it goes by its import path, `module:Name`.
+    `check_evaluation` says what. `augmented_margins` and `plateau` say what is measured of it besides. Its fields are its
+    parameters. In files it goes by its import path, `module:Name`.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpy as np, augscope as ag
@@ -93,6 +110,10 @@ class Method(Value):
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation."""
         return (np.asarray(labels)[:, None] * np.asarray(scores)).sum(axis=1)
+
+    def plateau(self, num_patches: int, positive_share: float) -> Plateau:
+        """Return where training settles and the least loss, by P and the share of points with label +1; here: not known."""
+        return NO_PLATEAU
 
 
 def check_method(method: Any, num_patches: int) -> None:

@@ -1,14 +1,17 @@
-"""Expected CutMix: the loss averaged over every ordered pair of points and every way of sharing their patches."""
+"""Expected CutMix: the loss averaged over every ordered pair of points and every way of sharing their patches; its plateau."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from pydantic import field_validator
+from scipy.special import expit
 
-from augscope.methods.base import Method, logistic
+from augscope.methods.base import NO_PLATEAU, Method, Plateau, logistic
 from augscope.methods.erm import Erm
 from augscope.methods.pair_sums import pair_sums
 from augscope.methods.subsets import all_subsets, half_subsets
@@ -85,6 +88,14 @@ class CutMix(Method):
         value = weight * whole + mixed / num_samples**2
         return value, weight * whole_gradient + mixed_gradient / num_samples**2
 
+    def augmented_margins(self, scores: Any, labels: Any) -> Any:
+        """Return NaN for each point, (n,): a mixed point has two labels."""
+        return np.full(len(np.asarray(scores)), np.nan)
+
+    def plateau(self, num_patches: int, positive_share: float) -> Plateau:
+        """Return `cutmix_plateau`."""
+        return cutmix_plateau(num_patches, positive_share)
+
 
 def _enumerated_loss(scores: Any, labels: Any) -> Any:
     """The CutMix loss term by term: every subset, every ordered pair (the definition, in arrays)."""
@@ -103,3 +114,47 @@ def _enumerated_loss(scores: Any, labels: Any) -> Any:
         share * logistic(labels[None, :, None] * mixed)[0] + (1 - share) * logistic(labels[None, None, :] * mixed)[0]
     )
     return (jnp.asarray(law, scores.dtype)[:, None, None] * terms).sum() / num_samples**2
+
+
+@lru_cache(maxsize=256)
+def cutmix_plateau(num_patches: int, positive_share: float) -> Plateau:
+    """Return (c_+, c_−, loss): the even scores at which CutMix settles and its least loss over all scores (identity 6.8).
+
+    Every patch of a +1 point scores c_+, of a −1 point −c_−. For P ≥ 3 and both labels present the minimum is finite and
+    global; otherwise all three are NaN.
+
+    Args:
+        num_patches: P ≥ 2.
+        positive_share: share of training points with label +1, in [0, 1].
+
+    Example:
+        >>> import augscope as ag
+        >>> [round(value, 5) for value in ag.cutmix_plateau(3, 137 / 300)[:2]]
+        [1.38873, 1.40578]
+    """
+    check(num_patches >= 2, f"`num_patches` must be at least 2, got {num_patches}")
+    check(0 <= positive_share <= 1, f"`positive_share` must be in [0, 1], got {positive_share}")
+    if num_patches < 3 or positive_share in (0, 1):
+        return NO_PLATEAU
+    directions, weights = _even_terms(num_patches, positive_share)
+    at = np.ones(2)
+    for _ in range(100):  # Newton, damped: smooth and convex in two variables
+        margins = directions @ at
+        slope = -(weights * expit(-margins)) @ directions
+        curvature = (directions * (weights * expit(margins) * expit(-margins))[:, None]).T @ directions
+        step = np.linalg.solve(curvature, slope)
+        at = at - step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-14:
+            break
+    return Plateau(float(at[0]), float(at[1]), float(weights @ np.logaddexp(0, -directions @ at)))
+
+
+def _even_terms(num_patches: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The even CutMix loss as Σ weight · ℓ(direction · (c_+, c_−)): rows of directions, and weights."""
+    rows: list[tuple[float, float, float]] = [(num_patches, 0, share**2), (0, num_patches, (1 - share) ** 2)]
+    for size in range(num_patches + 1):  # a mixed pair with `size` patches from the point with label +1
+        mixed = 2 * share * (1 - share) / (num_patches + 1)
+        part = size / num_patches
+        rows += [(size, size - num_patches, mixed * part), (-size, num_patches - size, mixed * (1 - part))]
+    table = np.array(rows)
+    return table[:, :2], table[:, 2]
