@@ -7,7 +7,6 @@ Node.js to render beforehand, and the formulas here read well as text, on a term
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import augscope
 
@@ -44,14 +43,6 @@ def _escape(app, what, name, thing, options, lines):
             lines[index] = line.replace("model.md", ":doc:`model.md <model>`")
 
 
-def _list_the_rest(app, page, source):
-    """MORE in the contents stands for every page that they do not name: a glob would name the others twice."""
-    if page == "index":
-        named = set(re.findall(r"^([a-z-]+)$", source[0], re.M))
-        rest = sorted({path.stem for path in Path(__file__).parent.glob("*.md")} - named - {"index"})
-        source[0] = source[0].replace("MORE\n", "".join(f"{name}\n" for name in rest))
-
-
 # What axe-core finds in the markup of Sphinx and furo: a heading without a level, and parts that scroll sideways but that a
 # keyboard cannot reach.
 REPAIRS = {
@@ -69,5 +60,4 @@ def _repair(app, page, template, context, doctree):
 
 def setup(app):
     app.connect("html-page-context", _repair, priority=900)  # after the theme's own
-    app.connect("source-read", _list_the_rest)
     app.connect("autodoc-process-docstring", _escape)
