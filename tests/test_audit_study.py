@@ -45,6 +45,20 @@ def audited(path, settings):
     return conclude(data, settings, runs, "x", {})
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("steps", 0, "`steps` must be at least 1, got 0"),
+        ("batch_size", 0, "`batch_size` must be at least 1, got 0"),
+        ("learning_rate", 0.0, "`learning_rate` must be above 0, got 0.0"),
+        ("weight_decay", -1.0, "`weight_decay` must be at least 0, got -1.0"),
+    ],
+)
+def test_numbers_out_of_range_are_no_settings(field, value, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Settings(**{field: value})
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")

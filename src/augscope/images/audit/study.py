@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from augscope.images.audit.dataset import ImageData, Split
 from augscope.images.models import build_model
@@ -67,6 +67,14 @@ class Settings(Value):
         check(all(seed >= 0 for seed in seeds), f"`seeds` must be at least 0, got {seeds}")
         return seeds
 
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Settings:
+        check_count("steps", self.steps)
+        check_count("batch_size", self.batch_size)
+        check_positive("learning_rate", self.learning_rate)
+        check(self.weight_decay >= 0, f"`weight_decay` must be at least 0, got {self.weight_decay}")
+        return self
+
     def training(self) -> dict[str, object]:
         """What decides a single training apart from its method and its seed, ready for JSON."""
         return self.model_dump(mode="json", exclude={"methods", "seeds"})
@@ -95,10 +103,6 @@ def check_study(data: ImageData, settings: Settings) -> str:
     Raises:
         ValueError: with a sentence, if anything does not fit the images.
     """
-    for name in ("steps", "batch_size"):
-        check_count(name, getattr(settings, name))
-    check_positive("learning_rate", settings.learning_rate)
-    check(settings.weight_decay >= 0, f"`weight_decay` must be at least 0, got {settings.weight_decay}")
     images, labels = torch.from_numpy(data.train.images[:2]), torch.from_numpy(data.train.labels[:2])
     for method in settings.methods:
         transform = _transform(data, settings, method, seed=0)
