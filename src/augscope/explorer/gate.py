@@ -6,12 +6,11 @@ import mimetypes
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = ("127.0.0.1", "localhost")
 FOREVER = "public, max-age=31536000, immutable"
@@ -60,13 +59,14 @@ class Covered:
         if scope["type"] != "http" or scope["method"] != "GET" or scope.get("path") != "/":
             await self._application(scope, receive, send)
             return
-        told: list[dict[str, Any]] = []
+        messages: list[Message] = []
 
-        async def keep(message: dict[str, Any]) -> None:
-            told.append(message)
+        async def keep(message: Message) -> None:
+            messages.append(message)
 
         await self._application(scope, receive, keep)
-        start, body = told[0], b"".join(message.get("body", b"") for message in told[1:])
+        start, *parts = messages
+        body = b"".join(part.get("body", b"") for part in parts)
         kind = dict(start["headers"]).get(b"content-type", b"")
         if start["status"] == 200 and kind.startswith(b"text/html"):
             cover = self._cover(scope["query_string"].decode("latin-1"))
