@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 import augscope as ag
+from augscope.measure_table import measures_of
 from augscope.phase import write_phase
 from augscope.sweep.cells import Cell, failed_row
 from augscope.sweep.folder import SweepFolder
@@ -38,13 +39,10 @@ def made(folder: Path) -> None:
         }
     )
     place, cells, chance = SweepFolder(folder), sweep.cells()[:COUNT], np.random.default_rng(0)
-    shapes = {"feature_scores": (2, 2), "noise_memorised": (2, 2, 2), "plateau": (2,), "feature_projections": (2, 2, 2)}
-    shapes |= {"noise_gram": (2, 2), "accuracy_per_feature": (2, 2)}
+    sizes = {"R": RECORDED, "2": 2, "K": 2}
+    shapes = {row.name: [sizes[axis] for axis in row.shape] for row in measures_of(ag.History)}
     kind = SCHEMA.field("history").type
-    history = [
-        {part.name: chance.normal(size=(RECORDED, *shapes.get(part.name, ()))).tolist() for part in kind}
-        for _ in range(PART_ROWS)
-    ]
+    history = [{name: chance.normal(size=shape).tolist() for name, shape in shapes.items()} for _ in range(PART_ROWS)]
     trajectories = pa.array(history, kind)  # the same in every part: what they say is not looked at
     known: dict[str, dict[str, Any]] = {}
     with place.claimed():

@@ -47,8 +47,8 @@ def network() -> ag.Network:
 def without_accuracy(monkeypatch) -> None:
     """Test accuracy is by far the dearest measure, and has tests of its own (test_measures, test_accuracy)."""
 
-    def nothing(projections, *_) -> dict:
-        names = ("accuracy", "accuracy_per_feature", "accuracy_error", "tie_probability")
-        return dict.fromkeys(names, np.full(len(projections), np.nan))
+    def nothing(projections, grams, distribution, network) -> list[ag.TestAccuracy]:
+        unknown = np.full((2, distribution.num_features), np.nan)
+        return [ag.TestAccuracy(unknown, np.nan, np.nan, unknown)] * len(projections)
 
-    monkeypatch.setattr(measures, "_accuracies", nothing)
+    monkeypatch.setattr(measures, "accuracies_from_projections", nothing)

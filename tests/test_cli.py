@@ -18,6 +18,7 @@ import augscope as ag
 from augscope import verdicts
 from augscope.cli import main, show
 from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.measure_table import measures_of
 from augscope.measures import History
 from augscope.record import Results
 from augscope.seed_run import SeedRun
@@ -290,15 +291,15 @@ def test_help_is_quick_to_import():
 
 
 def test_a_run_that_is_no_longer_finite_is_shown(tmp_path, capsys):
-    shapes = {"feature_scores": (2, 3), "noise_memorised": (2, 2, 3), "plateau": (2,), "accuracy_per_feature": (2, 3)}
-    runs = []
+    runs, sizes = [], {"R": 3, "2": 2, "K": 3}
     for seed, last in enumerate((np.nan, np.inf)):
-        made = {field.name: np.ones((3, *shapes.get(field.name, ()))) for field in fields(History)}
+        made = {row.name: np.ones([sizes[axis] for axis in row.shape]) for row in measures_of(History)}
         for values in made.values():
             values[-1] = last
-        made |= {"steps": np.arange(3), "predicted_plateau": np.full(2, np.nan)}
-        counts = ((1, 1, 1), (1, 1, 1))
-        runs.append(SeedRun(seed, ag.CutMix(), History(**made), "diverged", "diverged: a word", False, counts, 0.0))
+        made["steps"] = np.arange(3)
+        counts, plateau = ((1, 1, 1), (1, 1, 1)), np.full(2, np.nan)
+        history, message = History(**made), "diverged: a word"
+        runs.append(SeedRun(seed, ag.CutMix(), history, "diverged", message, False, counts, 0.0, plateau))
     experiment = ag.presets.figure.replace(methods=("cutmix",))
     results = Results("train", experiment, (0, 1), tuple(runs), None, "augscope train")
     show.finish(results, OutputOptions(out=tmp_path, json=True), OutputFolder(tmp_path))

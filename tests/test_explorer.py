@@ -241,7 +241,7 @@ class TestPictures:
 
     def test_evenness_stands_beside_its_predicted_plateau(self, finished):
         spec = json.dumps(charts.evenness_chart(finished.latest.runs, finished.experiment).to_dict())
-        plateau = finished.latest.runs[2].history.predicted_plateau
+        plateau = finished.latest.runs[2].predicted_plateau
         assert all(f"{value:.4f}" in spec for value in plateau)
 
     def test_the_data_is_every_number(self, finished):

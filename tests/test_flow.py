@@ -217,7 +217,7 @@ class TestVeryLongTimes:
         # At the least loss that any scores can have, so no saddle point, and at the predicted plateau. The bound on what
         # could still move is 1e-9 in the weights; scores multiply it by vectors of length about 2.
         assert abs(history.excess_loss[-1]) < 1e-12
-        np.testing.assert_allclose(history.plateau[-1], history.predicted_plateau, atol=1e-7)
+        np.testing.assert_allclose(history.plateau[-1], run.predicted_plateau, atol=1e-7)
         # Descent, continued from the held weights, agrees that nothing moves any more.
         after = ag.train(
             replace(dataset, initial_weights=run.weights), network, ag.CutMix(), step_size=1.0, num_steps=5000

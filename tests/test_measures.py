@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from dataclasses import dataclass
 
 import jax
 import numpy as np
 import oracle
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from jaxtyping import Float
 
 import augscope as ag
+from augscope.dual import Observation
+from augscope.measure_table import documented, measure, measures_of
+from augscope.measures import Recorder
+from augscope.plain import plain
+from augscope.sweep.schema import SCHEMA, schema_of
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 STEPS = (0, 1, 20, 60)
@@ -108,11 +117,11 @@ class TestOfARun:
         assert 0 < share < 1
         *even, least = ag.cutmix_plateau(3, share)
         if isinstance(run.method, ag.CutMix):
-            np.testing.assert_array_equal(run.history.predicted_plateau, even)
+            np.testing.assert_array_equal(run.predicted_plateau, even)
             np.testing.assert_array_equal(run.history.excess_loss, run.history.loss - least)
             assert (run.history.excess_loss > 0).all()
         else:
-            assert np.isnan(run.history.predicted_plateau).all()
+            assert np.isnan(run.predicted_plateau).all()
             assert np.isnan(run.history.excess_loss).all()
 
     def test_accuracy_is_that_of_the_weights(self, run):
@@ -126,15 +135,15 @@ class TestOfARun:
         plain = run.history.to_dict()
         assert plain["steps"] == list(STEPS)
         assert plain["loss"] == run.history.loss.tolist()
-        missing = plain["predicted_plateau"]
-        assert (missing == [None, None]) == (not isinstance(run.method, ag.CutMix))
+        assert (plain["augmented_margin"] == [None] * len(STEPS)) == isinstance(run.method, ag.CutMix)
         assert np.shape(plain["noise_memorised"]) == (4, 2, 2, 2)
 
 
 def test_what_there_is_not_is_nan(distribution, network):
     # One point: one label, one feature; two patches: no background.
     dataset = ag.sample_dataset(jax.random.key(0), distribution.replace(num_patches=2), num_samples=1, init_std=0.1)
-    history = ag.train(dataset, network, ag.CutMix(), step_size=0.5, num_steps=5).history
+    run = ag.train(dataset, network, ag.CutMix(), step_size=0.5, num_steps=5)
+    history = run.history
     absent = 1 - int(dataset.feature_index[0])
     memorised = history.noise_memorised[-1]
     assert np.isnan(memorised[:, 1]).all()
@@ -142,7 +151,7 @@ def test_what_there_is_not_is_nan(distribution, network):
     assert np.isfinite(memorised[:, 0, 1 - absent]).all()
     other_label = 1 if dataset.labels[0] == 1 else 0
     assert np.isnan(history.plateau[-1]).tolist() == [other_label == 0, other_label == 1]
-    assert np.isnan(history.predicted_plateau).all()
+    assert np.isnan(run.predicted_plateau).all()
     assert np.isnan(history.excess_loss).all()
 
 
@@ -229,7 +238,7 @@ class TestPlateau:
         preset = ag.presets.theorem
         run = preset.run(ag.CutMix(), preset.sample(0))
         # Measured to three decimals in model.md (1.389 and 1.406 at another share): gradient norms at T are ≤ 1.3e-4.
-        np.testing.assert_allclose(run.history.plateau[-1], run.history.predicted_plateau, rtol=0, atol=2e-3)
+        np.testing.assert_allclose(run.history.plateau[-1], run.predicted_plateau, rtol=0, atol=2e-3)
         assert 0 <= run.history.excess_loss[-1] < 1e-3
 
 
@@ -256,3 +265,91 @@ def test_public_noise_memorised_agrees_with_the_history(distribution, network):
     coefficients = (moved / (noise @ noise))[:, None]
     found = ag.noise_memorised(coefficients, dataset)
     np.testing.assert_allclose(found, run.history.noise_memorised[-1], rtol=1e-12)
+
+
+# ruff: noqa: RUF009  (`measure` makes a field)
+@documented
+@dataclass(frozen=True)
+class Longer(ag.History):
+    """A history with two more measures: a field each, and nothing else anywhere."""
+
+    largest_score: Float[np.ndarray, " R"] = measure("log-odds", "largest patch score", lambda at: at.scores.max())
+    score_range: Float[np.ndarray, "R 2"] = measure(
+        "log-odds", "both ends of the patch scores", lambda at: [at.scores.min(), at.scores.max()]
+    )
+
+
+class LongerRecorder(Recorder):
+    history_type = Longer
+
+
+class TestTable:
+    def recorder(self, distribution, network) -> LongerRecorder:
+        """With two records of made-up observations."""
+        dataset = ag.sample_dataset(jax.random.key(2), distribution, num_samples=3, init_std=0.1)
+        recorder, chance = LongerRecorder(dataset, network, ag.Erm()), np.random.default_rng(0)
+        for step in range(2):
+            observation = Observation(
+                loss=np.array(0.5),
+                scores=np.arange(9.0).reshape(3, 3) + step,
+                gradient_norm=np.array(0.1),
+                feature_projections=chance.normal(size=(2, 4)),
+                noise_gram=np.eye(2),
+                noise_coefficients=chance.normal(size=(2, 6)),
+            )
+            recorder.add(step, observation)
+        return recorder
+
+    def test_every_measure_has_the_shape_and_type_that_the_table_says(self, run):
+        sizes = {"R": len(STEPS), "2": 2, "K": 2}
+        for row in measures_of(ag.History):
+            array = getattr(run.history, row.name)
+            assert array.shape == tuple(sizes[axis] for axis in row.shape), row.name
+            assert array.dtype == (np.int64 if row.name == "steps" else np.float64), row.name
+            assert row.meaning
+            assert row.unit
+
+    def test_the_documentation_says_what_the_table_says(self):
+        for row in measures_of(ag.History):
+            assert str(row) in " ".join(ag.History.__doc__.split()), row.name
+        assert "score_range: (R, 2), both ends of the patch scores. Unit: log-odds." in Longer.__doc__
+
+    def test_a_new_measure_is_recorded_and_kept(self, distribution, network):
+        recorder = self.recorder(distribution, network)
+        history = recorder.history()
+        assert history.largest_score.tolist() == [8, 9]
+        assert history.score_range.tolist() == [[0, 8], [1, 9]]
+        again = self.recorder(distribution, network)
+        again.restore(recorder.to_arrays())
+        assert again.history().to_dict() == history.to_dict()
+
+    def test_a_new_measure_is_written_and_read(self, distribution, network):
+        history = self.recorder(distribution, network).history()
+        written = json.loads(json.dumps(history.to_dict(), allow_nan=False))
+        assert Longer.from_dict(written).to_dict() == history.to_dict() == written
+
+    def test_a_new_measure_has_columns(self):
+        schema = schema_of(measures_of(Longer))
+        assert [part for part in schema if part.name in SCHEMA.names and part.name != "history"] == [
+            part for part in SCHEMA if part.name != "history"
+        ]
+        assert set(schema.names) - set(SCHEMA.names) == {
+            "largest_score"
+        }  # a number; longer ones have none of their own
+        assert schema.field("largest_score").metadata == {b"description": b"largest patch score"}
+        struct = schema.field("history").type
+        assert struct.field("largest_score").type == pa.list_(pa.float64())
+        assert struct.field("score_range").type == pa.list_(pa.list_(pa.float64()))
+        assert struct.field("score_range").metadata == {b"description": b"(R, 2)"}
+
+
+def test_plain_values_are_what_json_can_hold():
+    value = {
+        "loss": np.array([1.5, np.nan]),
+        "pair": (np.float64("inf"), 2),
+        "word": "nan",
+        "flag": np.True_,
+        "no": None,
+    }
+    assert plain(value) == {"loss": [1.5, None], "pair": [None, 2], "word": "nan", "flag": True, "no": None}
+    assert json.dumps(plain(value), allow_nan=False)

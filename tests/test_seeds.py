@@ -25,6 +25,7 @@ def assert_same_runs(left, right, tolerance=0.0) -> None:
             other.oscillating,
             other.feature_counts,
         )
+        np.testing.assert_array_equal(one.predicted_plateau, other.predicted_plateau)
         for field in fields(one.history):
             np.testing.assert_allclose(
                 getattr(one.history, field.name), getattr(other.history, field.name), rtol=tolerance, atol=tolerance

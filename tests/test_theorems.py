@@ -113,7 +113,8 @@ ERM = ag.Erm()
 
 
 def made_run(seed=0, method=ERM, status="completed", counts=((1, 1, 1), (1, 1, 1)), **fields) -> SeedRun:
-    return SeedRun(seed, method, history(**fields), status, f"{status}: a word", False, counts, 0.0)
+    plateau = np.full(2, np.nan)
+    return SeedRun(seed, method, history(**fields), status, f"{status}: a word", False, counts, 0.0, plateau)
 
 
 class TestSeedsTogether:

@@ -19,7 +19,7 @@ def draw():
         run = experiment.run(method, dataset)
         signed = labels[:, None] * np.asarray(experiment.network.scores(run.weights, dataset.patches))
         axes.boxplot([signed[points, np.asarray(where)] for where in places.values()], tick_labels=list(places))
-        for level in run.history.predicted_plateau:
+        for level in run.predicted_plateau:
             axes.axhline(level, linestyle=":", color="black")
         axes.set(title=method.title, ylabel="y × patch score")
     return figure

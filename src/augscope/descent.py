@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from augscope import dual
 from augscope.checkpoint import Checkpoint, dataset_digest
-from augscope.measures import History, Recorder
+from augscope.measures import History, Recorder, expected_plateau
 from augscope.methods import Method
 from augscope.methods.base import check_method
 from augscope.network import BaseNetwork
@@ -60,6 +60,11 @@ class Run:
     network: BaseNetwork
     method: Method
     step_size: float
+
+    @property
+    def predicted_plateau(self) -> Float[np.ndarray, " 2"]:
+        """Mean y a where training should settle, label +1 first (identity 6.8); NaN where no plateau is known."""
+        return np.array(expected_plateau(self.dataset, self.method)[:2])
 
 
 class State(NamedTuple):

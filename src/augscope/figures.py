@@ -90,7 +90,7 @@ def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[floa
         fontsize=7,
         color="0.4",
     )
-    plateau = float(runs[0].history.predicted_plateau.mean())
+    plateau = float(runs[0].predicted_plateau.mean())
     if np.isfinite(plateau):
         axis.axhline(plateau, color="black", linewidth=0.9, linestyle=":")
         axis.annotate("predicted plateau", (steps[0], plateau), (0, 3), textcoords="offset points", fontsize=7)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
 from augscope.checkpoint import Checkpoint, check_whole
 from augscope.experiment import Experiment
+from augscope.measure_table import measures_of
 from augscope.measures import History
 from augscope.methods import Method
 from augscope.seed_run import SeedRun
@@ -45,8 +45,11 @@ class KeptRuns:
             return None
         said = json.loads(str(arrays.pop("said")))
         counts = tuple(tuple(row) for row in arrays.pop("feature_counts").tolist())
-        history = History(**{field.name: arrays[field.name] for field in fields(History)})
-        return SeedRun(seed=seed, method=method, history=history, feature_counts=counts, **said)
+        history = History(**{row.name: arrays[row.name] for row in measures_of(History)})
+        plateau = arrays["predicted_plateau"]
+        return SeedRun(
+            seed=seed, method=method, history=history, feature_counts=counts, predicted_plateau=plateau, **said
+        )
 
     def count(self, seeds: Sequence[int]) -> dict[Method, int]:
         """Return how many of these seeds' runs are finished, per method. Raises ValueError if any file is not whole."""
@@ -60,7 +63,7 @@ class KeptRuns:
     def save(self, run: SeedRun) -> None:
         """Keep a finished run and let go of its descent's file. Raises ValueError if that cannot be written."""
         said = {name: getattr(run, name) for name in ("status", "message", "oscillating", "seconds")}
-        arrays = {field.name: getattr(run.history, field.name) for field in fields(History)}
+        arrays = {**vars(run.history), "predicted_plateau": run.predicted_plateau}
         counts = np.array(run.feature_counts)
         self._finished(run.seed, run.method).save(
             {**arrays, "feature_counts": counts, "said": np.array(json.dumps(said))}

@@ -17,6 +17,7 @@ from scipy.special import stdtrit
 
 from augscope.distribution import LEARNING_THRESHOLD
 from augscope.methods import METHOD_NAMES
+from augscope.plain import plain
 from augscope.records import Records
 from augscope.store import OutputFolder
 from augscope.sweep.axes import rounded
@@ -327,17 +328,13 @@ def _panel_dict(panel: Panel, level: float) -> dict[str, Any]:
     arrays = {name: value for name, value in vars(panel).items() if isinstance(value, np.ndarray)}
     return {
         "name": panel.name,
-        **{name: _plain(value) for name, value in arrays.items()},
-        "boundaries": {name: _plain(value) for name, value in panel.boundaries.items()},
+        **plain(arrays),
+        "boundaries": plain(panel.boundaries),
         "crossings": {str(x): y for x, y in panel.crossings(level).items()},
         "predicted_crossings": {
             name: {str(x): y for x, y in panel.crossings(1, name).items()} for name in panel.boundaries
         },
     }
-
-
-def _plain(values: np.ndarray) -> list[Any]:
-    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def write_phase(diagram: PhaseDiagram, folder: Path, *, grids: Sequence[str] = (), again: str = "") -> list[Path]:

@@ -17,6 +17,7 @@ from augscope.experiment import Experiment
 from augscope.imports import named_pieces
 from augscope.measures import History, features_learned
 from augscope.methods import Method
+from augscope.plain import plain
 from augscope.seed_run import SeedRun
 from augscope.validation import check
 from augscope.verdicts import TheoremVerdict
@@ -119,8 +120,9 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
 def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
     method = next(one for one in experiment.methods if one.model_dump(mode="json") == row["method"])
     kept = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
-    counts = tuple(tuple(counts) for counts in row["feature_counts"])
-    return SeedRun(method=method, history=History.from_dict(row["history"]), feature_counts=counts, **kept)
+    kept["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
+    kept["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
+    return SeedRun(method=method, history=History.from_dict(row["history"]), **kept)
 
 
 def trajectories_csv(results: Results) -> str:
@@ -143,14 +145,16 @@ def summary_record(results: Results) -> dict[str, Any]:
     """Return the record without the histories, each run's last measures in their place: what `--json` prints."""
     record = to_record(results)
     for row, run in zip(record["runs"], results.runs, strict=True):
-        history = row.pop("history")
-        row["last"] = {
-            name: values[-1] if len(values) else None for name, values in history.items() if name != "predicted_plateau"
-        }
-        row["last"]["predicted_plateau"] = history["predicted_plateau"]
-        if len(run.history.steps):
-            row["last"]["features_learned"] = features_learned(run.history.feature_scores[-1]).tolist()
+        del row["history"]
+        row["last"] = _last_record(run)
     return record
+
+
+def _last_record(run: SeedRun) -> dict[str, Any]:
+    history, recorded = run.history, len(run.history.steps) > 0
+    last = {name: plain(array[-1]) if recorded else None for name, array in vars(history).items()}
+    last["predicted_plateau"] = plain(run.predicted_plateau)
+    return {**last, "features_learned": plain(features_learned(history.feature_scores[-1]))} if recorded else last
 
 
 def _run_record(run: SeedRun) -> dict[str, Any]:
@@ -162,7 +166,7 @@ def _run_record(run: SeedRun) -> dict[str, Any]:
         "oscillating": run.oscillating,
         "feature_counts": [list(row) for row in run.feature_counts],
         "seconds": round(run.seconds, 3),
-        "history": run.history.to_dict(),
+        "history": {**run.history.to_dict(), "predicted_plateau": plain(run.predicted_plateau)},
     }
 
 
@@ -193,22 +197,11 @@ def _theorem_record(found: TheoremVerdict) -> dict[str, Any]:
         "num_seeds": found.num_seeds,
         "interval": list(found.interval),
         "onset": found.onset,
-        "largest_distance": finite_or_none(found.largest_distance),
+        "largest_distance": plain(found.largest_distance),
         "assumptions": [{"text": row.text, "met": row.met} for row in found.assumptions],
-        "statements": [{name: _plain(value) for name, value in vars(line).items()} for line in found.lines],
-        "seeds": [{name: _plain(value) for name, value in vars(outcome).items()} for outcome in found.outcomes],
+        "statements": [plain(vars(line)) for line in found.lines],
+        "seeds": [plain(vars(outcome)) for outcome in found.outcomes],
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return finite_or_none(value) if isinstance(value, float) else value
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return the number, or None if it is not finite: JSON has no NaN."""
-    return float(value) if np.isfinite(value) else None
 
 
 def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from augscope.measure_table import measures_of
+from augscope.measures import History
 from augscope.sweep.folder import SweepFolder
 from augscope.validation import check
 
@@ -17,15 +19,15 @@ if TYPE_CHECKING:
     import xarray as xr
 
 ATTEMPTS = 5  # a running sweep may merge parts between the look and the read
-_PER_STEP = ("loss", "gradient_norm", "accuracy", "margin", "unevenness", "feature_scores", "accuracy_per_feature")
+_PER_STEP = [row.name for row in measures_of(History)[1:] if row.shape in (("R",), ("R", "2", "K"))]
 
 
 class Records:
     """The records of a sweep's folder, while it runs or after.
 
     Two views can be queried. `records` has a row a cell: every column of the schema (`Records.columns`) and the grids' free
-    parameters by name. `trajectories` has a row a recorded step: cell, seed, method, step, loss, gradient_norm, accuracy,
-    margin, unevenness, feature_scores (2, K) and accuracy_per_feature (2, K). Lists count from 1, as in SQL.
+    parameters by name. `trajectories` has a row a recorded step: cell, seed, method, step, and the measures of `History`
+    that are one number or (2, K): one a label and feature. Lists count from 1, as in SQL.
 
     Attributes:
         folder: the sweep's folder.

@@ -94,7 +94,7 @@ def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]
     row("mean patch score, label +1 / −1", lambda runs: _pair(_last(runs, "plateau"), ".4f"))
     row(
         "predicted plateau, label +1 / −1",
-        lambda runs: _pair(np.mean([r.history.predicted_plateau for r in runs], axis=0), ".4f"),
+        lambda runs: _pair(np.mean([r.predicted_plateau for r in runs], axis=0), ".4f"),
     )
     row("largest distance from the predicted plateau", _plateau_distance)
     row("loss", lambda runs: _number(_last(runs, "loss"), ".3e"))
@@ -144,7 +144,7 @@ def _norm_share(runs: list[SeedRun]) -> str:
 
 
 def _plateau_distance(runs: list[SeedRun]) -> str:
-    return _number(np.max([np.abs(run.history.plateau[-1] - run.history.predicted_plateau) for run in runs]), ".1e")
+    return _number(np.max([np.abs(run.history.plateau[-1] - run.predicted_plateau) for run in runs]), ".1e")
 
 
 def _number(value: float, digits: str = ".3g") -> str:

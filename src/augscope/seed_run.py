@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from augscope.descent import Run
 from augscope.measures import History
 from augscope.methods import Method
@@ -21,12 +24,23 @@ class SeedRun:
     oscillating: bool
     feature_counts: tuple[tuple[int, ...], ...]  # points per feature, row 0 for label +1
     seconds: float
+    predicted_plateau: Float[np.ndarray, " 2"]  # where training should settle: see `Run`
 
     @classmethod
     def of(cls, seed: int, run: Run) -> SeedRun:
         """Keep what verdicts and pictures need; let go of weights and data."""
         counts = tuple(tuple(int(count) for count in row) for row in run.dataset.feature_counts)
-        return cls(seed, run.method, run.history, run.status, run.message, run.oscillating, counts, run.seconds)
+        return cls(
+            seed=seed,
+            method=run.method,
+            history=run.history,
+            status=run.status,
+            message=run.message,
+            oscillating=run.oscillating,
+            feature_counts=counts,
+            seconds=run.seconds,
+            predicted_plateau=run.predicted_plateau,
+        )
 
 
 def missing_features(run: SeedRun) -> list[str]:

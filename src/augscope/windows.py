@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -138,9 +138,4 @@ def _zero(logs: Float[np.ndarray, " 2"], margin: Float[np.ndarray, " 2"]) -> flo
 def up_to(run: SeedRun, time: float) -> SeedRun:
     """Return the run with the records up to a time only: what theorems at a horizon are judged by."""
     kept = run.history.steps <= time
-    history = {
-        field.name: getattr(run.history, field.name)[kept]
-        for field in fields(History)
-        if field.name != "predicted_plateau"
-    }
-    return replace(run, history=replace(run.history, **history))
+    return replace(run, history=History(**{name: array[kept] for name, array in vars(run.history).items()}))

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from augscope.cli.show import console
+from augscope.plain import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,7 @@ def _plain_lines() -> Callable[[SweepProgress], None]:
 def print_table(rows: pa.Table, *, as_csv: bool, as_json: bool) -> None:
     """Print rows; numbers that are not finite are null in JSON."""
     if as_json:
-        print(json.dumps([_plain(row) for row in rows.to_pylist()], allow_nan=False))
+        print(json.dumps(plain(rows.to_pylist()), allow_nan=False))
         return
     if as_csv:
         _print_csv(rows)
@@ -75,7 +75,7 @@ def _print_csv(rows: pa.Table) -> None:
     writer.writerow(rows.column_names)
     for row in rows.to_pylist():
         writer.writerow(
-            [json.dumps(_plain(value)) if isinstance(value, (list, dict)) else value for value in row.values()]
+            [json.dumps(plain(value)) if isinstance(value, (list, dict)) else value for value in row.values()]
         )
 
 
@@ -96,14 +96,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_cell, value)) + "]"
     return "" if value is None else str(value)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON knows it."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    return value.isoformat() if isinstance(value, datetime) else value

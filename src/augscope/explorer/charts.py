@@ -39,7 +39,7 @@ def method_chart(run: SeedRun, experiment: Experiment, prediction: Prediction) -
     scores = run.history.feature_scores.mean(axis=1)
     level = LEARNED_SHARE * float(np.nanmax(scores[-1], initial=0.0))
     marks = [("learned above", level)]
-    plateau = float(np.mean(run.history.predicted_plateau))
+    plateau = float(np.mean(run.predicted_plateau))
     if np.isfinite(plateau):
         marks.append(("predicted plateau", plateau))
     upper = alt.layer(_lines(run, names, scores, "feature score", experiment), _rules(marks), title=run.method.title)
@@ -67,7 +67,7 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
     titles = [run.method.title for run in runs]
     uneven = [row for run in runs for row in _table(run, [run.method.title], run.history.unevenness[:, None])]
     above = _series(uneven, titles, "spread / mean of patch scores", experiment, METHOD_COLOURS, log=True)
-    even = [run for run in runs if np.isfinite(run.history.predicted_plateau).all()]
+    even = [run for run in runs if np.isfinite(run.predicted_plateau).all()]
     charts: list[Any] = [above.properties(title="Evenness (0 is perfectly even)")]
     said = "Spread of the patch scores over their mean, by method"
     for run in even:
@@ -76,7 +76,7 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
         means = _series(rows, labels, "mean patch score", experiment, ("#0072B2", "#D55E00"))
         marks = [
             (f"predicted, {label}: {value:.4f}", float(value))
-            for label, value in zip(labels, run.history.predicted_plateau, strict=True)
+            for label, value in zip(labels, run.predicted_plateau, strict=True)
         ]
         low, high = sorted(marks, key=lambda mark: mark[1])  # named outside of what they enclose, lest the names meet
         charts.append(
@@ -85,7 +85,7 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
             )
         )
         last = ", ".join(f"{value:.4f}" for value in run.history.plateau[-1])
-        predicted = ", ".join(f"{value:.4f}" for value in run.history.predicted_plateau)
+        predicted = ", ".join(f"{value:.4f}" for value in run.predicted_plateau)
         said += f"; {run.method.title} scores {last} a patch, predicted {predicted}"
     return finish(alt.vconcat(*charts)).properties(description=said)
 
@@ -111,7 +111,7 @@ def _measures(run: SeedRun, index: int) -> Row:
     }
     for label, row in (("plus", 0), ("minus", 1)):
         told[f"patch_score_{label}"] = float(history.plateau[index, row])
-        told[f"predicted_patch_score_{label}"] = float(history.predicted_plateau[row])
+        told[f"predicted_patch_score_{label}"] = float(run.predicted_plateau[row])
         for k in range(history.feature_scores.shape[2]):
             told[f"score_{k + 1}_{label}"] = float(history.feature_scores[index, row, k])
             told[f"accuracy_{k + 1}_{label}"] = float(history.accuracy_per_feature[index, row, k])

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
 from augscope import dual
 from augscope.descent import (
     State,
@@ -20,7 +22,7 @@ from augscope.descent import (
     stop_flag,
 )
 from augscope.experiment import Experiment
-from augscope.measures import History, Recorder
+from augscope.measures import History, Recorder, expected_plateau
 from augscope.methods import Method
 from augscope.sampling import Dataset
 from augscope.seed_run import SeedRun
@@ -150,7 +152,8 @@ class TrainingSession:
         status, message = outcome(state, last, cut_short) if ended else ("running", f"at step {reached:,} of {last:,}")
         counts = tuple(tuple(int(count) for count in row) for row in dataset.feature_counts)
         seconds = time.perf_counter() - self._begun
-        run = SeedRun(self.seed, method, history, status, message, is_oscillating(state), counts, seconds)
+        plateau = np.array(expected_plateau(dataset, method)[:2])
+        run = SeedRun(self.seed, method, history, status, message, is_oscillating(state), counts, seconds, plateau)
         with self._changed:
             self._runs[method] = run
             self._version += 1

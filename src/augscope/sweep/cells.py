@@ -17,10 +17,11 @@ import numpy as np
 from augscope.descent import Run
 from augscope.distribution import learning_ratios
 from augscope.experiment import Experiment
+from augscope.measure_table import measures_of
 from augscope.measures import History, features_learned
 from augscope.methods import METHOD_NAMES, Method
 from augscope.network import Network
-from augscope.sweep.schema import SCHEMA
+from augscope.sweep.schema import SCHEMA, numbers_of
 from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.versions import versions
 from augscope.windows import longest_window
@@ -159,24 +160,23 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
     history, last = run.history, len(run.history.steps) - 1
     scores = history.feature_scores[last]
     learned = features_learned(scores)
-    ends = ("accuracy", "accuracy_error", "tie_probability", "loss", "gradient_norm", "margin", "augmented_margin")
     opens, closes = _window(experiment, run.method, history)
     return {
         "last_step": float(history.steps[last]),
         "oscillating": run.oscillating,
         "feature_counts": run.dataset.feature_counts.tolist(),
-        **{name: float(getattr(history, name)[last]) for name in (*ends, "unevenness", "excess_loss")},
+        **{name: float(getattr(history, name)[last]) for name in numbers_of(measures_of(History))},
         "best_accuracy": float(np.nan_to_num(history.accuracy, nan=-np.inf).max()),
         "feature_accuracy": history.accuracy_per_feature[last].mean(axis=0).tolist(),
         "feature_score": scores.min(axis=0).tolist(),
         "learned": learned.tolist(),
         "num_learned": int(learned.sum()),
         "plateau": history.plateau[last].tolist(),
-        "predicted_plateau": history.predicted_plateau.tolist(),
+        "predicted_plateau": run.predicted_plateau.tolist(),
         "window_opens": opens,
         "window_closes": closes,
         "window_until": float(history.steps[last]) if opens is not None and closes is None else closes,
-        "history": {part.name: getattr(history, part.name).tolist() for part in SCHEMA.field("history").type},
+        "history": {name: array.tolist() for name, array in vars(history).items()},
     }
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import pyarrow as pa
+
+from augscope.measure_table import Measure, measures_of
+from augscope.measures import History
 
 FORMAT = 1  # of the records; raised when a column changes its meaning
 VERSIONED = ("python", "augscope", "jax", "jaxlib", "numpy", "scipy")
 UNREPEATABLE = ("seconds", "sample_seconds", "finished", "machine")  # all else is the same whenever a cell is run
 
 _text, _whole, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_reals, _table = pa.list_(_real), pa.list_(pa.list_(_real))
+_reals = pa.list_(_real)
 
 _IDENTITY = (
     ("cell", _text, "SHA-256 of configuration and seed"),
@@ -56,24 +62,30 @@ _PREDICTION = (
     ("noise_ratio", _real, "κ, model.md identity 10"),
     ("predicted_accuracy", _real, "of the method's theorem, by the stated or derived rarity"),
 )
+
+
+def numbers_of(measures: Sequence[Measure]) -> dict[str, str]:
+    """Return the meaning, by name, of the measures that are one number a step: each has a column with its last value."""
+    return {row.name: row.meaning for row in measures[1:] if row.shape == ("R",)}  # the first are the steps
+
+
+def _at_the_end(name: str, when: str = "") -> tuple[str, pa.DataType, str]:
+    return name, _real, numbers_of(measures_of(History))[name] + when
+
+
 _MEASURES = (
     ("last_step", _real, "last recorded step, or time of a flow"),
     ("oscillating", _flag, "the loss rose in over a quarter of the last 1,000 steps"),
     ("feature_counts", pa.list_(pa.list_(_whole)), "points per feature (2, K), row 0 for label +1"),
-    ("accuracy", _real, "exact P[y f(X) > 0] at the end, as are all below without a word on when"),
-    ("accuracy_error", _real, "bound on the error of every accuracy at the end"),
+    _at_the_end("accuracy", " at the end, as are all below without a word on when"),
+    _at_the_end("accuracy_error", " at the end"),
     ("best_accuracy", _real, "largest accuracy over all recorded steps"),
-    ("tie_probability", _real, "P[f(X) = 0]"),
+    _at_the_end("tie_probability"),
     ("feature_accuracy", _reals, "accuracy given the feature, mean of both labels (K)"),
     ("feature_score", _reals, "smaller of both labels' signed scores (K)"),
     ("learned", pa.list_(_flag), "whether the feature is learned (K), model.md §5"),
     ("num_learned", _whole, "how many are"),
-    ("loss", _real, "training loss"),
-    ("gradient_norm", _real, "its gradient's norm"),
-    ("margin", _real, "smallest y f(X) over the training points"),
-    ("augmented_margin", _real, "smallest y f over augmented points; NaN for CutMix"),
-    ("unevenness", _real, "spread of the patch scores over their mean"),
-    ("excess_loss", _real, "CutMix loss above its minimum; else NaN"),
+    *map(_at_the_end, ("loss", "gradient_norm", "margin", "augmented_margin", "unevenness", "excess_loss")),
     ("plateau", _reals, "mean y a over patches (2), label +1 first"),
     ("predicted_plateau", _reals, "where CutMix settles (2); else NaN"),
     (
@@ -84,24 +96,6 @@ _MEASURES = (
     ("window_closes", _real, "T*: until when; null if it still holds at the end, or never did"),
     ("window_until", _real, "the same, but the last step if it still holds then"),
 )
-_HISTORY = (
-    ("steps", _reals, "steps, or times of a flow (R)"),
-    ("loss", _reals, "(R)"),
-    ("gradient_norm", _reals, "(R)"),
-    ("feature_scores", pa.list_(_table), "(R, 2, K)"),
-    ("noise_memorised", pa.list_(pa.list_(_table)), "(R, 2, 2, K)"),
-    ("unevenness", _reals, "(R)"),
-    ("plateau", _table, "(R, 2)"),
-    ("excess_loss", _reals, "(R)"),
-    ("margin", _reals, "(R)"),
-    ("augmented_margin", _reals, "(R)"),
-    ("feature_projections", pa.list_(pa.list_(_table)), "(R, 2, 2, K)"),
-    ("noise_gram", pa.list_(_table), "(R, 2, 2)"),
-    ("accuracy", _reals, "(R)"),
-    ("accuracy_per_feature", pa.list_(_table), "(R, 2, K)"),
-    ("accuracy_error", _reals, "(R)"),
-    ("tie_probability", _reals, "(R)"),
-)
 _CIRCUMSTANCES = (
     ("seconds", _real, "wall time of training and measuring"),
     ("sample_seconds", _real, "wall time of drawing the sample"),
@@ -111,20 +105,29 @@ _CIRCUMSTANCES = (
 )
 
 
+def schema_of(measures: Sequence[Measure]) -> pa.Schema:
+    """Return the schema for a table of measures (see `measures_of`). A row is a cell.
+
+    Null means: does not apply, or (status failed) not measured.
+    """
+    placed = [name for name, *_ in _MEASURES]
+    newer = [(name, _real, meaning) for name, meaning in numbers_of(measures).items() if name not in placed]
+    groups = (_IDENTITY, _CONFIGURATION, _PREDICTION, _MEASURES, newer, [_history(measures)], _CIRCUMSTANCES)
+    fields = [_field(*row) for group in groups for row in group]
+    return pa.schema(fields, metadata={"augscope.format": str(FORMAT)})
+
+
+def _history(measures: Sequence[Measure]) -> tuple[str, pa.DataType, str]:
+    """The column of all measures at all steps: a list each, nested as deep as its shape."""
+    parts = [
+        _field(row.name, reduce(lambda inner, _: pa.list_(inner), row.shape, _real), row.axes) for row in measures[1:]
+    ]
+    steps = _field(measures[0].name, _reals, f"{measures[0].meaning} {measures[0].axes}")
+    return "history", pa.struct([steps, *parts]), "every measure at every recorded step: see `History`"
+
+
 def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
     return pa.field(name, kind, metadata={"description": description})
 
 
-SCHEMA = pa.schema(
-    [
-        *(_field(*row) for group in (_IDENTITY, _CONFIGURATION, _PREDICTION, _MEASURES) for row in group),
-        _field(
-            "history",
-            pa.struct([_field(*row) for row in _HISTORY]),
-            "every measure at every recorded step: see `History`",
-        ),
-        *(_field(*row) for row in _CIRCUMSTANCES),
-    ],
-    metadata={"augscope.format": str(FORMAT)},
-)
-"""A row is a cell. Null means: does not apply, or (status failed) not measured."""
+SCHEMA = schema_of(measures_of(History))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import shlex
 from typing import Any
 
@@ -14,6 +13,7 @@ from augscope.images.canvas.settings import RARITIES, CanvasSettings
 from augscope.images.canvas.study import Study
 from augscope.images.canvas.wording import MEASURES, comparison_table, conditions, measure_table, statements
 from augscope.pages import Download, picture, render
+from augscope.plain import plain
 from augscope.rendering import lay_out, to_bytes
 from augscope.store import RECORD
 from augscope.versions import versions
@@ -46,7 +46,7 @@ def to_record(study: Study) -> dict[str, Any]:
                 "rarity": row.rarity,
                 "first": row.first,
                 "second": row.second,
-                **{name: _finite(value) for name, value in row.difference._asdict().items()},
+                **plain(row.difference._asdict()),
                 "adjusted_p_value": row.adjusted,
             }
             for row in study.comparisons
@@ -58,16 +58,11 @@ def _method(study: Study, title: str) -> dict[str, Any]:
     found = study.measures[title]
     means = {
         measure: {
-            rarity: {name: _finite(value) for name, value in study.interval(title, measure, column)._asdict().items()}
-            for column, rarity in enumerate(RARITIES)
+            rarity: plain(study.interval(title, measure, column)._asdict()) for column, rarity in enumerate(RARITIES)
         }
         for measure in SEED_MEASURES
     }
     return {**means, "largest_gradient_norm": float(found.gradient_norm.max())}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def seeds_csv(study: Study) -> bytes:
