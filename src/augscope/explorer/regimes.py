@@ -12,7 +12,7 @@ from augscope.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, derive_
 from augscope.experiment import Experiment
 from augscope.measures import cutmix_plateau
 from augscope.methods import CutMix, Cutout, Method
-from augscope.phase import KAPPA_LEVEL, PULL, TEST_NOISE
+from augscope.phase_boundaries import KAPPA_LEVEL, PULL, TEST_NOISE
 from augscope.theorems import noise_ratio, theorem_for
 
 LEARNED, BORDERLINE, BETTER, COIN_FLIP = "learned", "borderline", "not learned, better than a coin flip", "coin flip"
