@@ -1,6 +1,6 @@
 """What a sweep costs beyond drawing samples and training: 1,000 tiny cells of one shape, and two workers against one.
 
-    python benchmarks/sweep_overhead.py          # needs the extra `cluster` for two workers
+    python benchmarks/sweep_overhead.py
 
 Overhead of a cell: wall time of the whole sweep, less the worker's start (a sweep of one cell in the same way, its programs
 compiled before), less the cells' own training and measuring (`seconds`), over the number of cells. Drawing the sample counts as
@@ -74,7 +74,7 @@ def overhead() -> None:
 
 
 def side_by_side(grid: dict) -> float:
-    """How many times the work of one process two do at once: no sweep, no dask, only the machine."""
+    """How many times the work of one process two do at once: no sweep, only the machine."""
     batches = [
         json.dumps([cell.message()]).encode() for cell in ag.Sweep.from_dict({**grid, "seeds": TURNS + 1}).cells()
     ]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 import augscope as ag
 from augscope.measure_table import measures_of
-from augscope.phase import write_phase
+from augscope.phase_page import write_phase
 from augscope.sweep.cells import Cell, failed_row
 from augscope.sweep.folder import SweepFolder
 from augscope.sweep.schema import SCHEMA

@@ -20,7 +20,8 @@ from augscope.cli.show import write_files
 from augscope.laws import certify
 from augscope.laws.page import html_page
 from augscope.pages import Download, picture
-from augscope.phase import Panel, PhaseDiagram, write_phase
+from augscope.phase import Panel, PhaseDiagram
+from augscope.phase_page import write_phase
 from augscope.record import Results, trajectories_csv
 from augscope.store import OutputFolder
 from augscope.verification import verify

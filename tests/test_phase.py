@@ -12,8 +12,9 @@ from sweep_cases import here, tiny
 
 import augscope as ag
 from augscope.cli import main
-from augscope.phase import Boundary, write_phase
+from augscope.phase_boundaries import Boundary
 from augscope.phase_figures import phase_figure
+from augscope.phase_page import write_phase
 from augscope.sweep import run as run_module
 from augscope.sweep.cells import failed_row
 from augscope.sweep.folder import SweepFolder

@@ -75,7 +75,7 @@ class TestFormula:
             Formula.read("field", text)
 
     @pytest.mark.parametrize(
-        "text", ["1 / (n - 300)", "log(-n)", "n ** 1e9", "exp(n ** 2)", "(-n) ** 0.5", "sqrt(n, d)"]
+        "text", ["1 / (n - 300)", "log(-n)", "n ** 1e9", "exp(n ** 2)", "(-n) ** 0.5", "abs((-n) ** 0.5)", "sqrt(n, d)"]
     )
     def test_no_value_is_a_sentence(self, text):
         with pytest.raises(ValueError, match=r"`field` = .* must be a finite number at .*n = 300"):

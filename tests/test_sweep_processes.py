@@ -15,12 +15,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from distributed import LocalCluster
 from sweep_cases import TINY_TOML, comparable, here, tiny
 
 import augscope as ag
 from augscope.cli import main
 from augscope.jax_setup import CACHE_VARIABLE
-from augscope.sweep import engine as engine_module
+from augscope.sweep import cluster as cluster_module
 from augscope.sweep import run as run_module
 from augscope.sweep.engine import engine
 from augscope.sweep.process import CellProcess, WorkerDied
@@ -68,10 +69,50 @@ def test_one_thread_in_its_own_process_gives_what_this_process_gives(undisturbed
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
-def test_two_workers_give_the_same_bits(undisturbed, grid, tmp_path):
-    done = command("sweep", grid, "--out", tmp_path / "out", "--workers", "2")
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+def test_two_workers_give_the_same_bits_and_listen_nowhere(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)  # local workers do without
+    sockets, workers = [], set()
+
+    def look(progress):
+        workers.add(progress.workers)
+        sweep = psutil.Process()
+        sockets.extend(
+            found.laddr for process in (sweep, *sweep.children()) for found in process.net_connections("inet")
+        )
+
+    ag.run_sweep(tiny(), tmp_path / "out", workers=2, progress=look)
+    assert (workers, sockets) == ({2}, [])
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_ctrl_c_ends_the_workers_and_keeps_what_is_recorded(undisturbed, grid, tmp_path):
+    process = subprocess.Popen(
+        [COMMAND, "sweep", grid, "--out", tmp_path / "out", "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(workers := cell_processes(process.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert err.splitlines()[-1] == "augscope: interrupted; what was recorded is kept, the same command goes on"
+    assert "Traceback" not in err
+    assert not any(psutil.pid_exists(worker.pid) for worker in workers)
+    assert command("sweep", grid, "--out", tmp_path / "out").returncode == 0
+    assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_a_dask_cluster_gives_the_same_bits(undisturbed, tmp_path):
+    workers = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "memory_limit": 0}
+    with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=None, **workers) as running:
+        outcome = ag.run_sweep(tiny(), tmp_path / "out", scheduler=running.scheduler_address)
+        assert not psutil.Process().children()  # it leaves the cluster as it was before
+    assert (outcome.progress.done, outcome.progress.workers, outcome.stopped) == (24, 2, None)
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
@@ -119,7 +160,7 @@ def test_killed_at_random_moments_nothing_is_lost_and_nothing_doubled(undisturbe
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_25_random_moments(tmp_path, grid, workers):
-    """A larger grid, so that most kills strike at work; two workers: dask's processes are killed along."""
+    """A larger grid, so that most kills strike at work; the workers end by themselves."""
     larger = tmp_path / "larger.toml"
     larger.write_text(TINY_TOML.replace("seeds = 4", "seeds = 400"))
     assert command("sweep", larger, "--out", tmp_path / "whole").returncode == 0
@@ -138,7 +179,6 @@ def cell_processes(parent: int) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_killed_in_mid_cell_is_replaced(undisturbed, grid, tmp_path, workers):
-    """Its process alone (one worker), or the whole dask worker around it (two)."""
     process = subprocess.Popen(
         [COMMAND, "sweep", grid, "--out", tmp_path / "out", "--workers", str(workers)],
         stdout=subprocess.PIPE,
@@ -146,12 +186,11 @@ def test_a_worker_killed_in_mid_cell_is_replaced(undisturbed, grid, tmp_path, wo
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not (found := cell_processes(process.pid)):
+    while len(found := cell_processes(process.pid)) < workers:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.5)  # it has been given a batch and is importing, compiling or training
-    victim = found[0] if workers == 1 else found[0].parent()
-    victim.kill()
+    found[0].kill()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out == "24/24 cells, 0 failed, finished\n"
@@ -183,8 +222,8 @@ def test_a_process_that_keeps_dying_is_given_up(monkeypatch):
 
 def test_a_process_ends_with_whoever_started_it():
     code = (
-        "import os, signal\nfrom augscope.sweep.process import CellProcess\nprocess = CellProcess()\nprocess.run(b'[]')\n"
-        "print(process._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+        "import os, psutil, signal\nfrom augscope.sweep.process import CellProcess\nprocess = CellProcess()\nprocess.run(b'[]')\n"
+        "print(psutil.Process().children()[0].pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     child, deadline = int(done.stdout), time.monotonic() + 10
@@ -195,16 +234,16 @@ def test_a_process_ends_with_whoever_started_it():
 
 @pytest.mark.parametrize("kind", ["nobody", "silent"])
 def test_a_scheduler_that_does_not_answer_is_a_sentence_in_time(kind, monkeypatch):
-    assert engine_module.SCHEDULER_SECONDS <= 8  # the promise is 10
-    monkeypatch.setattr(engine_module, "SCHEDULER_SECONDS", 1)
+    assert cluster_module.SCHEDULER_SECONDS <= 8  # the promise is 10
+    monkeypatch.setattr(cluster_module, "SCHEDULER_SECONDS", 1)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         if kind == "silent":
             listening.listen()  # accepts, and never says a word
         address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
         begun = time.monotonic()
-        told = f"`scheduler` must be a dask scheduler that answers, got {address}"
-        with pytest.raises(ValueError, match=told), engine(scheduler=address):
+        sentence = f"`scheduler` must be a dask scheduler that answers, got {address}"
+        with pytest.raises(ValueError, match=sentence), engine(scheduler=address):
             pass
         assert time.monotonic() - begun < 30  # it ends: a client of dask's own waits without end
 

@@ -226,7 +226,9 @@ def test_two_sweeps_at_once_are_refused(tmp_path):
 
 def test_other_peoples_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match="`out` must be empty or a sweep's folder"):
+    with pytest.raises(
+        ValueError, match="`out` must be an empty folder or one with a sweep's records, got .* with thesis.tex"
+    ):
         ag.run_sweep(tiny(), tmp_path)
     with pytest.raises(ValueError, match="`out` must be a folder"):
         ag.run_sweep(tiny(), tmp_path / "thesis.tex")
@@ -263,8 +265,8 @@ def test_engines_that_cannot_be(tmp_path, options, sentence):
 
 def test_dask_is_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match=r"`workers` = 2 needs dask.distributed: pip install 'augscope\[cluster\]'"):
-        ag.run_sweep(tiny(), tmp_path / "out", workers=2)
+    with pytest.raises(ValueError, match=r"`scheduler` needs dask.distributed: pip install 'augscope\[cluster\]'"):
+        ag.run_sweep(tiny(), tmp_path / "out", scheduler="tcp://127.0.0.1:1")
 
 
 class TestProgress:

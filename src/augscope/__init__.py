@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from augscope.monte_carlo import Estimate, estimate
     from augscope.network import CustomNetwork, FunctionNetwork, Network
     from augscope.phase import PhaseDiagram, phase_diagram
+    from augscope.phase_options import PhaseOptions
     from augscope.records import Records
     from augscope.sampling import Dataset, sample_dataset
     from augscope.sweep.grid import Sweep
@@ -35,6 +36,7 @@ _HOMES = {
     "monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
     "network": ("CustomNetwork", "FunctionNetwork", "Network"),
     "phase": ("PhaseDiagram", "phase_diagram"),
+    "phase_options": ("PhaseOptions",),
     "records": ("Records",),
     "sampling": ("Dataset", "sample_dataset"),
     "sweep.grid": ("Sweep",),
@@ -62,6 +64,7 @@ __all__ = [
     "Method",
     "Network",
     "PhaseDiagram",
+    "PhaseOptions",
     "Rarity",
     "Records",
     "Run",

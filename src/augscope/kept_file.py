@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.store import is_temporary, write_whole
+from augscope.store import check_free, write_whole
 from augscope.values import check
 
 FORMAT = 1  # raised when what is kept changes
@@ -69,15 +69,9 @@ class KeptFile:
         Raises:
             ValueError: if it is another's, as `load` says; if it holds other files; or if it cannot be written: before any work.
         """
-        if self.load() is not None:
-            return
-        folder = self.path.parent
-        strangers = sorted(path.name for path in folder.glob("*") if not is_temporary(path.name))
-        check(
-            not strangers,
-            f"`checkpoint` must be an empty folder or one with {whose} runs, got {folder} with {', '.join(strangers[:3])}",
-        )
-        self.save({})
+        if self.load() is None:
+            check_free(self.path.parent, "checkpoint", f"{whose} runs")
+            self.save({})
 
     def check_writable(self) -> None:
         """Raise ValueError if the file could not be written, before there is anything to write."""

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from augscope.store import write_whole
+from augscope.store import remove_leftovers, write_whole
 
 NAME = re.compile(r"part-([0-9a-f]{32})\.parquet")
 FORMAT_KEY, REPLACES = b"augscope.format", b"augscope.replaces"
@@ -27,8 +28,8 @@ MANY_PARTS = 64  # as soon as there are so many of them
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a folder holds: parts that count, in order of name, and why each other Parquet file does not."""
+class Contents:
+    """What a folder holds: parts that count, in order of name, parts that others replace, and why other files do not count."""
 
     live: tuple[Path, ...]
     replaced: tuple[Path, ...]
@@ -47,10 +48,10 @@ class PartFolder:
     def __init__(self, path: Path, schema: pa.Schema, key: str) -> None:
         self.path, self.schema, self.key = path, schema, key
 
-    def look(self, *, thoroughly: bool = False) -> Found:
+    def look(self, *, thoroughly: bool = False) -> Contents:
         """Return what counts here. Reads the parts' footers, or, thoroughly, all their bytes."""
-        names, problems, replaced = [], {}, set()
-        for path in sorted(self.path.glob("*.parquet")) if self.path.is_dir() else ():
+        parts, problems, replaced = [], {}, set()
+        for path in sorted(self.path.glob("*.parquet")):
             try:
                 metadata = self._checked(path, thoroughly)
             except FileNotFoundError:  # merged since the folder was listed
@@ -58,24 +59,24 @@ class PartFolder:
             except ValueError as error:
                 problems[path] = str(error)
             else:
-                names.append(path)
+                parts.append(path)
                 replaced |= set(json.loads(metadata.get(REPLACES, b"[]")))
-        live = tuple(path for path in names if path.name not in replaced)
-        return Found(live, tuple(path for path in names if path.name in replaced), problems)
+        live = tuple(path for path in parts if path.name not in replaced)
+        return Contents(live, tuple(path for path in parts if path.name in replaced), problems)
 
     def _checked(self, path: Path, thoroughly: bool) -> dict[bytes, bytes]:
         """The metadata of one of our parts. Raises ValueError with the reason if it is not."""
         match = NAME.fullmatch(path.name)
         try:
-            found = pq.read_schema(path)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+            schema = pq.read_schema(path)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError):
             raise ValueError("is truncated or is no Parquet file") from None
-        metadata = found.metadata or {}
+        metadata = schema.metadata or {}
         if match is None or metadata.get(FORMAT_KEY) is None:
             raise ValueError("was not written by a sweep")
-        if metadata[FORMAT_KEY] != self.schema.metadata[FORMAT_KEY] or not found.equals(self.schema):
+        if metadata[FORMAT_KEY] != self.schema.metadata[FORMAT_KEY] or not schema.equals(self.schema):
             raise ValueError("holds other columns than this version writes")
         if thoroughly and _digest(path.read_bytes()) != match[1]:
             raise ValueError("is not what was written: its bytes have changed")
@@ -83,8 +84,9 @@ class PartFolder:
 
     def write(self, table: pa.Table, replaces: Sequence[Path] = ()) -> Path:
         """Write rows as a new part. Raises OSError, with nothing changed, if it cannot be written."""
-        named = json.dumps(sorted(path.name for path in replaces)).encode()
-        metadata = {**self.schema.metadata, **({REPLACES: named} if replaces else {})}
+        metadata = dict(self.schema.metadata)
+        if replaces:
+            metadata[REPLACES] = json.dumps(sorted(path.name for path in replaces)).encode()
         sink = pa.BufferOutputStream()
         pq.write_table(table.cast(self.schema).replace_schema_metadata(metadata), sink, compression="zstd")
         content = sink.getvalue().to_pybytes()
@@ -102,25 +104,19 @@ class PartFolder:
         Returns:
             The name of every file that was moved to `set_aside`, and why.
         """
-        if not self.path.is_dir():
-            return {}
-        for left in self.path.glob(".part-*"):  # under a temporary name when its writer was killed
-            left.unlink()
-        found = self.look(thoroughly=True)
+        remove_leftovers(self.path)
+        contents = self.look(thoroughly=True)
         moved = {}
-        for path, reason in found.problems.items():
+        for path, reason in contents.problems.items():
             set_aside.mkdir(parents=True, exist_ok=True)
             os.replace(path, _free_name(set_aside / path.name))
             moved[path.name] = reason
-        for path in found.replaced:
+        for path in contents.replaced:
             path.unlink()
-        if self._doubled(found.live):
-            self.merge(found.live)
+        keys = self.read(contents.live, [self.key])[self.key]
+        if len(keys.unique()) < len(keys):
+            self.merge(contents.live)
         return moved
-
-    def _doubled(self, parts: Sequence[Path]) -> bool:
-        keys = self.read(parts, [self.key])[self.key]
-        return len(keys.unique()) < len(keys)
 
     def read(self, parts: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of parts, or some columns of them."""
@@ -138,17 +134,9 @@ class PartFolder:
     def merge(self, parts: Sequence[Path], keep: pc.Expression | None = None) -> None:
         """Replace parts by one with the same rows, each key once; with `keep`, by the rows for which that holds."""
         table = self.read(parts)
-        _, first = _first_of_each(table[self.key])
-        table = table.take(first)
+        _, first = np.unique(table[self.key].to_numpy(), return_index=True)
+        table = table.take(np.sort(first))
         self.write(table if keep is None else table.filter(keep), parts)
-
-
-def _first_of_each(keys: pa.ChunkedArray) -> tuple[list[str], pa.Array]:
-    """Every key once, and the row where it comes first."""
-    seen: dict[str, int] = {}
-    for row, key in enumerate(keys.to_pylist()):
-        seen.setdefault(key, row)
-    return list(seen), pa.array(list(seen.values()), pa.int64())
 
 
 def _digest(content: bytes) -> str:

@@ -1,13 +1,39 @@
-"""A phase diagram as one HTML page: where the value crosses its level first, then the picture, then how to draw it again."""
+"""A phase diagram as files, and as one HTML page: where the value crosses its level, the picture, how to draw it again."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from augscope.pages import Download, picture, render
 from augscope.phase import Panel, PhaseDiagram
+from augscope.phase_figures import phase_figure
+from augscope.rendering import lay_out, to_bytes
+from augscope.store import OutputFolder
 from augscope.versions import versions
+
+
+def write_phase(diagram: PhaseDiagram, folder: Path, *, grids: Sequence[str] = (), again: str = "") -> list[Path]:
+    """Write phase.png, phase.svg, phase.csv and phase.json (the data behind them) and phase.html, each whole; return their paths.
+
+    Args:
+        diagram: what is drawn.
+        folder: where to.
+        grids: for the page, the grids swept, as TOML.
+        again: for the page, the command that draws it again.
+
+    Raises:
+        ValueError: if the folder cannot be written.
+    """
+    figure = phase_figure(diagram)
+    lay_out(figure)
+    files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
+    files["phase.csv"] = diagram.to_csv().encode()
+    files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()
+    files["phase.html"] = phase_page(diagram, files["phase.svg"], grids=grids, again=again).encode()
+    return OutputFolder(folder).write(files)
 
 
 def phase_page(diagram: PhaseDiagram, svg: bytes, *, grids: Sequence[str] = (), again: str = "") -> str:

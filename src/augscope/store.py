@@ -7,8 +7,11 @@ import os
 import re
 import secrets
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+from augscope.values import check
 
 RECORD = "record.json"
 
@@ -59,6 +62,29 @@ _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
 def is_temporary(name: str) -> bool:
     """Whether a file's name is one that `write_whole` writes under: what is left of it was killed before it was renamed."""
     return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writes have left, in a folder and below."""
+    for path in folder.rglob(".*"):
+        if is_temporary(path.name):
+            path.unlink()
+
+
+def check_free(folder: Path, argument: str, content: str, own: Collection[str] = ()) -> None:
+    """Raise ValueError unless a folder is new, or holds nothing but `own` files and what a killed write has left.
+
+    Args:
+        folder: the folder.
+        argument: whose value it is.
+        content: what it may hold once it is claimed, such as "this experiment's runs".
+        own: names of files that do not count.
+    """
+    strangers = sorted(path.name for path in folder.glob("*") if path.name not in own and not is_temporary(path.name))
+    check(
+        not strangers,
+        f"`{argument}` must be an empty folder or one with {content}, got {folder} with {', '.join(strangers[:3])}",
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

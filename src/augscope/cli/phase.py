@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from augscope.cli.options import Whole
+from augscope.phase_options import PhaseOptions
 
 if TYPE_CHECKING:
     from augscope.phase import PhaseDiagram
@@ -19,37 +20,20 @@ if TYPE_CHECKING:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class DiagramOptions:
-    """What to show."""
+class DiagramOptions(PhaseOptions):
+    """Its fields as options; `--boundary` may be given several times."""
 
-    x: str
-    "Across: a column, a free parameter of the grid, or an SQL expression of both."
-    y: str
-    "Up: likewise."
-    value: str = "accuracy"
-    'The colour: likewise, such as "feature_accuracy[2]".'
-    panels: str | None = None
-    "A column whose values each get a panel, such as `method`."
-    where: str = "true"
-    "Which records, an SQL condition."
-    minus: str | None = None
-    "An SQL condition: show the difference to the record of the same experiment and seed that meets it."
-    level: float | None = None
-    "Of the value, where the contour runs; by default half way."
-    boundary: Annotated[list[str] | None, Parameter(negative="")] = None
-    """`dominant`, `background` (R(σ_d), R(σ_b) = 0.7 of the rarest feature, or with :k of feature k), `erm`, `cutout` (the same,
-    for any α), `kappa`, `kappa=x`, or EXPRESSION=LEVEL; several may be given. By default those of each panel's method."""
-    title: str | None = None
-    "Of the picture."
+    boundaries: Annotated[tuple[str, ...] | None, Parameter(name="--boundary", negative="")] = None
 
     def command(self, folder: Path) -> str:
         """Return the command that draws the same diagram."""
-        given: list[str] = []
+        words = ["augscope", "phase", str(folder)]
         for name, value in vars(self).items():
-            for each in value if isinstance(value, list) else [value]:
+            option = "--boundary" if name == "boundaries" else f"--{name}"
+            for each in value if isinstance(value, tuple) else [value]:
                 if each is not None and (name, each) != ("where", "true"):
-                    given += [f"--{name}", str(each)]
-        return shlex.join(["augscope", "phase", str(folder), *given])
+                    words += [option, str(each)]
+        return shlex.join(words)
 
     def diagram(self, folder: Path) -> PhaseDiagram:
         """Return the diagram of what the folder holds now; parts that cannot be read are named on stderr."""
@@ -59,18 +43,7 @@ class DiagramOptions:
         records = Records(folder)
         for name, reason in records.problems.items():
             print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
-        return phase_diagram(
-            records,
-            x=self.x,
-            y=self.y,
-            value=self.value,
-            panels=self.panels,
-            where=self.where,
-            minus=self.minus,
-            level=self.level,
-            boundaries=self.boundary,
-            title=records.title if self.title is None else self.title,
-        )
+        return phase_diagram(records, self)
 
 
 def phase(
@@ -102,7 +75,7 @@ def phase(
     """
     import tomli_w
 
-    from augscope.phase import write_phase
+    from augscope.phase_page import write_phase
     from augscope.sweep.folder import SweepFolder
 
     diagram = options.diagram(folder)

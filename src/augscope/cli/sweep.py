@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +15,30 @@ from augscope.cli.options import Whole
 Flag = Annotated[bool, Parameter(negative="")]
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How cells are run.
+
+    Attributes:
+        workers: Processes on this machine.
+        scheduler: Address of a running dask scheduler, such as tcp://10.0.0.5:8786, in place of local processes (needs the extra
+            `cluster`).
+        retry_failed: Run cells again that are recorded as failed.
+    """
+
+    workers: Whole = 1
+    scheduler: str | None = None
+    retry_failed: Flag = False
+
+
 def sweep(
     grid: Path | None = None,
     /,
     *,
     out: Path | None = None,
     setting: str | None = None,
-    workers: Whole = 1,
-    scheduler: str | None = None,
-    retry_failed: Flag = False,
+    options: RunOptions = RunOptions(),
     status: Path | None = None,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
@@ -40,12 +55,6 @@ def sweep(
         Folder for the records.
     setting
         One of the file's settings, such as `small`.
-    workers
-        Processes on this machine; more than one needs the extra `cluster`.
-    scheduler
-        Address of a running dask scheduler, such as tcp://10.0.0.5:8786, in place of local processes.
-    retry_failed
-        Run cells again that are recorded as failed.
     status
         Say how far the sweep in this folder is, and do nothing else.
     json
@@ -54,8 +63,8 @@ def sweep(
     from augscope.sweep.folder import SweepFolder
 
     if status is not None:
-        found = SweepFolder(status).read_progress()
-        print(json_module.dumps(asdict(found)) if json else found)
+        progress = SweepFolder(status).read_progress()
+        print(json_module.dumps(asdict(progress)) if json else progress)
         return 0
     if grid is None or out is None:
         raise ValueError("`sweep` needs a grid and a folder: augscope sweep GRID.toml --out DIR, or --status DIR")
@@ -64,8 +73,8 @@ def sweep(
     from augscope.sweep.run import run_sweep
 
     cells = Sweep.from_toml(grid, setting)
-    with sweep_progress() as tell:
-        outcome = run_sweep(cells, out, workers=workers, scheduler=scheduler, retry_failed=retry_failed, progress=tell)
+    with sweep_progress() as report:
+        outcome = run_sweep(cells, out, **vars(options), progress=report)
     for name, reason in outcome.set_aside.items():
         print(
             f"augscope: records/{name} {reason}: set aside in {out / 'set-aside'}, its cells were run again",

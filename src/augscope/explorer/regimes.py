@@ -11,7 +11,7 @@ import numpy as np
 from augscope.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, derive_rarity, learning_ratios
 from augscope.experiment import Experiment
 from augscope.methods import CutMix, Cutout, Method, cutmix_plateau
-from augscope.phase import KAPPA_LEVEL, PULL, TEST_NOISE
+from augscope.phase_boundaries import KAPPA_LEVEL, PULL, TEST_NOISE
 from augscope.theorems import noise_ratio, theorem_for
 
 LEARNED, BORDERLINE, BETTER, COIN_FLIP = "learned", "borderline", "not learned, better than a coin flip", "coin flip"

@@ -11,7 +11,6 @@ import numpy as np
 
 from augscope.validation import check
 
-SCALES = ("linear", "log")
 MAX_COUNT = 100_000  # of values on one axis: more is a slip of the hand
 DIGITS = 12  # significant, of computed values: grids meet in the same cells although they round differently on the way
 
@@ -23,13 +22,11 @@ class Axis:
     Attributes:
         names: one, or several for a zipped axis.
         values: a row per step of the axis, with a value per name.
-        scale: "linear" or "log": how the axis is drawn, and where its middle lies.
         computed: the values come from a range: for whole-number fields they may be rounded.
     """
 
     names: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
-    scale: str = "linear"
     computed: bool = False
 
     @classmethod
@@ -44,7 +41,7 @@ class Axis:
         check(len(given) >= 1, f"axis `{name}` must hold at least one value, got none")
         values = tuple(_frozen(value) for value in given)
         check(len(set(values)) == len(values), f"axis `{name}` must hold each value once, got {list(given)}")
-        return cls((name,), tuple((value,) for value in values), _natural_scale(values))
+        return cls((name,), tuple((value,) for value in values))
 
     @classmethod
     def _read_range(cls, name: str, given: Mapping[str, Any]) -> Axis:
@@ -57,7 +54,7 @@ class Axis:
             type(count) is int and 1 <= count <= MAX_COUNT,
             f"axis `{name}` must have a count from 1 to {MAX_COUNT:,}, got {count!r}",
         )
-        check(scale in SCALES, f"axis `{name}` must have the scale linear or log, got {scale!r}")
+        check(scale in ("linear", "log"), f"axis `{name}` must have the scale linear or log, got {scale!r}")
         for part, value in (("from", low), ("to", high)):
             check(
                 type(value) in (int, float) and np.isfinite(value),
@@ -66,7 +63,7 @@ class Axis:
         check(scale == "linear" or min(low, high) > 0, f"axis `{name}` must lie above 0 to be log, got {low} to {high}")
         check(count == 1 or low != high, f"axis `{name}` must go from one number to another, got {low} to {high}")
         spaced = (np.geomspace if scale == "log" else np.linspace)(low, high, count)
-        return cls((name,), tuple((rounded(value),) for value in spaced), scale, computed=True)
+        return cls((name,), tuple((rounded(value),) for value in spaced), computed=True)
 
     @classmethod
     def read_zip(cls, given: Any) -> Axis:
@@ -74,8 +71,8 @@ class Axis:
         check(isinstance(given, Mapping) and len(given) >= 1, f"`zip` must hold tables of lists, got {given!r}")
         columns = [cls.read_column(name, values) for name, values in given.items()]
         lengths = {name: len(column) for name, column in zip(given, columns, strict=True)}
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        check(len(set(lengths.values())) == 1, f"zipped axes must be lists of one length, got {told}")
+        given_lengths = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        check(len(set(lengths.values())) == 1, f"zipped axes must be lists of one length, got {given_lengths}")
         return cls(tuple(given), tuple(zip(*columns, strict=True)))
 
     @staticmethod
@@ -104,15 +101,3 @@ def points(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
 def _frozen(value: Any) -> Any:
     """Lists of a file as tuples, so that values can be compared and hashed."""
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
-
-
-def _natural_scale(values: tuple[Any, ...]) -> str:
-    """Log for positive numbers whose ratios are more alike than their differences; linear otherwise."""
-    if len(values) < 3 or not all(type(value) in (int, float) and value > 0 for value in values):
-        return "linear"
-    ordered = np.sort(np.array(values, float))
-
-    def uneven(gaps: np.ndarray) -> float:
-        return float(gaps.std() / gaps.mean())
-
-    return "log" if uneven(np.diff(np.log(ordered))) < uneven(np.diff(ordered)) else "linear"

@@ -19,7 +19,7 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,13 +28,12 @@ import pyarrow.parquet as pq
 
 from augscope.durations import in_words
 from augscope.parts import PartFolder
-from augscope.store import write_whole
+from augscope.store import check_free, remove_leftovers, write_whole
 from augscope.sweep.cells import Cell
 from augscope.sweep.grid import Sweep
 from augscope.sweep.schema import FORMAT, SCHEMA
 from augscope.validation import check
 
-MARKER = "sweep.json"
 GRID_KEY = b"augscope.grid"
 STALE_SECONDS = 60.0  # a sweep says how far it is about every second
 
@@ -76,11 +75,12 @@ class SweepFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._marker = self.path / "sweep.json"
         self.parts = PartFolder(self.path / "records", SCHEMA, key="cell")
 
     def check_exists(self) -> None:
         """Raise ValueError unless a sweep was written here."""
-        check((self.path / MARKER).is_file(), f"`folder` must be a sweep's (made by `augscope sweep`), got {self.path}")
+        check(self._marker.is_file(), f"`folder` must be a sweep's (made by `augscope sweep`), got {self.path}")
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -90,26 +90,20 @@ class SweepFolder:
             ValueError: if the folder is somebody else's, cannot be written, or another sweep is writing to it.
         """
         try:
-            strangers = self.path.exists() and not self.path.is_dir()
-            check(not strangers, f"`out` must be a folder, got {self.path}: it is a file")
             check(
-                (self.path / MARKER).is_file() or not self._strangers(),
-                f"`out` must be empty or a sweep's folder, got {self.path}: it holds something else",
+                self.path.is_dir() or not self.path.exists(), f"`out` must be a folder, got {self.path}: it is a file"
             )
+            if not self._marker.is_file():
+                check_free(self.path, "out", "a sweep's records", own=("lock",))
             self.path.mkdir(parents=True, exist_ok=True)
             stream = (self.path / "lock").open("a+")
         except OSError as error:
             raise ValueError(f"`out` must be a folder that can be written, got {self.path}: {error.strerror}") from None
         with stream:
             self._lock(stream)
-            if not (self.path / MARKER).is_file():
-                write_whole(self.path / MARKER, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
+            if not self._marker.is_file():
+                write_whole(self._marker, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
             yield
-
-    def _strangers(self) -> list[Path]:
-        """What is there but for what a sweep leaves that was killed before it had made its marker."""
-        there = self.path.iterdir() if self.path.exists() else ()
-        return [path for path in there if path.name != "lock" and not path.name.startswith(f".{MARKER}-")]
 
     def _lock(self, stream: TextIO) -> None:
         try:
@@ -141,8 +135,7 @@ class SweepFolder:
 
     def repair(self) -> dict[str, str]:
         """Set aside what is no part of a sweep, and remove what was being written when one was killed; see `PartFolder.repair`."""
-        for left in (*self.path.glob(".*.json-*"), *(self.path / "grids").glob(".*.parquet-*")):
-            left.unlink()
+        remove_leftovers(self.path)
         return self.parts.repair(self.path / "set-aside")
 
     def recorded(self) -> dict[str, str]:
@@ -152,14 +145,14 @@ class SweepFolder:
 
     def save_grid(self, sweep: Sweep, cells: Sequence[Cell]) -> None:
         """Keep the grid and where its cells lie on its free parameters; the same grid once."""
-        columns: dict[str, Any] = {"cell": pa.array([cell.identity for cell in cells], pa.string())}
-        for name in sweep.parameters:
-            columns[name] = pa.array([float(cell.point[name]) for cell in cells], pa.float64())
         text = json.dumps(sweep.source, sort_keys=True).encode()
-        table = pa.table(columns).replace_schema_metadata({GRID_KEY: text, b"augscope.made": str(time.time()).encode()})
         path = self.path / "grids" / f"{hashlib.sha256(text).hexdigest()[:32]}.parquet"
         if path.exists():
             return
+        columns: dict[str, Any] = {"cell": pa.array([cell.identity for cell in cells], pa.string())}
+        for name in sweep.parameters:
+            columns[name] = pa.array([float(cell.point[name]) for cell in cells], pa.float64())
+        table = pa.table(columns).replace_schema_metadata({GRID_KEY: text, b"augscope.made": str(time.time()).encode()})
         path.parent.mkdir(exist_ok=True)
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -167,8 +160,8 @@ class SweepFolder:
 
     def grid_files(self) -> list[Path]:
         """The grids' files, oldest first."""
-        found = [(float(_metadata(path)[b"augscope.made"]), path) for path in (self.path / "grids").glob("*.parquet")]
-        return [path for _, path in sorted(found)]
+        paths = (self.path / "grids").glob("*.parquet")
+        return sorted(paths, key=lambda path: (float(_metadata(path)[b"augscope.made"]), path))
 
     def grids(self) -> list[Sweep]:
         """Every grid that was swept here, oldest first."""
@@ -186,15 +179,15 @@ class SweepFolder:
         """
         self.check_exists()
         try:
-            found = Progress(**json.loads((self.path / "progress.json").read_text(encoding="utf-8")))
+            progress = Progress(**json.loads((self.path / "progress.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise ValueError(
                 f"`folder` must hold a sweep that has begun, got {self.path}: it says nothing yet"
             ) from None
-        silent = found.machine == platform.node() and not self.is_running()
-        if found.state == "running" and (silent or time.time() - found.updated > STALE_SECONDS):
-            return Progress(**{**asdict(found), "state": "stopped", "seconds_left": None})
-        return found
+        silent = progress.machine == platform.node() and not self.is_running()
+        if progress.state == "running" and (silent or time.time() - progress.updated > STALE_SECONDS):
+            return replace(progress, state="stopped", seconds_left=None)
+        return progress
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:

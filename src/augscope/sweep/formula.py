@@ -5,20 +5,22 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from augscope.validation import check
 
-_OPERATORS: dict[type, Callable[[float, float], float]] = {
+_Function = Callable[[Mapping[str, Any]], float]
+_OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
+    ast.Pow: math.pow,  # of real numbers alone: a root of a negative number is an error, not a complex number
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
 }
-_SIGNS: dict[type, Callable[[float], float]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": math.sqrt,
     "exp": math.exp,
@@ -32,7 +34,7 @@ _KNOWN = "numbers, names, + - * / **, parentheses, " + ", ".join(_FUNCTIONS)
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula that was read and found to be arithmetic; `evaluate` gives its value at a point.
+    """A formula that is arithmetic and nothing else; `evaluate` gives its value at a point.
 
     Attributes:
         text: as written.
@@ -41,32 +43,32 @@ class Formula:
 
     text: str
     names: frozenset[str]
+    _value: _Function = field(repr=False, compare=False)
 
     @classmethod
-    def read(cls, field: str, text: Any) -> Formula:
-        """Parse a formula for a field. Raises ValueError, naming the field, on anything but arithmetic."""
-        check(isinstance(text, str), f"`{field}` must be derived by a formula in quotes, got {text!r}")
+    def read(cls, name: str, text: Any) -> Formula:
+        """Parse the formula of a field. Raises ValueError, naming the field, on anything but arithmetic."""
+        check(isinstance(text, str), f"`{name}` must be derived by a formula in quotes, got {text!r}")
+        names: set[str] = set()
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-            names = frozenset(_names(tree))
+            value = _function(ast.parse(text.strip(), mode="eval").body, names)
         except (SyntaxError, _NotArithmetic, RecursionError):
-            raise ValueError(f"`{field}` must be derived by {_KNOWN}, got {text!r}") from None
-        return cls(text, names)
+            raise ValueError(f"`{name}` must be derived by {_KNOWN}, got {text!r}") from None
+        return cls(text, frozenset(names), value)
 
-    def evaluate(self, field: str, values: Mapping[str, Any]) -> float:
+    def evaluate(self, name: str, values: Mapping[str, Any]) -> float:
         """Return the value at a point. Raises ValueError, naming the field and the point, where there is none."""
-        for name in sorted(self.names):
-            known = isinstance(values.get(name), (int, float)) and not isinstance(values.get(name), bool)
-            check(known, f"`{field}` is derived from `{name}`, which must be a number, got {values.get(name)!r}")
+        for known in sorted(self.names):
+            is_number = isinstance(values.get(known), (int, float)) and not isinstance(values.get(known), bool)
+            check(is_number, f"`{name}` is derived from `{known}`, which must be a number, got {values.get(known)!r}")
         try:
-            value = _value(ast.parse(self.text.strip(), mode="eval").body, values)
+            value = self._value(values)
+            reason = f"it is {value}"
         except (ArithmeticError, ValueError) as error:
             value, reason = math.nan, str(error)
-        else:
-            reason = f"it is {value}"
-        if isinstance(value, complex) or not math.isfinite(value):
-            at = ", ".join(f"{name} = {values[name]:g}" for name in sorted(self.names))
-            raise ValueError(f"`{field}` = {self.text!r} must be a finite number at {at}: {reason}")
+        point = ", ".join(f"{known} = {values[known]:g}" for known in sorted(self.names))
+        at = f" at {point}" if point else ""
+        check(math.isfinite(value), f"`{name}` = {self.text!r} must be a finite number{at}: {reason}")
         return value
 
 
@@ -74,37 +76,31 @@ class _NotArithmetic(Exception):
     """Something else than arithmetic stands in a formula."""
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    """The names in a formula; raises _NotArithmetic where the tree holds anything that `_value` does not know."""
+def _function(node: ast.AST, names: set[str]) -> _Function:
+    """The value of a tree as a function of the names in it, which it adds to `names`. Raises _NotArithmetic.
+
+    Every number is made a float, so that no power grows without end.
+    """
     match node:
-        case ast.Constant(value=value) if type(value) in (int, float):
-            return
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return lambda _: float(value)
         case ast.Name(id=name):
-            yield name
+            names.add(name)
+            return lambda values: float(values[name])
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            yield from _names(left)
-            yield from _names(right)
-        case ast.UnaryOp(op=op, operand=operand) if type(op) in _SIGNS:
-            yield from _names(operand)
-        case ast.Call(func=ast.Name(id=function), args=[_, *_] as args, keywords=[]) if function in _FUNCTIONS:
-            for argument in args:
-                yield from _names(argument)
+            apply, arguments = _OPERATORS[type(op)], [left, right]
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+            apply, arguments = _OPERATORS[type(op)], [operand]
+        case ast.Call(func=ast.Name(id=called), args=[_, *_] as arguments, keywords=[]) if called in _FUNCTIONS:
+            apply = _FUNCTIONS[called]
         case _:
             raise _NotArithmetic
+    parts = [_function(argument, names) for argument in arguments]
 
+    def value_at(values: Mapping[str, Any]) -> float:
+        try:
+            return apply(*(part(values) for part in parts))
+        except TypeError:
+            raise ValueError(f"{apply.__name__} does not take {len(parts)} numbers") from None
 
-def _value(node: Any, values: Mapping[str, Any]) -> float:
-    """The value of a tree that `_names` has accepted. Everything is a float, so that no power grows without end."""
-    match node:
-        case ast.Constant(value=int() | float() as value):
-            return float(value)
-        case ast.Name(id=name):
-            return float(values[name])
-        case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_value(left, values), _value(right, values))
-        case ast.UnaryOp(op=op, operand=operand):
-            return _SIGNS[type(op)](_value(operand, values))
-    try:
-        return _FUNCTIONS[node.func.id](*(_value(argument, values) for argument in node.args))
-    except TypeError:  # the wrong number of arguments
-        raise ValueError(f"{node.func.id} does not take {len(node.args)} numbers") from None
+    return value_at

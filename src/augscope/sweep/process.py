@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-
-from augscope.sweep.worker import LENGTH_BYTES
+from multiprocessing import Pipe
 
 ATTEMPTS = 3  # times that a batch may take its process down before it is given up
 
@@ -29,67 +28,71 @@ class WorkerDied(Exception):
 
 
 class CellProcess:
-    """Runs batches in a process of its own, one at a time."""
+    """Runs one batch at a time in a process of its own; one that dies is replaced, and its batch begun again.
+
+    Either `run` a batch, or `begin` it and take its `answer` when there is something to read in `pipe`.
+    """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._batch, self._deaths = b"", 0
+        self._start()
 
     def run(self, batch: bytes) -> bytes:
-        """Return the rows of a batch as an Arrow stream; a process that dies is replaced and the batch run again.
+        """Return the rows of a batch as an Arrow stream. Raises WorkerDied as `answer` does."""
+        self.begin(batch)
+        while (rows := self.answer()) is None:
+            pass
+        return rows
+
+    def begin(self, batch: bytes) -> None:
+        """Send the process a batch."""
+        self._batch, self._deaths = batch, 0
+        self._send()
+
+    def answer(self) -> bytes | None:
+        """Wait for news of the batch: its rows as an Arrow stream, or None where the process died and another has begun it.
 
         Raises:
-            WorkerDied: with the reason, when that has happened three times.
+            WorkerDied: with the reason, when the batch has taken its process down three times.
         """
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._ask(batch)
-            except (EOFError, OSError):
-                reason = self._bury()
-                if attempt == ATTEMPTS - 1:
-                    raise WorkerDied(f"its process died {ATTEMPTS} times, at last {reason}") from None
-        raise AssertionError("unreachable")
-
-    def _ask(self, batch: bytes) -> bytes:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "augscope.sweep.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env={**os.environ, **ONE_THREAD},
-            )
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(batch + b"\n")
-        stdin.flush()
-        header = stdout.read(LENGTH_BYTES)
-        if len(header) < LENGTH_BYTES:
-            raise EOFError
-        length = int.from_bytes(header, "big")
-        content = stdout.read(length)
-        if len(content) < length:
-            raise EOFError
-        return content
-
-    def _bury(self) -> str:
-        """Let go of a process that no longer answers; return how it ended."""
-        assert self._process is not None
-        self._process.kill()
-        status = self._process.wait()
-        self.close()
-        if status >= 0:
-            return f"with status {status}"
-        name = signal.Signals(-status).name
-        return f"by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")
+        try:
+            return self.pipe.recv_bytes()
+        except (EOFError, OSError):
+            self.close()
+        ending = _ending(self._process.returncode)
+        self._start()
+        self._deaths += 1
+        if self._deaths == ATTEMPTS:
+            raise WorkerDied(f"its process died {ATTEMPTS} times, at last {ending}")
+        self._send()
+        return None
 
     def close(self) -> None:
-        """End the process."""
-        if self._process is None:
-            return
+        """End the process, whatever it is doing."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):  # what was not read before it ended
-                pipe.close()
-        self._process = None
+        self.pipe.close()
+
+    def _send(self) -> None:
+        with suppress(OSError):  # it has died: `answer` will notice
+            self.pipe.send_bytes(self._batch)
+
+    def _start(self) -> None:
+        self.pipe, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "augscope.sweep.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # whatever a cell prints goes to stderr
+                env={**os.environ, **ONE_THREAD},
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C reaches the sweep alone, which then ends its processes in good order
+            )
+
+
+def _ending(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"with status {status}"
+    name = signal.Signals(-status).name
+    return f"by {name}" + (" (out of memory, perhaps)" if name == "SIGKILL" else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from augscope.phase import Panel, PhaseDiagram
-from augscope.sweep.axes import Axis, rounded
+from augscope.sweep.axes import rounded
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
 from augscope.sweep.run import SweepOutcome, run_sweep
@@ -92,6 +93,6 @@ def _with_places(sweep: Sweep, names: tuple[str, str], places: Sequence[tuple[fl
     source["axes"] = {name: values for name, values in source.get("axes", {}).items() if name not in names}
     columns = {name: [place[i] for place in places] for i, name in enumerate(names)}
     source["zip"] = [*source.get("zip", []), columns]
-    found = Sweep.from_dict(source)
-    zipped = tuple(Axis(axis.names, axis.values, computed=axis.names == names or axis.computed) for axis in found.axes)
-    return Sweep(found.base, found.methods, found.seeds, zipped, found.derived, found.title, found.labels, source)
+    grid = Sweep.from_dict(source)
+    axes = tuple(replace(axis, computed=axis.computed or axis.names == names) for axis in grid.axes)
+    return replace(grid, axes=axes)

@@ -7,9 +7,10 @@ import os
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from augscope.sweep.engine import Engine, check_engine, engine
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
 from augscope.sweep.process import WorkerDied
-from augscope.sweep.worker import from_stream, to_stream
+from augscope.sweep.schema import SCHEMA
+from augscope.sweep.worker import from_stream
 
 BATCH_SECONDS = 0.5  # a batch of small cells is meant to last
 MAX_BATCH = 100  # cells
@@ -60,14 +62,15 @@ def run_sweep(
     Every cell runs in a worker process with one XLA thread, by the same program whatever the number of workers: the records
     are the same bit for bit on the same kind of machine, but for `seconds`, `sample_seconds`, `finished` and `machine`. A
     worker that dies is replaced and its cells are run again, three times at most. Only this process writes; killed at any
-    moment, it loses no more than a second's records, and running it again completes them.
+    moment, it loses no more than a second's records, and running it again completes them. Local processes answer over pipes:
+    nothing listens on a port.
 
     Args:
         sweep: the grid.
         folder: where records go: empty, or a sweep's; another grid's records there count for this one.
-        workers: processes on this machine; more than one needs dask (`augscope[cluster]`), and in a script the usual
-            `if __name__ == "__main__":` around the call. They compute on the CPU.
-        scheduler: the address of a running dask scheduler, such as "tcp://10.0.0.5:8786", in place of local workers.
+        workers: processes on this machine. They compute on the CPU.
+        scheduler: the address of a running dask scheduler, such as "tcp://10.0.0.5:8786", in place of local processes (needs
+            dask.distributed: the extra `augscope[cluster]`).
         retry_failed: run cells again that are recorded as failed.
         progress: called about once a second.
 
@@ -95,9 +98,10 @@ def run_sweep(
         stopped = None
         try:
             if ledger.pending:
-                with engine(workers, scheduler) as running:
+                with engine(min(workers, len(ledger.pending)), scheduler) as running:
                     _run(ledger, running)
-            ledger.tidy()
+            ledger.write()
+            place.parts.merge_small(all_of_them=True)
         except KeyboardInterrupt:
             stopped = "interrupted"
         except OSError as error:
@@ -115,72 +119,63 @@ def _forget_failures(place: SweepFolder, cells: Sequence[Cell]) -> None:
         parts.merge(affected, keep=~failed)
 
 
-@dataclass
 class _Ledger:
     """What is recorded, what has come in and waits to be written, and what is still to be run."""
 
-    place: SweepFolder
-    cells: Sequence[Cell]
-    recorded: dict[str, str]
-    report: Callable[[Progress], Any] | None
-    workers: int = 0
-    _waiting: list[pa.Table] = field(default_factory=list)
-    _written: float = field(default_factory=time.monotonic)
-    _recent: deque[tuple[float, int]] = field(default_factory=deque)
-    _computed: int = 0
-
-    def __post_init__(self) -> None:
-        mine = [self.recorded[cell.identity] for cell in self.cells if cell.identity in self.recorded]
-        self._done, self._failed = len(mine), mine.count("failed")
-        self.pending = [cell for cell in self.cells if cell.identity not in self.recorded]
+    def __init__(
+        self,
+        place: SweepFolder,
+        cells: Sequence[Cell],
+        recorded: Mapping[str, str],
+        report: Callable[[Progress], Any] | None,
+    ) -> None:
+        self.place, self.report, self.workers = place, report, 0
+        self.pending = [cell for cell in cells if cell.identity not in recorded]
+        statuses = [recorded[cell.identity] for cell in cells if cell.identity in recorded]
+        self._total, self._done, self._failed, self._computed = len(cells), len(statuses), statuses.count("failed"), 0
+        self._waiting: list[pa.Table] = []
+        self._written = time.monotonic()
+        self._received, self._recent = 0, deque[tuple[float, int]]()
 
     def add(self, table: pa.Table) -> None:
         """Take rows in; write about once a second. Raises OSError if they cannot be written."""
         self._waiting.append(table)
-        self._failed += table["status"].to_pylist().count("failed")
-        self._done += table.num_rows
-        self._computed += table.num_rows
-        self._recent.append((time.monotonic(), self._computed))
+        self._received += table.num_rows
+        self._recent.append((time.monotonic(), self._received))
         rows = sum(part.num_rows for part in self._waiting)
         if time.monotonic() - self._written > WRITE_SECONDS or rows >= WRITE_ROWS:
             self.write()
             self.place.parts.merge_small()
-            self.tell("running")
+            self.publish("running")
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write what waits, and count it."""
         if self._waiting:
-            self.place.parts.write(pa.concat_tables(self._waiting))
+            table = pa.concat_tables(self._waiting)
+            self.place.parts.write(table)
             self._waiting.clear()
+            self._done += table.num_rows
+            self._computed += table.num_rows
+            self._failed += table["status"].to_pylist().count("failed")
         self._written = time.monotonic()
 
-    def tidy(self) -> None:
-        """Write what waits and merge small parts, at the end."""
-        self.write()
-        self.place.parts.merge_small(all_of_them=True)
-
     def finish(self, stopped: str | None) -> Progress:
-        """Save what can be saved, and the last word."""
-        try:
-            if stopped is not None:
-                self.write()
-        except OSError:  # the disk is full: what waits is run again next time
-            lost = sum(part.num_rows for part in self._waiting)
-            self._done, self._computed = self._done - lost, self._computed - lost
-            self._failed -= sum(part["status"].to_pylist().count("failed") for part in self._waiting)
-        return self.tell("finished" if stopped is None else "stopped")
+        """Write what can still be written, and publish how the sweep ended."""
+        with suppress(OSError):  # the disk is full: what waits is run again next time
+            self.write()
+        return self.publish("finished" if stopped is None else "stopped")
 
-    def tell(self, state: str) -> Progress:
-        """Say how far the sweep is, to the caller and in the folder."""
-        found = self._progress(state)
+    def publish(self, state: str) -> Progress:
+        """Report how far the sweep is, to the caller and in the folder."""
+        progress = self._progress(state)
         if self.report is not None:
-            self.report(found)
+            self.report(progress)
         try:
-            self.place.write_progress(found)
+            self.place.write_progress(progress)
         except OSError:
             if state == "running":
                 raise
-        return found
+        return progress
 
     def _progress(self, state: str) -> Progress:
         now = time.monotonic()
@@ -188,10 +183,11 @@ class _Ledger:
             self._recent.popleft()
         rate = 0.0
         if len(self._recent) > 1:
-            rate = (self._computed - self._recent[0][1]) / max(now - self._recent[0][0], 1e-9)
-        left = len(self.cells) - self._done
+            first, received = self._recent[0]
+            rate = (self._received - received) / max(now - first, 1e-9)
+        left = self._total - self._done
         return Progress(
-            total=len(self.cells),
+            total=self._total,
             done=self._done,
             failed=self._failed,
             computed=self._computed,
@@ -208,51 +204,41 @@ class _Ledger:
 def _run(ledger: _Ledger, running: Engine) -> None:
     """Run the pending cells; a batch that took its worker down three times is run cell by cell, and such a cell is failed."""
     ledger.workers = running.num_workers
-    ledger.tell("running")
+    ledger.publish("running")
+    sizes: dict[Any, int] = {}
     singles: list[Cell] = []
-    for cells, answer in running.results(_batches(ledger.pending, sizes := _Sizes())):
+    for cells, answer in running.results(_batches(ledger.pending, sizes)):
         ledger.workers = running.num_workers
         if isinstance(answer, WorkerDied) and len(cells) > 1:
             singles += cells
             continue
-        table = _rows(cells, answer)
-        sizes.learn(cells, table)
-        ledger.add(table)
-    if singles:
-        for cells, answer in running.results(_message([cell]) for cell in singles):
-            ledger.add(_rows(cells, answer))
+        rows = _rows(cells, answer)
+        sizes[cells[0].program] = _next_size(rows)
+        ledger.add(rows)
+    for cells, answer in running.results(_message([cell]) for cell in singles):
+        ledger.add(_rows(cells, answer))
 
 
 def _rows(cells: Sequence[Cell], answer: bytes | WorkerDied) -> pa.Table:
     """A batch's rows; that of a cell whose worker died says so."""
-    content = to_stream([failed_row(cells[0], str(answer))]) if isinstance(answer, WorkerDied) else answer
-    return from_stream(content)
+    if isinstance(answer, WorkerDied):
+        return pa.Table.from_pylist([failed_row(cells[0], str(answer))], SCHEMA)
+    return from_stream(answer)
 
 
-class _Sizes:
-    """How many cells to send at once, learned from how long they take."""
-
-    def __init__(self) -> None:
-        self._size: dict[Any, int] = {}
-
-    def next(self, program: Any) -> int:
-        """Cells of the next batch of a program; the first is alone."""
-        return self._size.get(program, 1)
-
-    def learn(self, cells: Sequence[Cell], table: pa.Table) -> None:
-        """Aim for half a second."""
-        seconds = sum(table["seconds"].drop_null().to_pylist()) or BATCH_SECONDS
-        wanted = int(BATCH_SECONDS * len(cells) / max(seconds, 1e-6))
-        self._size[cells[0].program] = max(1, min(wanted, GROWTH * len(cells), MAX_BATCH))
+def _next_size(rows: pa.Table) -> int:
+    """How many cells to send at once, to last half a second, from how long these took."""
+    seconds = sum(rows["seconds"].drop_null().to_pylist()) or BATCH_SECONDS
+    fitting = int(BATCH_SECONDS * rows.num_rows / max(seconds, 1e-6))
+    return max(1, min(fitting, GROWTH * rows.num_rows, MAX_BATCH))
 
 
-def _batches(cells: Sequence[Cell], sizes: _Sizes) -> Iterator[tuple[list[Cell], bytes]]:
-    """Yield batches of cells that share compiled programs, program by program, sized as they are asked for."""
-    keyed = sorted(cells, key=lambda cell: repr(cell.program))
-    for program, group in groupby(keyed, key=lambda cell: cell.program):
-        waiting = deque(group)
-        while waiting:
-            yield _message([waiting.popleft() for _ in range(min(sizes.next(program), len(waiting)))])
+def _batches(cells: Sequence[Cell], sizes: Mapping[Any, int]) -> Iterator[tuple[list[Cell], bytes]]:
+    """Yield batches of cells that share compiled programs, program by program, of the size known by then: at first one."""
+    ordered = sorted(cells, key=lambda cell: repr(cell.program))
+    for program, group in groupby(ordered, key=lambda cell: cell.program):
+        while batch := list(islice(group, sizes.get(program, 1))):
+            yield _message(batch)
 
 
 def _message(cells: list[Cell]) -> tuple[list[Cell], bytes]:

@@ -1,25 +1,23 @@
-"""The process in which cells run: `python -m augscope.sweep.worker`, one batch in, one table of rows out, until stdin ends.
+"""The process in which cells run: `python -m augscope.sweep.worker DESCRIPTOR`, one batch in, one table of rows out.
 
-Started by `CellProcess` with one XLA thread. In: a line of JSON, a list of cells' messages. Out: eight bytes of length, then
-an Arrow stream. It ends at once when whoever started it does, and leaves Ctrl-C to it.
+`CellProcess` starts it with one XLA thread and one end of a pipe. In: JSON, a list of cells' messages. Out: an Arrow stream.
+It ends at once when the pipe is closed, and so when whoever started it ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
-import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
 
 import pyarrow as pa
 
 from augscope.sweep.schema import SCHEMA
-
-LENGTH_BYTES = 8
 
 
 def to_stream(rows: Sequence[dict[str, Any]]) -> bytes:
@@ -36,36 +34,31 @@ def from_stream(content: bytes) -> pa.Table:
         return reader.read_all()
 
 
-def _listen(batches: queue.Queue[list[Any]]) -> None:
-    for line in sys.stdin.buffer:
-        batches.put(json.loads(line))
-    os._exit(0)  # nobody is left to hear of what is running
+def _receive(pipe: Connection, batches: SimpleQueue[bytes]) -> None:
+    """Receive in a thread of its own, so that a closed pipe is noticed while a cell runs."""
+    try:
+        while True:
+            batches.put(pipe.recv_bytes())
+    except (EOFError, OSError):
+        os._exit(0)  # nobody is left to answer
 
 
-def _serve(answers: BinaryIO) -> None:
+def main(descriptor: int) -> None:
+    """Answer batches until the pipe is closed."""
+    pipe, batches = Connection(descriptor), SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, batches), daemon=True).start()
+
+    from augscope.jax_setup import set_up_jax
     from augscope.sweep.cells import run_cell
 
-    batches: queue.Queue[list[Any]] = queue.Queue()
-    threading.Thread(target=_listen, args=(batches,), daemon=True).start()
-    while True:
-        content = to_stream([run_cell(message) for message in batches.get()])
-        answers.write(len(content).to_bytes(LENGTH_BYTES, "big") + content)
-        answers.flush()
-
-
-def main() -> None:
-    """Answer batches until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever is printed goes to stderr
-    from augscope.jax_setup import set_up_jax
-
     set_up_jax()
-    try:
-        _serve(answers)
-    except BrokenPipeError:
-        os._exit(0)
+    while True:
+        answer = to_stream([run_cell(message) for message in json.loads(batches.get())])
+        try:
+            pipe.send_bytes(answer)
+        except OSError:
+            os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -1,0 +1,117 @@
+"""Batches of cells on a dask.distributed cluster, whose scheduler runs already; only `--scheduler` imports this."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from distributed import Client, Future, as_completed
+from distributed.comm.core import connect
+
+from augscope.sweep.engine import Answer
+from augscope.sweep.process import CellProcess, WorkerDied
+
+SCHEDULER_SECONDS = 8  # that a scheduler has to answer
+IN_FLIGHT = 2  # batches a worker: one running, one waiting
+COUNT_EVERY = 2.0  # seconds between two counts of the cluster's workers
+
+_idle: list[CellProcess] = []  # of this dask worker: processes that run nothing now
+
+
+class DaskEngine:
+    """A cluster; each thread of its workers runs one batch at a time, in a process of its own."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._counted, self._num_workers = 0.0, 0
+
+    @property
+    def num_workers(self) -> int:
+        """Threads of the cluster's workers, counted every two seconds: a cluster may grow and shrink."""
+        if time.monotonic() - self._counted > COUNT_EVERY:
+            self._counted, self._num_workers = time.monotonic(), sum(self._client.nthreads().values())
+        return self._num_workers
+
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
+        """Yield answers as they come in. Raises ConnectionError when the scheduler is lost."""
+        waiting, tags = iter(batches), {}
+        running = as_completed(loop=self._client.loop)
+
+        def fill() -> None:
+            while len(tags) < IN_FLIGHT * max(1, self.num_workers) and (following := next(waiting, None)) is not None:
+                future = self._client.submit(run_batch, following[1], pure=False)
+                tags[future.key] = following[0]
+                running.add(future)
+
+        fill()
+        for future in running:
+            yield tags.pop(future.key), _answer(future)
+            future.release()
+            fill()
+
+
+def _answer(future: Future) -> bytes | WorkerDied:
+    if future.status == "finished":
+        return future.result()
+    if future.status == "error":
+        error = future.exception()
+        return error if isinstance(error, WorkerDied) else WorkerDied(f"{type(error).__name__}: {error}")
+    raise ConnectionError(f"the scheduler lost a batch ({future.status})")
+
+
+def run_batch(batch: bytes) -> bytes:
+    """Run a batch in a process that is idle, or in a new one; called on the dask workers. Raises WorkerDied."""
+    try:
+        process = _idle.pop()
+    except IndexError:
+        process = CellProcess()
+    try:
+        return process.run(batch)
+    finally:
+        _idle.append(process)
+
+
+def end_idle() -> None:
+    """End this dask worker's idle processes: a sweep leaves a cluster as it was before."""
+    with suppress(IndexError):
+        while True:
+            _idle.pop().close()
+
+
+@contextmanager
+def cluster(scheduler: str) -> Iterator[DaskEngine]:
+    """Yield the cluster of a running scheduler, and let go of it after. Raises ValueError if the scheduler does not answer."""
+    try:
+        # First the question whether it answers at all: a client waits without end for one that accepts a connection and says nothing.
+        with ThreadPoolExecutor(1) as aside:  # not in this thread, which may be a notebook's and have an event loop
+            aside.submit(asyncio.run, _greet(scheduler)).result()
+        client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else f"no word in {SCHEDULER_SECONDS} seconds"
+        raise ValueError(f"`scheduler` must be a dask scheduler that answers, got {scheduler}: {reason}") from None
+    # The sweep reports a lost scheduler in one sentence; dask's own log would add its tracebacks.
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield DaskEngine(client)
+        client.run(end_idle)
+    finally:
+        client.close()
+        log.setLevel(level)
+
+
+async def _greet(scheduler: str) -> None:
+    """Open a connection to a scheduler and ask who it is. Raises OSError (TimeoutError is one) if it does not answer."""
+    async with asyncio.timeout(SCHEDULER_SECONDS):
+        comm = await connect(scheduler, timeout=SCHEDULER_SECONDS)
+        try:
+            await comm.write({"op": "identity", "reply": True})
+            await comm.read()
+        finally:
+            comm.abort()
