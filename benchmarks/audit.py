@@ -16,9 +16,11 @@ import torch
 from PIL import Image
 
 from augscope.images.audit.dataset import read_data
-from augscope.images.audit.kept import plan, train_all, versions
+from augscope.images.audit.kept import remaining, train_all
 from augscope.images.audit.result import conclude
-from augscope.images.audit.study import Settings, check_study, identity
+from augscope.images.audit.settings import Settings
+from augscope.images.audit.study import check_study, identity
+from augscope.images.kept import training_versions
 from augscope.images.training import best_device
 
 
@@ -44,12 +46,12 @@ def main(count: int = 2000, steps: int = 1000) -> None:
         data = read_data(Path(folder), test_share=0.25)
         name = identity(data, settings, check_study(data, settings))
         marks.append(time.perf_counter())
-        planned = plan(data, settings, None, device)
-        print(planned, file=sys.stderr)
+        left = remaining(data, settings, None, device)
+        print(left, file=sys.stderr)
         marks.append(time.perf_counter())
-        runs = train_all(data, settings, planned, None, lambda *_: None)
+        runs = train_all(data, settings, left, None, lambda *_: None)
         marks.append(time.perf_counter())
-        conclude(data, settings, runs, name, versions(device))
+        conclude(data, settings, runs, name, training_versions(device))
         marks.append(time.perf_counter())
     seconds = dict(zip(("read", "plan", "train", "conclude"), np.diff(marks).round(2).tolist(), strict=True))
     print(json.dumps({**seconds, "total": round(marks[-1] - marks[0], 1), "threads": torch.get_num_threads()}))

@@ -14,9 +14,10 @@ from augscope.cli import app
 from augscope.crossed import crossed_difference, crossed_gap, crossed_share, given_share
 from augscope.images.audit.dataset import read_data
 from augscope.images.audit.exposure import exposure
-from augscope.images.audit.kept import KeptTrainings, plan, train_all
+from augscope.images.audit.kept import kept_trainings, remaining, train_all
 from augscope.images.audit.result import conclude
-from augscope.images.audit.study import Settings, check_study
+from augscope.images.audit.settings import Settings
+from augscope.images.audit.study import check_study
 from augscope.images.audit.subgroups import LEARNED, MEMORISED, measure
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
@@ -41,7 +42,7 @@ def settings_for(folder, **changes) -> Settings:
 def audited(path, settings):
     data = read_data(path)
     check_study(data, settings)
-    runs = train_all(data, settings, plan(data, settings, None, "cpu"), None, lambda *_: None)
+    runs = train_all(data, settings, remaining(data, settings, None, "cpu"), None, lambda *_: None)
     return conclude(data, settings, runs, "x", {})
 
 
@@ -203,62 +204,62 @@ class TestGoingOn:
         settings = settings_for(planted(folder, common=12, test=12).parent, seeds=(0, 1), steps=8)
         data = read_data(folder / "data.csv")
         digest = check_study(data, settings)
-        kept = KeptTrainings(folder / "kept", data, settings, digest, "cpu")
-        whole = train_all(data, settings, plan(data, settings, None, "cpu"), None, lambda *_: None)
+        kept = kept_trainings(folder / "kept", data, settings, digest, "cpu")
+        whole = train_all(data, settings, remaining(data, settings, None, "cpu"), None, lambda *_: None)
 
         def stop(what, share):
             if share > 0.6:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train_all(data, settings, plan(data, settings, kept, "cpu"), kept, stop)
-        planned = plan(data, settings, KeptTrainings(folder / "kept", data, settings, digest, "cpu"), "cpu")
-        assert (len(planned.kept), len(planned.left)) == (2, 2)
-        resumed = train_all(data, settings, planned, kept, lambda *_: None)
+            train_all(data, settings, remaining(data, settings, kept, "cpu"), kept, stop)
+        left = remaining(data, settings, kept_trainings(folder / "kept", data, settings, digest, "cpu"), "cpu")
+        assert (len(left.kept), len(left.plans)) == (2, 2)
+        resumed = train_all(data, settings, left, kept, lambda *_: None)
         for pair, run in whole.items():
             for name in ("train", "test", "test_confidence"):
                 np.testing.assert_array_equal(getattr(run, name), getattr(resumed[pair], name))
-        assert "Nothing is left to train (4 more are kept)." in str(plan(data, settings, kept, "cpu"))
+        assert "Nothing is left to train (4 more are kept)." in str(remaining(data, settings, kept, "cpu"))
         other = settings.replace(steps=9)
         with pytest.raises(
             ValueError, match=r"`checkpoint` must be of this configuration, got .* settings\.steps = 8, not 9"
         ):
-            KeptTrainings(folder / "kept", data, other, digest, "cpu")
+            kept_trainings(folder / "kept", data, other, digest, "cpu")
 
     def test_more_seeds_go_on_from_fewer(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
         data = read_data(tmp_path / "data.csv")
-        kept = KeptTrainings(tmp_path / "kept", data, settings, "digest", "cpu")
-        train_all(data, settings, plan(data, settings, kept, "cpu"), kept, lambda *_: None)
-        more = plan(data, settings.replace(seeds=(0, 1, 2)), kept, "cpu")
-        assert more.left == (("erm", 2), ("cutmix-patch", 2))
+        kept = kept_trainings(tmp_path / "kept", data, settings, "digest", "cpu")
+        train_all(data, settings, remaining(data, settings, kept, "cpu"), kept, lambda *_: None)
+        more = remaining(data, settings.replace(seeds=(0, 1, 2)), kept, "cpu")
+        assert [(plan.method, plan.seed) for plan in more.plans] == [("erm", 2), ("cutmix-patch", 2)]
         assert check_study(data, settings) == check_study(data, settings.replace(seeds=(5, 0, 1)))
 
     def test_another_audits_runs_are_refused_or_replaced(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
         data = read_data(tmp_path / "data.csv")
-        kept = KeptTrainings(tmp_path / "kept", data, settings, "digest", "cpu")
-        train_all(data, settings, plan(data, settings, kept, "cpu"), kept, lambda *_: None)
+        kept = kept_trainings(tmp_path / "kept", data, settings, "digest", "cpu")
+        train_all(data, settings, remaining(data, settings, kept, "cpu"), kept, lambda *_: None)
         (tmp_path / "kept" / "letter.txt").touch()
         other = settings.replace(steps=3)
         with pytest.raises(ValueError, match=r"settings\.steps = 2, not 3"):
-            KeptTrainings(tmp_path / "kept", data, other, "digest", "cpu")
+            kept_trainings(tmp_path / "kept", data, other, "digest", "cpu")
         with pytest.raises(ValueError, match=r"got .* with letter\.txt"):  # what no audit has made is left alone
-            KeptTrainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
+            kept_trainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
         (tmp_path / "kept" / "letter.txt").unlink()
-        replaced = KeptTrainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
-        assert len(plan(data, other, replaced, "cpu").left) == 4
+        replaced = kept_trainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
+        assert len(remaining(data, other, replaced, "cpu").plans) == 4
 
     def test_a_save_that_was_killed_is_not_taken_for_a_strangers_file(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
         data, kept = read_data(tmp_path / "data.csv"), tmp_path / "kept"
         kept.mkdir()
         (kept / ".audit.npz-1-00").write_bytes(b"half")
-        assert KeptTrainings(kept, data, settings, "digest", "cpu").load("erm", 0) is None
+        assert kept_trainings(kept, data, settings, "digest", "cpu").load(settings.plan("erm", 0)) is None
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "letter.txt").touch()
         with pytest.raises(ValueError, match=r"must be an empty folder .* with letter\.txt"):
-            KeptTrainings(tmp_path / "other", data, settings, "digest", "cpu")
+            kept_trainings(tmp_path / "other", data, settings, "digest", "cpu")
 
 
 def test_measures_need_every_subgroup_and_say_what_is_too_small(tmp_path):
@@ -266,7 +267,7 @@ def test_measures_need_every_subgroup_and_say_what_is_too_small(tmp_path):
     settings = settings_for(folder, seeds=(0, 1), steps=2)
     data = read_data(folder / "data.csv")
     measured = measure(
-        data, settings, train_all(data, settings, plan(data, settings, None, "cpu"), None, lambda *_: None)
+        data, settings, train_all(data, settings, remaining(data, settings, None, "cpu"), None, lambda *_: None)
     )
     assert len(measured.warnings) == 4
     assert "0 · common is too small to tell: 5 test images, fewer than 12" in measured.warnings[0]

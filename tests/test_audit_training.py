@@ -1,7 +1,8 @@
-"""Models by name or import path, and one training: same seed same bits, same batches for every method, bad input."""
+"""Models by name or import path, and trainings: same seed same bits, same batches for every method, bad input, what is kept."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -9,18 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from augscope.images import KeptTrainings, TrainedNetwork, TrainingOptions, TrainingPlan, train_network
+from augscope.images.kept import training_versions
 from augscope.images.models import build_model
-from augscope.images.training import (
-    METHODS,
-    Diverged,
-    Scaling,
-    batches,
-    fit,
-    make_transform,
-    predict,
-    rate,
-    transform_generator,
-)
+from augscope.images.plan import METHODS
+from augscope.images.training import Diverged, Scaling, augmentation, batches, rate, seconds_per_step
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -54,6 +48,13 @@ class NotANumber(Weighted):
     def forward(self, images):
         return images.mean(dim=(2, 3))[:, :2] * float("nan")
 
+class Recorder(Wide):
+    seen = []  # the batches of all its trainings
+    def forward(self, images):
+        if self.training:
+            self.seen.append(images.clone())
+        return super().forward(images)
+
 def number(): return 3
 made = OneLogit()
 """
@@ -75,12 +76,10 @@ def problem(count: int = 48, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]
     return images, labels
 
 
-def trained(model: nn.Module, method: str = "erm", **changes) -> nn.Module:
+def trained(model: str, method: str = "erm", **changes) -> TrainedNetwork:
     images, labels = problem()
-    transform = make_transform(method, num_classes=2, size=8, generator=transform_generator(1), grid=4)
-    options = {"steps": 6, "batch_size": 16, "learning_rate": 3e-3, "seed": 1, "device": "cpu", **changes}
-    fit(model, images, labels, num_classes=2, transform=transform, scaling=Scaling.of(images), **options)
-    return model
+    options = {"steps": 6, "batch_size": 16, "learning_rate": 3e-3, "seed": 1, **changes}
+    return train_network(TrainingPlan(model=model, method=method, **options), images, labels, num_classes=2)
 
 
 def build(name: str, seed: int = 0) -> nn.Module:
@@ -137,35 +136,18 @@ class TestModels:
 class TestTraining:
     @pytest.mark.parametrize("method", METHODS)
     def test_the_same_seed_gives_the_same_bits(self, method, mine):
-        one, again = trained(build(f"{mine}:Wide(9)"), method), trained(build(f"{mine}:Wide(9)"), method)
-        assert same(one, again)
-        assert not same(one, trained(build(f"{mine}:Wide(9)"), method, seed=2))
+        one, again, other = (trained(f"{mine}:Wide(9)", method, seed=seed) for seed in (1, 1, 2))
+        assert same(one.model, again.model)
+        assert not same(one.model, other.model)
 
-    def test_every_method_sees_the_same_batches(self, monkeypatch):
-        images, labels = problem()
-        seen = {"erm": [], "mixed": []}
-
-        def spy(name):
-            def look(batch, target):
-                seen[name].append(target.tolist())
-                return (batch + torch.rand(1) if name == "mixed" else batch), target
-
-            return look
-
-        for name in seen:
-            fit(
-                build("small"),
-                images,
-                labels,
-                num_classes=2,
-                transform=spy(name),
-                steps=4,
-                batch_size=16,
-                learning_rate=1e-3,
-                seed=7,
-                device="cpu",
-            )
-        assert seen["erm"] == seen["mixed"]
+    def test_every_method_sees_the_same_batches(self, mine):
+        """A model keeps what it sees. With p = 0 an augmentation makes all its draws and changes nothing."""
+        seen = {}
+        for method in METHODS:
+            network = trained(f"{mine}:Recorder(9)", method, p=0.0, seed=7)
+            seen[method] = torch.cat(network.model.seen[-6:])
+        assert all(torch.equal(images, seen["erm"]) for images in seen.values())
+        assert not torch.equal(torch.cat(trained(f"{mine}:Recorder(9)", seed=8).model.seen[-6:]), seen["erm"])
 
     def test_an_epoch_is_a_fresh_order_of_all_images(self):
         chosen = torch.cat(list(batches(10, 4, 5, seed=0)))
@@ -177,17 +159,25 @@ class TestTraining:
 
     @pytest.mark.parametrize("method", METHODS)
     def test_every_method_learns_what_is_easy(self, method):
-        model = trained(build("small"), method, steps=60)
+        network = trained("small", method, steps=60)
         images, labels = problem()
-        logits = predict(model, images, batch_size=7, scaling=Scaling.of(images))
+        logits = network.predict(images, batch_size=7)
         assert logits.shape == (48, 2)
         assert (logits.argmax(dim=1) == labels).float().mean() == 1
 
     def test_predictions_do_not_depend_on_their_batches(self):
-        model, images = trained(build("resnet")), problem()[0]
-        scaling = Scaling.of(images)
-        one, other = (predict(model, images, size, scaling=scaling) for size in (48, 5))
+        network, images = trained("resnet"), problem()[0]
+        one, other = (network.predict(images, size) for size in (48, 5))
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)  # float32: kernels differ with the batch
+
+    def test_arrays_are_taken_as_tensors_are(self):
+        images, labels = (tensor.numpy() for tensor in problem())
+        plan = TrainingPlan(steps=6, batch_size=16, learning_rate=3e-3, seed=1)
+        assert same(train_network(plan, images, labels, num_classes=2).model, trained("small").model)
+
+    def test_a_step_is_timed_without_training_to_the_end(self):
+        images, labels = problem()
+        assert seconds_per_step(TrainingPlan(steps=10**9, batch_size=16), images, labels, num_classes=2) > 0
 
     def test_scaling_is_that_of_the_pixels(self):
         images = problem()[0]
@@ -211,32 +201,80 @@ class TestTraining:
             ({"batch_size": 2.5}, "`batch_size` must be a whole number, got 2.5"),
             ({"learning_rate": 0}, "`learning_rate` must be above 0, got 0"),
             ({"weight_decay": -1.0}, "`weight_decay` must be at least 0, got -1.0"),
+            ({"num_cut": 0}, "`num_cut` must be at least 1, got 0"),
+            ({"box": 0}, "`box` must be at least 1, got 0"),
+            ({"alpha": 0}, "`alpha` must be above 0, got 0"),
+            ({"p": 1.5}, "`p` must be in [0, 1], got 1.5"),
+            ({"seed": -1}, "`seed` must be at least 0, got -1"),
+            (
+                {"method": "mixup"},
+                "`method` must be one of erm, cutout-patch, cutout-box, cutmix-patch, cutmix-box, got",
+            ),
+            ({"rate": 1}, "`rate` is not a known field, got 1"),
         ],
     )
-    def test_bad_arguments(self, changes, sentence):
+    def test_bad_plans(self, changes, sentence):
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            trained(build("small"), **changes)
-        with pytest.raises(ValueError, match=r"`labels` must be in \[0, 2\), got 2"):
-            fit(
-                build("small"),
-                problem()[0],
-                torch.arange(48) % 3,
-                num_classes=2,
-                transform=None,
-                steps=1,
-                batch_size=4,
-                learning_rate=1e-3,
-                seed=0,
-                device="cpu",
-            )
+            TrainingPlan(**changes)
+
+    @pytest.mark.parametrize(
+        ("images", "labels", "sentence"),
+        [
+            ((48, 2, 8, 8), torch.arange(48) % 3, "`labels` must be in [0, 2), got 2"),
+            ((48, 2, 8, 8), torch.arange(40) % 2, "`labels` must be class indices of shape (48,), got (40,)"),
+            ((48, 2, 8, 9), torch.arange(48) % 2, "`images` must have shape (n, C, S, S), none of them 0"),
+        ],
+    )
+    def test_images_and_labels_that_do_not_fit(self, images, labels, sentence):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            train_network(TrainingPlan(steps=1), torch.zeros(images), labels, num_classes=2)
 
     def test_a_loss_that_is_not_finite_is_said(self, mine):
-        with pytest.raises(Diverged, match="the loss is nan at step 25: a lower `learning_rate` may help"):
-            trained(build(f"{mine}:Wide(9)"), steps=50, learning_rate=1e30)
+        sentence = "CutMix .box., seed 1: the loss is nan at step 25: a lower `learning_rate` may help"
+        with pytest.raises(Diverged, match=sentence):
+            trained(f"{mine}:Wide(9)", "cutmix-box", steps=50, learning_rate=1e30)
 
-    def test_bad_methods_and_grids(self):
-        generator = torch.Generator()
-        with pytest.raises(ValueError, match=r"`methods` must be of erm, cutout-patch, .*, got 'mixup'"):
-            make_transform("mixup", num_classes=2, size=8, generator=generator)
+    def test_grids_that_do_not_fit(self):
         with pytest.raises(ValueError, match="`grid` must be at least 2 and divide `size`, got 3 for 8 pixels"):
-            make_transform("cutmix-patch", num_classes=2, size=8, generator=generator, grid=3)
+            augmentation(TrainingPlan(method="cutmix-patch", grid=3), num_classes=2, size=8)
+
+
+class TestPlans:
+    def test_a_plan_is_its_options_with_a_method_and_a_seed(self):
+        options = TrainingOptions(steps=7, alpha=0.5)
+        plan = options.plan("cutmix-box", 3)
+        assert plan == TrainingPlan(steps=7, alpha=0.5, method="cutmix-box", seed=3)
+        assert plan.shared == options.shared == options.model_dump(mode="json")
+        assert plan.title == "CutMix (box), seed 3"
+
+
+def kept_before(folder, plan: dict, arrays: dict) -> None:
+    """Files of an audit's finished trainings as augscope wrote them before there was `KeptTrainings`."""
+    settings = {"model": "small", "steps": 7, "batch_size": 64, "learning_rate": 0.002, "weight_decay": 0.0005}
+    settings |= {"grid": 4, "num_cut": None, "box": None, "alpha": 1.0, "p": 1.0}
+    owned = {"settings": settings, "data": "d", "model": "m"}
+    name = "seed-{seed}-{method}.npz".format(**plan)
+    for path, configuration, kept in (("audit.npz", owned, {}), (name, {**owned, **plan}, arrays)):
+        about = {"format": 1, "configuration": configuration, "versions": training_versions("cpu")}
+        np.savez(folder / path, about=np.array(json.dumps({**about, "names": sorted(kept)})), **kept)
+
+
+class TestKept:
+    OPTIONS, DATA = TrainingOptions(steps=7), {"data": "d", "model": "m"}
+
+    def test_files_written_before_are_read(self, tmp_path):
+        arrays = {"train": np.arange(3), "test": np.arange(2), "test_confidence": np.ones(2, np.float32)}
+        kept_before(tmp_path, {"method": "cutmix-box", "seed": 4}, arrays)
+        kept = KeptTrainings(tmp_path, "audit", self.OPTIONS, self.DATA)
+        found = kept.load(self.OPTIONS.plan("cutmix-box", 4))
+        assert sorted(found) == sorted(arrays)
+        assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+        assert kept.load(self.OPTIONS.plan("erm", 4)) is None
+        with pytest.raises(ValueError, match=r"got .* with settings\.steps = 7, not 8"):
+            KeptTrainings(tmp_path, "audit", TrainingOptions(steps=8), self.DATA)
+
+    def test_a_plan_of_other_options_is_not_taken_for_these(self, tmp_path):
+        kept = KeptTrainings(tmp_path, "study", self.OPTIONS, self.DATA)
+        kept.save(self.OPTIONS.plan("erm", 0), {"train": np.arange(3)})
+        with pytest.raises(ValueError, match=r"with settings\.steps = 7, not 9"):
+            kept.load(self.OPTIONS.replace(steps=9).plan("erm", 0))

@@ -49,7 +49,7 @@ NOT_RUN = {
     "make test": "runs this test",
     "augscope verify --preset theorem --seeds 20": "what `make verify` of the README runs",
 }
-ELSEWHERE = {"audit.md": "test_audit_docs.py", "cscores.md": "test_cscore_docs.py"}  # pages with a test of their own
+ELSEWHERE = {"audit.md": "test_audit_docs.py", "cscores.md": "test_cscores.py"}  # pages with a test of their own
 SHORTER = {"--seeds 30": "--seeds 2"}  # minutes each, as shown
 EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
 FILES = {"your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"}}  # what a page says to write first
@@ -230,6 +230,8 @@ def test_every_command_line_is_understood(page, tmp_path, monkeypatch, capsys):
             os.chdir(words[1])
         elif words[0] == "make":
             assert words[1] in _targets()
+        elif words[0] == "python":
+            assert (ROOT / words[1]).is_file(), f"{page.name}: {line}"
         elif words[-1] == "--help":
             assert app.parse_args(words[1:-1], exit_on_error=False, print_error=False)[1] is not None
         else:

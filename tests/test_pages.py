@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from audit_cases import write_csv
-from cscore_cases import write_batches, write_scores
 from page_checks import axe_violations, check_html
 
 import augscope as ag
@@ -57,14 +56,11 @@ def image_commands(folder) -> dict[str, list[str]]:
         (label, attribute, image) for label in (0, 1) for attribute in ("plain", SCRIPT) for image in pixels[label]
     ]
     data = write_csv(folder / "images", {"train": groups, "test": groups})
-    _, labels = write_batches(folder / "cifar")
-    write_scores(folder / "scores.npz", labels)
     few = ["--steps", "2", "--batch-size", "8", "--seeds", "2", "--device", "cpu"]
     canvas = "--side 8 --counts 4,2,1 --width 4 --num-steps 5 --num-tests 4 --seeds 2"
     return {
         "canvas": ["canvas", *canvas.split()],
         "audit": ["audit", str(data), "--methods", "erm,cutmix-patch", *few],
-        "cscore": ["cscore", "--data", str(folder / "cifar"), "--scores", str(folder / "scores.npz"), *few],
     }
 
 
@@ -85,12 +81,12 @@ def made_up_diagram() -> PhaseDiagram:
     return PhaseDiagram("rho", SCRIPT, "accuracy", 0.75, True, True, panels, SCRIPT, {"rho": SCRIPT})
 
 
-@pytest.mark.parametrize("name", ["verify", "phase", "law", "canvas", "audit", "cscore"])
+@pytest.mark.parametrize("name", ["verify", "phase", "law", "canvas", "audit"])
 def test_pages_are_valid_and_escape_what_they_are_given(pages, name):
     text = pages[0][name].read_text(encoding="utf-8")
     check_html(text)
     assert "<script" not in text
-    if name not in ("canvas", "cscore"):  # which are given no names
+    if name != "canvas":  # which is given no names
         assert "&lt;script&gt;" in text
 
 

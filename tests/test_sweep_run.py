@@ -227,7 +227,7 @@ def test_two_sweeps_at_once_are_refused(tmp_path):
 def test_other_peoples_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(
-        ValueError, match="`out` must be an empty folder or one with a sweep's records, got .* with thesis.tex"
+        ValueError, match=r"`out` must be an empty folder or one with a sweep's records, got .* with thesis.tex"
     ):
         ag.run_sweep(tiny(), tmp_path)
     with pytest.raises(ValueError, match="`out` must be a folder"):

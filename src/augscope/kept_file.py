@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.store import check_free, write_whole
+from augscope.store import write_whole
 from augscope.values import check
 
 FORMAT = 1  # raised when what is kept changes
@@ -59,19 +59,6 @@ class KeptFile:
                 f"{_difference(found, self._about['configuration'])}: choose another file, or remove it"
             )
         return arrays
-
-    def own_folder(self, whose: str) -> None:
-        """Have the file's folder belong to this configuration, if it is new or empty, or see that it does.
-
-        Args:
-            whose: runs the folder is to hold, such as "this experiment's".
-
-        Raises:
-            ValueError: if it is another's, as `load` says; if it holds other files; or if it cannot be written: before any work.
-        """
-        if self.load() is None:
-            check_free(self.path.parent, "checkpoint", f"{whose} runs")
-            self.save({})
 
     def check_writable(self) -> None:
         """Raise ValueError if the file could not be written, before there is anything to write."""

@@ -11,11 +11,12 @@ import numpy as np
 
 from augscope.checkpoint import Checkpoint, check_whole
 from augscope.experiment import Experiment
+from augscope.kept_file import KeptFile
+from augscope.kept_folder import KeptFolder
 from augscope.measure_table import measures_of
 from augscope.measures import History
 from augscope.methods import Method
 from augscope.seed_run import SeedRun
-from augscope.validation import check
 
 
 class KeptRuns:
@@ -30,13 +31,8 @@ class KeptRuns:
     """
 
     def __init__(self, folder: str | Path, experiment: Experiment) -> None:
-        self.folder, self._experiment = Path(folder), experiment
-        check(
-            not self.folder.exists() or self.folder.is_dir(),
-            f"`checkpoint` must be a folder, got the file {self.folder}",
-        )
-        owner = Checkpoint(self.folder / "experiment.npz", {"experiment": experiment.model_dump(mode="json")})
-        owner.own_folder("this experiment's")
+        self._experiment = experiment
+        self._kept = KeptFolder(folder, "experiment", {"experiment": experiment.model_dump(mode="json")}, Checkpoint)
 
     def load(self, seed: int, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
@@ -72,15 +68,10 @@ class KeptRuns:
 
     def descent_file(self, seed: int, method: Method) -> Path:
         """Return the file in which `train` keeps a descent that is under way."""
-        return self.folder / f"{self._name(seed, method)}.descent.npz"
+        return self._kept.path / f"{self._name(seed, method)}.descent.npz"
 
-    def _finished(self, seed: int, method: Method) -> Checkpoint:
-        configuration = {
-            "seed": seed,
-            "method": method.model_dump(mode="json"),
-            "experiment": self._experiment.model_dump(mode="json"),
-        }
-        return Checkpoint(self.folder / f"{self._name(seed, method)}.npz", configuration)
+    def _finished(self, seed: int, method: Method) -> KeptFile:
+        return self._kept.file(self._name(seed, method), {"seed": seed, "method": method.model_dump(mode="json")})
 
     def _name(self, seed: int, method: Method) -> str:
         word = re.sub(r"\W", "", method.title.split()[0].lower())  # a title of one's own may hold anything

@@ -12,9 +12,6 @@ from cyclopts import Parameter
 app = cyclopts.App(name="images", help="Augmentations on real images.")
 
 app.command(
-    "augscope.cli.cscore:cscore", name="cscore", help="Compare methods by the C-scores of what they misclassify."
-)
-app.command(
     "augscope.cli.audit:audit", name="audit", help="Which subgroups of your images does each augmentation learn?"
 )
 app.command(

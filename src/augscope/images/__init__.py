@@ -1,4 +1,4 @@
-"""Augmentations of image batches whose law is certified, and pictures of them. Needs the extra `augscope[images]`.
+"""Augmentations of image batches whose law is certified, pictures of them, and trainings with them. Needs the extra `augscope[images]`.
 
 Names are loaded on first use: neither `import augscope` nor `augscope --help` waits for PyTorch.
 """
@@ -9,16 +9,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from augscope.images.kept import KeptTrainings
+    from augscope.images.plan import TrainingOptions, TrainingPlan
+    from augscope.images.training import TrainedNetwork, seconds_per_step, train_network
     from augscope.images.transforms import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
 
-__all__ = ["BoxCutMix", "BoxCutout", "Mixup", "PatchCutMix", "PatchCutout"]
+_MODULES = {
+    "transforms": ("BoxCutMix", "BoxCutout", "Mixup", "PatchCutMix", "PatchCutout"),
+    "plan": ("TrainingOptions", "TrainingPlan"),
+    "training": ("TrainedNetwork", "seconds_per_step", "train_network"),
+    "kept": ("KeptTrainings",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "BoxCutMix",
+    "BoxCutout",
+    "KeptTrainings",
+    "Mixup",
+    "PatchCutMix",
+    "PatchCutout",
+    "TrainedNetwork",
+    "TrainingOptions",
+    "TrainingPlan",
+    "seconds_per_step",
+    "train_network",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'augscope.images' has no attribute {name!r}")
     try:
-        return getattr(import_module("augscope.images.transforms"), name)
+        return getattr(import_module(f"augscope.images.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
         raise ImportError(
             f"augscope.images.{name} needs {error.name}: pip install 'augscope[images]'", name=error.name

@@ -1,8 +1,4 @@
-"""One classifier trained with one augmentation: the piece that every study of real images is made of.
-
-Two trainings with one seed see the same batches in the same order whatever their augmentation, so that a difference
-between them is the augmentation's.
-"""
+"""One classifier trained with one augmentation: the piece that every study of real images is made of."""
 
 from __future__ import annotations
 
@@ -10,24 +6,21 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from augscope.images.models import build_model
+from augscope.images.plan import TrainingPlan
 from augscope.images.transforms import BatchTransform, BoxCutMix, BoxCutout, PatchCutMix, PatchCutout
-from augscope.values import check, check_count, check_positive
+from augscope.values import check, check_count
 
-METHODS = {
-    "erm": "ERM",
-    "cutout-patch": "Cutout (patches)",
-    "cutout-box": "Cutout (box)",
-    "cutmix-patch": "CutMix (patches)",
-    "cutmix-box": "CutMix (box)",
-}
-CUT_SHARE = 0.25  # of the pixels that Cutout removes unless told: the 16 × 16 box in 32 × 32 of DeVries & Taylor (2017)
+CUT_SHARE = 0.25  # of the pixels that Cutout removes by default: the 16 × 16 box in 32 × 32 of DeVries & Taylor (2017)
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 CHECK_EVERY = 25  # steps between two looks at the loss, which on a GPU wait for it
+TIMED_STEPS = 4  # to measure how long a step takes; the first, which is slower, does not count
 _BATCHES, _TRANSFORM, _MODEL = 1, 2, 3  # streams of random numbers that come of one seed
 
 
@@ -51,7 +44,9 @@ class Scaling:
         """The scaling of training images (N, C, H, W), of any dtype; a channel that never varies keeps its unit."""
         channels = [images[:, channel].double() for channel in range(images.shape[1])]
         deviations = [float(channel.std(correction=0)) for channel in channels]
-        return cls(tuple(float(channel.mean()) for channel in channels), tuple(found or 1.0 for found in deviations))
+        return cls(
+            tuple(float(channel.mean()) for channel in channels), tuple(deviation or 1.0 for deviation in deviations)
+        )
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images as float32, scaled."""
@@ -60,154 +55,172 @@ class Scaling:
         return (images.float() - mean) / torch.tensor(self.deviation, device=images.device).view(shape)
 
 
-def make_transform(
-    name: str,
-    *,
-    num_classes: int,
-    size: int,
-    generator: torch.Generator,
-    grid: int = 4,
-    num_cut: int | None = None,
-    box: int | None = None,
-    alpha: float = 1.0,
-    p: float = 1.0,
-) -> BatchTransform | None:
-    """Return the augmentation of that name, or None for "erm".
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A classifier as its training left it; get one from `train_network`.
 
-    Args:
-        name: one of `METHODS`.
-        num_classes: K.
-        size: side of the images in pixels.
-        generator: of its draws.
-        grid: rows and columns of patches; must divide `size` (patch methods).
-        num_cut: C, the patches that Cutout removes; a quarter of them unless given.
-        box: side of Cutout's box in pixels; half the image's unless given.
-        alpha: α of CutMix's box law.
-        p: probability that an image is transformed.
-
-    Raises:
-        ValueError: on an unknown name or arguments that do not fit.
+    Attributes:
+        model: in evaluation mode, on the device.
+        scaling: of the pixels, from the training images.
+        device: where the model is.
     """
-    check(name in METHODS, f"`methods` must be of {', '.join(METHODS)}, got {name!r}")
-    if name == "erm":
-        return None
-    shared = {"num_classes": num_classes, "p": p, "generator": generator}
-    if name == "cutmix-box":
-        return BoxCutMix(alpha, **shared)
-    if name == "cutout-box":
-        return BoxCutout(box or max(1, round(size * math.sqrt(CUT_SHARE))), **shared)
-    check(grid >= 2 and size % grid == 0, f"`grid` must be at least 2 and divide `size`, got {grid} for {size} pixels")
-    if name == "cutmix-patch":
-        return PatchCutMix(grid, **shared)
-    return PatchCutout(num_cut or max(1, round(CUT_SHARE * grid * grid)), grid, **shared)
+
+    model: nn.Module
+    scaling: Scaling
+    device: str
+
+    def predict(self, images: Tensor | np.ndarray, batch_size: int = 256) -> Tensor:
+        """Return the logits (n, K), float32, on the CPU; nothing of the model is changed.
+
+        Args:
+            images: (n, C, S, S), in the units of the training images.
+            batch_size: images at a time: memory, not results.
+        """
+        check_count("batch_size", batch_size)
+        self.model.eval()
+        logits = []
+        with torch.no_grad():
+            for part in torch.as_tensor(images).split(batch_size):
+                batch = self.scaling(part.to(self.device)).contiguous(memory_format=torch.channels_last)
+                logits.append(self.model(batch).float().cpu())
+        return torch.cat(logits)
 
 
-def stream(seed: int, number: int) -> torch.Generator:
-    """A generator of its own for one of the uses that a seed has (CPU)."""
-    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
-
-
-def transform_generator(seed: int) -> torch.Generator:
-    """The generator for the augmentation's draws in the training with this seed."""
-    return stream(seed, _TRANSFORM)
-
-
-def fit(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+def train_network(
+    plan: TrainingPlan,
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray,
     *,
     num_classes: int,
-    transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    device: str | torch.device,
-    weight_decay: float = 5e-4,
-    scaling: Scaling | None = None,
+    device: str = "cpu",
     progress: Callable[[int], None] | None = None,
-) -> None:
-    """Train a model in place: AdamW on the cross-entropy with the (soft) labels; the rate rises, then falls as a cosine.
+) -> TrainedNetwork:
+    """Train a classifier by a plan: AdamW on the cross-entropy with the (soft) labels of the augmented images.
 
     Args:
-        model: from `build_model`; moved to `device`, and left in evaluation mode.
-        images: (n, C, H, W), any dtype; kept in it, and scaled batch by batch.
-        labels: class indices (n,).
+        plan: model, augmentation, seed, steps and rates.
+        images: (n, C, S, S), any dtype; kept in it, and scaled batch by batch.
+        labels: class indices (n,), in [0, K).
         num_classes: K.
-        transform: maps a batch and its labels to images and soft labels; None for ERM.
-        steps: number of updates.
-        batch_size: images an update, at most n; every epoch is a fresh random order, and no batch is short.
-        learning_rate: the highest one, > 0.
-        seed: of the order of the images, and of whatever the model draws (dropout); not of the transform.
-        device: where to train.
-        weight_decay: ≥ 0.
-        scaling: applied before the transform; without one, images are only made float32.
+        device: where to train, such as "cpu" or "cuda".
         progress: called with the number of finished steps after each.
 
     Raises:
-        ValueError: on arguments that do not fit. `Diverged` if the loss is not finite.
+        ValueError: if model, augmentation or labels do not fit the images; `Diverged` if the loss is not finite.
 
-    Cost: `steps` forward and backward passes. The same seed gives the same bits on one machine with one number of threads.
+    Cost: `plan.steps` forward and backward passes. The same plan gives the same bits on one machine with one number of threads.
+
+    Example:
+        >>> import torch
+        >>> from augscope.images import TrainingPlan, train_network
+        >>> labels = torch.arange(40) % 2
+        >>> images = torch.zeros(40, 1, 8, 8)
+        >>> images[labels == 1, :, :4] = 1  # the upper half is bright
+        >>> plan = TrainingPlan(method="cutmix-box", steps=20, batch_size=16, seed=0)
+        >>> network = train_network(plan, images, labels, num_classes=2)
+        >>> bool((network.predict(images).argmax(dim=1) == labels).all())
+        True
     """
-    _check_arguments(images, labels, num_classes, steps, batch_size, learning_rate, weight_decay)
-    images, labels = images.to(device), labels.to(device)
+    images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    _check_data(images, labels, num_classes)
+    _, channels, size, _ = images.shape
+    model = build_model(plan.model, channels=channels, size=size, num_classes=num_classes, seed=plan.seed)
+    network = TrainedNetwork(model, Scaling.of(images), device)
     model.to(device)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - the stub omits it
     model.train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps))
-    with reproducible(seed, device):
-        for step, chosen in enumerate(batches(len(images), min(batch_size, len(images)), steps, seed), start=1):
-            chosen = chosen.to(device)
-            batch = images[chosen].float() if scaling is None else scaling(images[chosen])
-            target = labels[chosen]
-            if transform is not None:
-                batch, target = transform(batch, target)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            loss = nn.functional.cross_entropy(model(batch), target)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            if (step % CHECK_EVERY == 0 or step == steps) and not math.isfinite(loss.item()):
-                raise Diverged(f"the loss is {loss.item()} at step {step}: a lower `learning_rate` may help")
-            if progress is not None:
-                progress(step)
+    augmented = _augmented_batches(plan, images.to(device), labels.to(device), num_classes, network.scaling)
+    with reproducible(plan.seed, device):
+        _descend(model, plan, augmented, progress)
     model.eval()
+    return network
 
 
-def predict(
+def _augmented_batches(
+    plan: TrainingPlan, images: Tensor, labels: Tensor, num_classes: int, scaling: Scaling
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of a training, scaled and augmented, with their labels."""
+    transform = augmentation(plan, num_classes, images.shape[2])
+    for chosen in batches(len(images), min(plan.batch_size, len(images)), plan.steps, plan.seed):
+        chosen = chosen.to(images.device)
+        batch, target = scaling(images[chosen]), labels[chosen]
+        yield (batch, target) if transform is None else transform(batch, target)
+
+
+def _descend(
     model: nn.Module,
-    images: Tensor,
-    batch_size: int = 256,
+    plan: TrainingPlan,
+    augmented: Iterator[tuple[Tensor, Tensor]],
+    progress: Callable[[int], None] | None,
+) -> None:
+    """A step of AdamW for each batch. Raises `Diverged`."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, plan.steps))
+    for step, (batch, target) in enumerate(augmented, start=1):
+        logits = model(batch.contiguous(memory_format=torch.channels_last))
+        loss = nn.functional.cross_entropy(logits, target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if (step % CHECK_EVERY == 0 or step == plan.steps) and not math.isfinite(loss.item()):
+            raise Diverged(f"{plan.title}: the loss is {loss.item()} at step {step}: a lower `learning_rate` may help")
+        if progress is not None:
+            progress(step)
+
+
+def seconds_per_step(
+    plan: TrainingPlan,
+    images: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray,
     *,
-    device: str | torch.device = "cpu",
-    scaling: Scaling | None = None,
-) -> Tensor:
-    """Return the logits (n, K) of a model in evaluation mode, float32, on the CPU; nothing of the model is changed.
+    num_classes: int,
+    device: str = "cpu",
+) -> float:
+    """Return the seconds that one step of a plan takes, measured on a few; arguments and errors as in `train_network`."""
+    few = max(256, plan.batch_size)  # the number of images does not matter to a step, but their scaling takes time
+    ends: list[float] = []
+    train_network(
+        plan.replace(steps=TIMED_STEPS),
+        images[:few],
+        labels[:few],
+        num_classes=num_classes,
+        device=device,
+        progress=lambda _: ends.append(perf_counter()),
+    )
+    return (ends[-1] - ends[0]) / (TIMED_STEPS - 1)
+
+
+def augmentation(plan: TrainingPlan, num_classes: int, size: int) -> BatchTransform | None:
+    """Return the augmentation of a plan, with the generator of its draws; None for "erm".
 
     Args:
-        model: as `fit` leaves it.
-        images: (n, C, H, W).
-        batch_size: images at a time: memory, not results.
-        device: where the model is.
-        scaling: that of the training.
+        plan: names it, and holds its arguments.
+        num_classes: K.
+        size: side of the images in pixels.
+
+    Raises:
+        ValueError: on arguments that do not fit the images.
     """
-    check_count("batch_size", batch_size)
-    model.eval()
-    found = []
-    with torch.no_grad():
-        for part in images.split(batch_size):
-            batch = part.to(device).float() if scaling is None else scaling(part.to(device))
-            found.append(model(batch.contiguous(memory_format=torch.channels_last)).float().cpu())
-    return torch.cat(found)
+    if plan.method == "erm":
+        return None
+    generator = _stream(plan.seed, _TRANSFORM)
+    if plan.method == "cutmix-box":
+        return BoxCutMix(plan.alpha, num_classes=num_classes, p=plan.p, generator=generator)
+    if plan.method == "cutout-box":
+        side = plan.box or max(1, round(size * math.sqrt(CUT_SHARE)))
+        return BoxCutout(side, num_classes=num_classes, p=plan.p, generator=generator)
+    grid = plan.grid
+    check(grid >= 2 and size % grid == 0, f"`grid` must be at least 2 and divide `size`, got {grid} for {size} pixels")
+    if plan.method == "cutmix-patch":
+        return PatchCutMix(grid, num_classes=num_classes, p=plan.p, generator=generator)
+    num_cut = plan.num_cut or max(1, round(CUT_SHARE * grid * grid))
+    return PatchCutout(num_cut, grid, num_classes=num_classes, p=plan.p, generator=generator)
 
 
 def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
     """Yield `steps` batches of indices: fresh random orders of all images, one after the other, cut into full batches."""
-    generator, waiting = stream(seed, _BATCHES), torch.empty(0, dtype=torch.long)
+    generator, waiting = _stream(seed, _BATCHES), torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         while len(waiting) < batch_size:
             waiting = torch.cat([waiting, torch.randperm(count, generator=generator)])
@@ -231,7 +244,7 @@ def reproducible(seed: int, device: str | torch.device) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(stream(seed, _MODEL).initial_seed())
+        torch.manual_seed(_stream(seed, _MODEL).initial_seed())
         cudnn.deterministic, cudnn.benchmark = True, False
         try:
             yield
@@ -244,22 +257,29 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _check_arguments(
-    images: Tensor,
-    labels: Tensor,
-    num_classes: int,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-) -> None:
+def checked_device(device: str | None) -> str:
+    """Return the device, or the best one for None. Raises ValueError if PyTorch cannot use it."""
+    if device is None:
+        return best_device()
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # PyTorch asserts where it was built without that kind of device
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"`device` must be one that PyTorch can use, got {device!r}: {reason}") from None
+    return device
+
+
+def _stream(seed: int, number: int) -> torch.Generator:
+    """A generator of its own for one of the uses that a seed has (CPU)."""
+    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> 1))
+
+
+def _check_data(images: Tensor, labels: Tensor, num_classes: int) -> None:
     shape = tuple(images.shape)
-    check(len(shape) == 4 and min(shape) >= 1, f"`images` must have shape (n, C, H, W), none of them 0, got {shape}")
+    good = len(shape) == 4 and min(shape) >= 1 and shape[2] == shape[3]
+    check(good, f"`images` must have shape (n, C, S, S), none of them 0, got {shape}")
     fits = labels.shape == shape[:1] and not labels.is_floating_point() and labels.dtype != torch.bool
     check(fits, f"`labels` must be class indices of shape ({shape[0]},), got {tuple(labels.shape)} of {labels.dtype}")
     low, high = (int(value) for value in labels.aminmax())
     check(low >= 0 and high < num_classes, f"`labels` must be in [0, {num_classes}), got {low if low < 0 else high}")
-    check_count("steps", steps)
-    check_count("batch_size", batch_size)
-    check_positive("learning_rate", learning_rate)
-    check(math.isfinite(weight_decay) and weight_decay >= 0, f"`weight_decay` must be at least 0, got {weight_decay}")

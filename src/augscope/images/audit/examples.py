@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from augscope.images.audit.dataset import ImageData
-from augscope.images.audit.study import REFERENCE, Runs, Settings
+from augscope.images.audit.settings import REFERENCE, Settings
+from augscope.images.audit.study import Runs
 from augscope.images.audit.subgroups import correctness
 
 SHOWN = 8  # of each kind

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from augscope.images.audit.dataset import ImageData
-from augscope.images.audit.study import Settings, augmentation
-from augscope.images.training import batches, transform_generator
+from augscope.images.audit.settings import Settings
+from augscope.images.training import augmentation, batches
 
 MAX_BATCHES = 400  # of the first seed's training: shares are then known to a few per mille
 
@@ -40,7 +40,7 @@ def exposure(data: ImageData, settings: Settings, method: str) -> Exposure:
     White images show what is erased, and soft labels the share of pixels of either image of a pair.
     """
     num_groups, side = len(data.groups), data.size
-    transform = augmentation(settings, method, num_groups, side, transform_generator(settings.seeds[0]))
+    transform = augmentation(settings.plan(method, settings.seeds[0]), num_groups, side)
     groups, count = torch.from_numpy(data.train.groups), len(data.train)
     size = min(settings.batch_size, count)
     sums = {name: np.zeros(num_groups) for name in ("weight", "pixels", "images", "unmixed")}

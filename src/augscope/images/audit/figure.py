@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from augscope.images.audit.dataset import ImageData
-from augscope.images.audit.study import Settings
+from augscope.images.audit.settings import Settings
 from augscope.images.audit.subgroups import Measured
-from augscope.images.training import METHODS
+from augscope.images.plan import METHODS
 from augscope.rendering import shown_name
 
 # Okabe & Ito's palette, told apart by colour-blind readers too; each method also has its own marker.

@@ -68,6 +68,13 @@ def read_listing(data: Path, *, root: Path | None, attributes: tuple[str, ...] |
 
 
 def _of_folder(folder: Path, problems: Problems) -> Listing:
+    names = ("data_batch_1", "batches.meta", "cifar-10-batches-py/data_batch_1")
+    check(
+        not any((folder / name).is_file() for name in names),
+        f"`data` must be a folder that holds a folder for each class, got {folder}, the Python version of CIFAR, whose "
+        "pickles are not read, as reading them could run any code: write its images as files, from the binary version or "
+        "from arrays that your own Python code has loaded",
+    )
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     splits = {path.name for path in classes} & {"train", "val", "test"}
     divided = splits >= {"train", "test"}

@@ -8,9 +8,9 @@ from augscope.images.audit.examples import Example, examples
 from augscope.images.audit.exposure import MAX_BATCHES
 from augscope.images.audit.recommendation import p_text, share
 from augscope.images.audit.result import Audit, tables
-from augscope.images.audit.study import REFERENCE
+from augscope.images.audit.settings import REFERENCE
 from augscope.images.audit.subgroups import GroupAccuracy
-from augscope.images.training import METHODS
+from augscope.images.plan import METHODS
 from augscope.pages import Download, data_address, picture, render
 
 

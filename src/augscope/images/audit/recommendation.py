@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from augscope.images.audit.dataset import ImageData
-from augscope.images.audit.study import REFERENCE, Settings
+from augscope.images.audit.settings import REFERENCE, Settings
 from augscope.images.audit.subgroups import MEMORISED, Comparison, Measured
-from augscope.images.training import METHODS
+from augscope.images.plan import METHODS
 from augscope.intervals import Interval
 
 

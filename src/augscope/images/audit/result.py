@@ -13,7 +13,8 @@ import numpy as np
 from augscope.images.audit.dataset import ImageData
 from augscope.images.audit.exposure import Exposure, exposure
 from augscope.images.audit.recommendation import Words, put_in_words
-from augscope.images.audit.study import Runs, Settings
+from augscope.images.audit.settings import Settings
+from augscope.images.audit.study import Runs
 from augscope.images.audit.subgroups import Comparison, GroupAccuracy, Measured, correctness, measure
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from augscope.crossed import crossed_difference, crossed_gap, crossed_share, given_share
 from augscope.images.audit.dataset import ImageData
-from augscope.images.audit.study import REFERENCE, Runs, Settings
+from augscope.images.audit.settings import REFERENCE, Settings
+from augscope.images.audit.study import Runs
 from augscope.intervals import Difference, Interval, holm
 
 ALPHA = 0.05  # probability of one or more false claims in an audit

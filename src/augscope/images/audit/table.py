@@ -8,7 +8,7 @@ from rich.text import Text
 from augscope.cli.show import console
 from augscope.images.audit.recommendation import share
 from augscope.images.audit.result import Audit
-from augscope.images.training import METHODS
+from augscope.images.plan import METHODS
 
 
 def print_audit(audit: Audit, *, to_stderr: bool) -> None:

@@ -1,0 +1,115 @@
+"""The plan of a training on images: everything that decides it apart from the images, as one value. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, ValidationInfo, field_validator
+
+from augscope.values import Value, check, check_count, check_positive
+
+METHODS = {
+    "erm": "ERM",
+    "cutout-patch": "Cutout (patches)",
+    "cutout-box": "Cutout (box)",
+    "cutmix-patch": "CutMix (patches)",
+    "cutmix-box": "CutMix (box)",
+}
+
+
+class TrainingOptions(Value):
+    """What the trainings of a study have in common; `plan` gives each its method and its seed.
+
+    Raises:
+        ValueError: with a sentence naming the field, the rule and the value.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True)  # the descriptions are the command line's help texts too
+
+    model: str = "small"
+    "small, resnet, or your own `package.module:Class(arguments)` or `file.py:Class`, which maps images to logits."
+    steps: int = 1000
+    "Updates in each training."
+    batch_size: int = 64
+    "Images an update; every epoch is a fresh random order, and no batch is short."
+    learning_rate: float = 2e-3
+    "Of AdamW, at its highest: it rises over the first 5 % of the steps, then falls as a cosine."
+    weight_decay: float = 5e-4
+    "Of AdamW."
+    grid: int = 4
+    "Rows and columns of patches; they must divide the size."
+    num_cut: int | None = None
+    "Patches that Cutout removes; by default a quarter of them."
+    box: int | None = None
+    "Side in pixels of Cutout's box; by default half the image's."
+    alpha: float = 1.0
+    "α of CutMix's box law."
+    p: float = 1.0
+    "Probability that an image is transformed."
+
+    @field_validator("steps", "batch_size", "grid", "num_cut", "box", mode="before")
+    @classmethod
+    def _check_counts(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            check_count(str(info.field_name), value)
+        return value
+
+    @field_validator("learning_rate", "alpha", mode="before")
+    @classmethod
+    def _check_positive_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        check_positive(str(info.field_name), value)
+        return value
+
+    @field_validator("weight_decay")
+    @classmethod
+    def _check_weight_decay(cls, value: float) -> float:
+        check(value >= 0, f"`weight_decay` must be at least 0, got {value}")
+        return value
+
+    @field_validator("p")
+    @classmethod
+    def _check_p(cls, value: float) -> float:
+        check(0 <= value <= 1, f"`p` must be in [0, 1], got {value}")
+        return value
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The fields that all trainings share, ready for JSON: what a folder of finished trainings belongs to."""
+        return {name: getattr(self, name) for name in TrainingOptions.model_fields}
+
+    def plan(self, method: str, seed: int) -> TrainingPlan:
+        """Return the plan of one training. Raises ValueError as `TrainingPlan` does."""
+        return TrainingPlan(**self.shared, method=method, seed=seed)
+
+
+class TrainingPlan(TrainingOptions):
+    """One training on images: with which augmentation, from which seed, for how long.
+
+    Trainings whose plans differ in the method alone begin with the same weights and see the same batches in the same
+    order, so that a difference between them is the augmentation's.
+
+    Raises:
+        ValueError: with a sentence naming the field, the rule and the value.
+    """
+
+    method: str = "erm"
+    "erm, cutout-patch, cutout-box, cutmix-patch or cutmix-box."
+    seed: int = 0
+    "Of the first weights, the order of the images, and what augmentation and model draw."
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, method: str) -> str:
+        check(method in METHODS, f"`method` must be one of {', '.join(METHODS)}, got {method!r}")
+        return method
+
+    @field_validator("seed")
+    @classmethod
+    def _check_seed(cls, seed: int) -> int:
+        check(seed >= 0, f"`seed` must be at least 0, got {seed}")
+        return seed
+
+    @property
+    def title(self) -> str:
+        """As people read it, such as "CutMix (box), seed 3"."""
+        return f"{METHODS[self.method]}, seed {self.seed}"
