@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
-
-from augscope.checkpoint import Checkpoint, check_whole
+from augscope.checkpoint import Checkpoint
 from augscope.experiment import Experiment
-from augscope.measures import History
+from augscope.kept_file import check_whole
 from augscope.methods import Method
 from augscope.seed_run import SeedRun
 from augscope.validation import check
@@ -41,12 +37,7 @@ class KeptRuns:
     def load(self, seed: int, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
         arrays = self._finished(seed, method).load()
-        if arrays is None:
-            return None
-        said = json.loads(str(arrays.pop("said")))
-        counts = tuple(tuple(row) for row in arrays.pop("feature_counts").tolist())
-        history = History(**{field.name: arrays[field.name] for field in fields(History)})
-        return SeedRun(seed=seed, method=method, history=history, feature_counts=counts, **said)
+        return None if arrays is None else SeedRun.from_arrays(seed, method, arrays)
 
     def count(self, seeds: Sequence[int]) -> dict[Method, int]:
         """Return how many of these seeds' runs are finished, per method. Raises ValueError if any file is not whole."""
@@ -59,12 +50,7 @@ class KeptRuns:
 
     def save(self, run: SeedRun) -> None:
         """Keep a finished run and let go of its descent's file. Raises ValueError if that cannot be written."""
-        said = {name: getattr(run, name) for name in ("status", "message", "oscillating", "seconds")}
-        arrays = {field.name: getattr(run.history, field.name) for field in fields(History)}
-        counts = np.array(run.feature_counts)
-        self._finished(run.seed, run.method).save(
-            {**arrays, "feature_counts": counts, "said": np.array(json.dumps(said))}
-        )
+        self._finished(run.seed, run.method).save(run.to_arrays())
         self.descent_file(run.seed, run.method).unlink(missing_ok=True)
 
     def descent_file(self, seed: int, method: Method) -> Path:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
-from augscope.descent import Run
+import numpy as np
+
+from augscope.loop import Run
 from augscope.measures import History
 from augscope.methods import Method
 
@@ -27,6 +31,23 @@ class SeedRun:
         """Keep what verdicts and pictures need; let go of weights and data."""
         counts = tuple(tuple(int(count) for count in row) for row in run.dataset.feature_counts)
         return cls(seed, run.method, run.history, run.status, run.message, run.oscillating, counts, run.seconds)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything but the seed and the method as arrays by name, for `from_arrays`."""
+        outcome = {name: getattr(self, name) for name in _OUTCOME}
+        measures = {field.name: getattr(self.history, field.name) for field in fields(History)}
+        return {**measures, "feature_counts": np.array(self.feature_counts), "said": np.array(json.dumps(outcome))}
+
+    @classmethod
+    def from_arrays(cls, seed: int, method: Method, arrays: Mapping[str, np.ndarray]) -> SeedRun:
+        """Return the run that `to_arrays` wrote down; arrays that a history no longer has are left out."""
+        history = History(**{field.name: arrays[field.name] for field in fields(History)})
+        counts = tuple(tuple(row) for row in arrays["feature_counts"].tolist())
+        outcome = json.loads(str(arrays["said"]))
+        return cls(seed=seed, method=method, history=history, feature_counts=counts, **outcome)
+
+
+_OUTCOME = ("status", "message", "oscillating", "seconds")  # kept as one text, under "said"
 
 
 def missing_features(run: SeedRun) -> list[str]:
