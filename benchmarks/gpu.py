@@ -14,8 +14,9 @@ from harness import Figure, conditions, figure, print_figures, scaled, seconds, 
 
 import augscope as ag
 from augscope import dual
-from augscope.batch import _stack, _steps_of_all
-from augscope.descent import initial_state
+from augscope.batch import stacked, steps_of_all
+from augscope.descent import start
+from augscope.problem import Problem
 
 STEPS = 50
 
@@ -37,12 +38,13 @@ def batch(num_seeds: int, dtype: str) -> list[Figure]:
             coordinates="reduced", dtype=dtype,
         )  # fmt: skip
         datas.append(dual.geometry(dataset))
-    data = _stack(datas)
-    state = _stack([initial_state(one) for one in datas])
+    data = stacked(datas)
+    state = stacked([start(one) for one in datas])
     method = ag.CutMix(tolerance=1e-12 if dtype == "float64" else 1e-6)
+    problem = Problem(data, preset.network, (method,), preset.step_size)
 
     def run() -> None:
-        jax.block_until_ready(_steps_of_all(data, state, preset.step_size, STEPS, preset.network, method))
+        jax.block_until_ready(steps_of_all(problem, state, STEPS))
 
     begun = time.perf_counter()
     run()

@@ -8,6 +8,7 @@ from limits import exponential_rate, read_bandwidth
 
 import augscope as ag
 from augscope import descent, dual
+from augscope.problem import Problem
 
 STEPS = 1_000  # timed together: one compiled loop
 AT_LEAST, AIM = 60, 100  # times faster than PyTorch enumerating every pair and subset
@@ -20,11 +21,11 @@ EXPONENTIALS = {
 
 def ours(preset: ag.Experiment, method: ag.Method) -> list[float]:
     """Return the seconds of a step, as several chunks of a descent give them."""
-    data = dual.geometry(preset.sample(0))
-    state = descent.initial_state(data)
+    problem = Problem(dual.geometry(preset.sample(0)), preset.network, (method,), preset.step_size)
+    state = descent.start(problem.data)
 
     def chunk() -> None:
-        jax.block_until_ready(descent._chunk(data, state, preset.step_size, STEPS, preset.network, method))
+        jax.block_until_ready(descent.compiled_steps(problem, state, STEPS))
 
     return scaled(seconds(chunk), 1 / STEPS)
 

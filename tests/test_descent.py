@@ -11,7 +11,7 @@ import oracle
 import pytest
 
 import augscope as ag
-from augscope import descent, dual
+from augscope import descent, dual, loop
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
@@ -98,7 +98,7 @@ class TestEquivalentComputations:
     def test_chunk_lengths_change_no_bit(self, monkeypatch, dataset, network, method):
         runs, heard = [], []
         for seconds in (1e-9, 1.0, 100.0):
-            monkeypatch.setattr(descent, "CHUNK_SECONDS", seconds)
+            monkeypatch.setattr(loop, "CHUNK_SECONDS", seconds)
             steps: list[int] = []
             runs.append(
                 ag.train(
@@ -111,7 +111,7 @@ class TestEquivalentComputations:
                 )
             )
             heard.append(len(steps))
-        assert heard[0] == 300  # every step is its own chunk
+        assert heard[0] == 301  # every step is its own chunk, and so is the evaluation at W(0)
         assert heard[2] < 150
         for run in runs[1:]:
             np.testing.assert_array_equal(run.weights, runs[0].weights)
@@ -174,9 +174,8 @@ class TestRecording:
             record_at=range(41),
             progress=lambda *told: heard.append(told),
         )
-        assert [step for step, _ in heard] == list(range(1, 41))
-        # The loss told after a step is that of the weights before it.
-        assert [loss for _, loss in heard] == run.history.loss[:-1].tolist()
+        assert [step for step, _ in heard] == list(range(41))
+        assert [loss for _, loss in heard] == run.history.loss.tolist()
 
 
 class TestEndings:
@@ -198,9 +197,9 @@ class TestEndings:
     def test_divergence_says_when_and_stops(self, sample, step_size):
         run = ag.train(sample, ag.Network(), ag.CutMix(), step_size=step_size, num_steps=2000, record_at=(0,))
         assert run.status == "diverged"
-        assert run.num_steps == 101  # above from step 1 on, 100 steps in a row
+        assert run.num_steps == 100  # above from step 1 on, 100 steps in a row
         assert run.message.startswith("diverged: from step 1 on the loss stayed above 10 times its initial value 0.69")
-        assert run.history.steps[-1] == 101
+        assert run.history.steps[-1] == 100
         assert np.isfinite(run.history.loss).all()
 
     @pytest.mark.parametrize("step_size", [1e2, 1e4, 1e5])
@@ -218,17 +217,18 @@ class TestEndings:
         assert (jumps > 50) == (step_size > 1e2)
 
     def test_a_loss_above_its_start_is_said_even_where_nothing_oscillates(self, sample):
-        state = descent.initial_state(dual.geometry(sample))._replace(
-            step=np.array(40), initial_loss=np.array(0.5), loss=np.array(0.6)
+        state = descent.start(dual.geometry(sample))
+        state = state._replace(
+            step=np.array(40), initial_loss=np.array(0.5), point=state.point._replace(loss=np.array(0.6))
         )
-        status, message = descent.outcome(state, 40, False)
+        status, message = descent.outcome(state, 40)
         assert status == "completed"
         assert message.startswith("completed 40 steps, at last with a loss of 0.6, above its initial 0.5;")
 
     @pytest.mark.usefixtures("without_accuracy")
     def test_a_short_run_counts_rises_over_its_own_length(self, sample):
         run = ag.train(sample, ag.Network(), ag.CutMix(), step_size=1e4, num_steps=50, record_at=range(51))
-        rises = int((np.diff(run.history.loss[:-1]) > 0).sum())
+        rises = int((np.diff(run.history.loss) > 0).sum())
         assert run.message.startswith(f"oscillating: the loss rose in {rises} of the last 50 steps")
 
     @pytest.mark.usefixtures("without_accuracy")
@@ -240,7 +240,7 @@ class TestEndings:
     @each_method
     def test_what_is_not_finite_diverges_at_its_step(self, dataset, network, method):
         # NaN where a caller put it: step 0 already has no loss. Warnings are errors here, so measures must not warn.
-        broken = descent.train(
+        broken = ag.train(
             replace_weights(dataset, np.full((2, 20), np.nan)),
             network,
             method,
@@ -249,7 +249,7 @@ class TestEndings:
             record_at=(10,),
         )
         assert (broken.status, broken.message) == ("diverged", "diverged: the loss was nan at step 0")
-        assert broken.num_steps == 1
+        assert broken.num_steps == 0
         assert np.isnan(broken.history.accuracy[-1])
 
     @pytest.mark.usefixtures("without_accuracy")

@@ -362,7 +362,7 @@ class TestReducedHasTheLawOfDense:
     def test_gram_matrix_of_the_weights(self, pairs):
         def noise_gram(dataset):
             data = dual.geometry(dataset)
-            return np.asarray(dual.noise_gram(data, dual.start(data)))
+            return np.asarray(data.noise_gram(data.start()))
 
         dense, reduced = (np.array([noise_gram(dataset) for dataset in kind]) for kind in pairs)
         for row, column in ((0, 0), (0, 1), (1, 1)):

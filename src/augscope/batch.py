@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,21 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from augscope import dual
-from augscope.descent import (
-    CHUNK_SECONDS,
-    Run,
-    State,
-    checked_descent,
-    initial_state,
-    is_oscillating,
-    outcome,
-    stop_flag,
-    take_steps,
-    unstopped,
-)
-from augscope.measures import Recorder
+from augscope.descent import Descent, State, checked_descent, has_diverged, start, take_steps
+from augscope.loop import Chunks, Loop, Run, Standing
 from augscope.methods import Method
 from augscope.network import BaseNetwork
+from augscope.problem import Problem, observe_all
 from augscope.sampling import Dataset
 from augscope.validation import check
 
@@ -62,114 +52,101 @@ def train_many(
     shapes = {dataset.patches.shape for dataset in datasets}
     check(len(shapes) == 1, f"`datasets` must have one shape, got {', '.join(map(str, sorted(shapes)))}")
     steps = checked_descent(datasets[0], method, step_size, num_steps, record_at)
-    begun = time.perf_counter()
-    batch, interrupted = _Batch(datasets, network, method, step_size), False
-    try:
-        for target in steps:
-            batch.advance(target, progress)
-            batch.record()
-            if not batch.running:
-                break
-    except KeyboardInterrupt:
-        interrupted = True
-        batch.record()
-    batch.leave(everybody=True)
-    seconds = (time.perf_counter() - begun) / len(datasets)
-    return [batch.run(index, num_steps, interrupted, seconds) for index in range(len(datasets))]
+    began = time.perf_counter()
+    problem = Problem(stacked([dual.geometry(dataset) for dataset in datasets]), network, (method,), step_size)
+    return Loop(Descents(problem, num_steps), datasets, steps, progress, began=began).finish()
 
 
-class _Batch:
-    """Descents side by side: `members` are the indices of those that are still in the arrays."""
-
-    def __init__(self, datasets: Sequence[Dataset], network: BaseNetwork, method: Method, step_size: float) -> None:
-        self._datasets, self._network, self._method, self._step_size = datasets, network, method, step_size
-        geometries = [dual.geometry(dataset) for dataset in datasets]
-        self._data = _stack(geometries)
-        self._state = _stack([initial_state(data) for data in geometries])
-        self._recorders = [Recorder(dataset, network, method) for dataset in datasets]
-        self._finished: dict[int, tuple[State, Any]] = {}  # state and weights, by dataset
-        self.members = list(range(len(datasets)))
-        self._chunk = 1
-
-    @property
-    def running(self) -> bool:
-        """Whether any descent has not stopped."""
-        return bool((~np.asarray(stop_flag(self._state))).any())
-
-    def advance(self, target: int, progress: Callable[[int, float], Any] | None) -> None:
-        """Take every descent that has not stopped to the step `target`."""
-        while True:
-            going = ~np.asarray(stop_flag(self._state))
-            behind = np.asarray(self._state.step)[going]
-            if not going.any() or behind.min() >= target:
-                return
-            before, begun = int(behind.min()), time.perf_counter()
-            count = min(self._chunk, target - before)
-            self._state = jax.block_until_ready(
-                _steps_of_all(self._data, self._state, self._step_size, count, self._network, self._method)
-            )
-            rate = count / (time.perf_counter() - begun)
-            self._chunk = max(1, min(8 * self._chunk, int(rate * CHUNK_SECONDS)))
-            if progress is not None:
-                progress(before + count, float(np.mean(np.asarray(self._state.loss))))
-            self.leave()
-
-    def record(self, stopped_only: bool = False) -> None:
-        """Measure every descent, or those that have stopped, where they stand; nothing is recorded twice."""
-        chosen = np.asarray(stop_flag(self._state)) | (not stopped_only)
-        ahead = _steps_of_all(self._data, unstopped(self._state), self._step_size, 1, self._network, self._method)
-        seen = _observations(self._data, self._state.at, ahead.loss, ahead.slope, self._network)
-        for lane in np.flatnonzero(chosen).tolist():
-            self._recorders[self.members[lane]].add(int(self._state.step[lane]), _lane(seen, lane))
-
-    def leave(self, everybody: bool = False) -> None:
-        """Take descents that have stopped out of the arrays, once they are half of them; or all, at the end."""
-        stays = np.zeros(len(self.members), bool) if everybody else ~np.asarray(stop_flag(self._state))
-        if not everybody and (stays.mean() > LEAVE_SHARE or not stays.any()):
-            return
-        if not everybody:
-            self.record(stopped_only=True)
-        for lane in np.flatnonzero(~stays).tolist():
-            state = _lane(self._state, lane)
-            self._finished[self.members[lane]] = state, dual.weights(_lane(self._data, lane), state.at)
-        kept = np.flatnonzero(stays)
-        self.members = [self.members[lane] for lane in kept]
-        self._data, self._state = (jax.tree.map(lambda array: array[kept], tree) for tree in (self._data, self._state))
-
-    def run(self, index: int, num_steps: int, interrupted: bool, seconds: float) -> Run:
-        """The finished run of one dataset."""
-        state, weights = self._finished[index]
-        status, message = outcome(state, num_steps, interrupted and not bool(stop_flag(state)))
-        return Run(
-            weights=weights,
-            history=self._recorders[index].history(),
-            status=status,
-            message=message,
-            oscillating=is_oscillating(state),
-            num_steps=int(state.step),
-            seconds=seconds,
-            dataset=self._datasets[index],
-            network=self._network,
-            method=self._method,
-            step_size=self._step_size,
-        )
-
-
-@partial(jax.jit, static_argnums=(4, 5))
-def _steps_of_all(
-    data: dual.Geometry, state: State, step_size: Any, num_steps: Any, network: BaseNetwork, method: Method
-) -> State:
-    return jax.vmap(lambda one, at: take_steps(one, at, step_size, num_steps, network, method))(data, state)
-
-
-@partial(jax.jit, static_argnums=4)
-def _observations(data: dual.Geometry, at: Any, loss: Any, slope: Any, network: BaseNetwork) -> dual.Observation:
-    return jax.vmap(lambda *one: dual.observe(*one, network))(data, at, loss, slope)
-
-
-def _stack(trees: Sequence[Any]) -> Any:
+def stacked(trees: Sequence[Any]) -> Any:
+    """Return trees of arrays of the same shapes as one, with a leading axis that counts them."""
     return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
 
 
-def _lane(tree: Any, lane: int) -> Any:
+def _lane(tree: Any, lane: Any) -> Any:
+    """One or several of stacked trees."""
     return jax.tree.map(lambda array: array[lane], tree)
+
+
+@jax.jit
+def steps_of_all(problem: Problem, states: State, num_steps: Any) -> State:
+    """Take steps of every descent: `problem.data` and `states` are stacked, see `take_steps`."""
+    return jax.vmap(lambda data, state: take_steps(replace(problem, data=data), state, num_steps))(problem.data, states)
+
+
+class Descents:
+    """Descents side by side, as a stepper of `loop.Loop`.
+
+    Args:
+        problem: with one method, and stacked geometries.
+        num_steps: T.
+
+    Attributes:
+        state: of those that are still in the arrays, stacked.
+        members: their numbers, from 0, as they were stacked at first.
+    """
+
+    def __init__(self, problem: Problem, num_steps: int) -> None:
+        self.problem, self.num_steps = problem, num_steps
+        self.members = list(range(len(problem.data.labels)))
+        self.state = stacked([start(_lane(problem.data, lane)) for lane in self.members])
+        self._left: dict[int, tuple[Descent, tuple[float, Any]]] = {}  # with what was measured of them as they left
+        self._chunks = Chunks()
+
+    @property
+    def place(self) -> int:
+        """The step of those that run, or the last one if none does."""
+        steps, runs = np.asarray(self.state.step), self._runs
+        return int(steps[runs].min() if runs.any() else steps.max())
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of those in the arrays."""
+        return float(np.mean(np.asarray(self.state.point.loss)))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all have diverged."""
+        return not self._runs.any()
+
+    @property
+    def _runs(self) -> np.ndarray:
+        """Which of those in the arrays have not diverged."""
+        return ~np.asarray(has_diverged(self.state))
+
+    def has_reached(self, target: float) -> bool:
+        """Whether all that run have come to this step."""
+        return self.place >= target
+
+    def advance(self, target: float) -> None:
+        """Take a chunk of steps towards a step, and let go of those that have diverged once they are half."""
+        self.state = self._chunks.take(steps_of_all, self.problem, self.state, int(target) - self.place)
+        runs = self._runs
+        if runs.mean() > LEAVE_SHARE or not runs.any():
+            return
+        for lane in np.flatnonzero(~runs).tolist():
+            descent = self._descent(lane)
+            self._left[self.members[lane]] = descent, descent.observe()[0]
+        stays = np.flatnonzero(runs)
+        self.members = [self.members[lane] for lane in stays]
+        self.problem = replace(self.problem, data=_lane(self.problem.data, stays))
+        self.state = _lane(self.state, stays)
+
+    def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
+        """Return the step that each stands at, and what is measured there."""
+        if self.place < 0:  # stopped before the first chunk
+            self.state = steps_of_all(self.problem, self.state, 1)
+        points = observe_all(self.problem.data, self.problem.network, self.state.point)
+        steps, points = jax.device_get((self.state.step, points))
+        measured = {index: moment for index, (_, moment) in self._left.items()}
+        measured |= {index: (int(steps[lane]), _lane(points, lane)) for lane, index in enumerate(self.members)}
+        return [measured[index] for index in sorted(measured)]
+
+    def standing(self, index: int = 0) -> Standing:
+        """Return where one of them stands."""
+        descent = self._left[index][0] if index in self._left else self._descent(self.members.index(index))
+        return descent.standing()
+
+    def _descent(self, lane: int) -> Descent:
+        """One of those in the arrays, on its own."""
+        problem = replace(self.problem, data=_lane(self.problem.data, lane))
+        return Descent(problem, self.num_steps, _lane(self.state, lane))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from math import isqrt, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,83 +34,121 @@ def stages_needed(step_times_radius: float) -> int:
     return max(2, 1 + isqrt(int(1 + 1.54 * step_times_radius)))
 
 
-@lru_cache(maxsize=4096)
-def stretch(num_stages: int) -> tuple[float, float]:
-    """Return (w_0, w_1) of m stages: w_0 = 1 + ε/m² and w_1 = T_m'(w_0)/T_m''(w_0), T_m the Chebyshev polynomial.
+class Stages(NamedTuple):
+    """How many stages m a step has, and what depends on it: w_0 = 1 + ε/m² and w_1 = T_m'(w_0)/T_m''(w_0)."""
 
-    One stage is the evaluation of the slope alone and has no w_1; it gets 0.
+    count: Any
+    w0: Any
+    w1: Any
+
+
+@lru_cache(maxsize=4096)
+def stages_of(count: int) -> Stages:
+    """Return the stages of a step, T_m being the Chebyshev polynomial of degree m = `count`.
+
+    One stage is the evaluation of the velocity alone and has no w_1; it gets 0.
     """
-    w0 = 1 + DAMPING / num_stages**2
-    if num_stages == 1:
-        return w0, 0.0
+    w0 = 1 + DAMPING / count**2
+    if count == 1:
+        return Stages(count, w0, 0.0)
     angle = np.arccosh(w0)
     # T_m = cosh(m θ), w = cosh θ: the derivatives in closed form.
-    first = num_stages * np.sinh(num_stages * angle) / np.sinh(angle)
-    second = (num_stages**2 * np.cosh(num_stages * angle) - w0 * first) / np.sinh(angle) ** 2
-    return w0, float(first / second)
+    first = count * np.sinh(count * angle) / np.sinh(angle)
+    second = (count**2 * np.cosh(count * angle) - w0 * first) / np.sinh(angle) ** 2
+    return Stages(count, w0, float(first / second))
+
+
+class _Chebyshev(NamedTuple):
+    """T_j, T_j' and T_j'' at w_0, and b_j = T_j''/T_j'², of a stage j."""
+
+    value: Any
+    first: Any
+    second: Any
+    b: Any
+
+    def following(self, before: _Chebyshev, w0: Any) -> _Chebyshev:
+        """T_{j+1} = 2 w T_j − T_{j−1}, with its derivatives."""
+        value = 2 * w0 * self.value - before.value
+        first = 2 * self.value + 2 * w0 * self.first - before.first
+        second = 4 * self.first + 2 * w0 * self.second - before.second
+        return _Chebyshev(value, first, second, second / first**2)
+
+
+class _Stage(NamedTuple):
+    """What the loop over stages carries, after stage j."""
+
+    index: Any  # j
+    older: Any  # Y_{j−1}
+    latest: Any  # Y_j
+    chebyshev_older: _Chebyshev  # of stage j − 1
+    chebyshev: _Chebyshev  # of stage j
+    share: Any  # c_j, how far into the step Y_j is
+    velocity: Any  # F_{j−1}
+    found: Any  # what else was found there
 
 
 def advance(
-    velocity: Callable[[Any, Any], tuple[Any, Any]],
-    time: Any,
-    step: Any,
-    num_stages: Any,
-    position: Any,
-    start: Any,
+    velocity: Callable[[Any, Any], tuple[Any, Any]], times: tuple[Any, Any], stages: Stages, position: Any, start: Any
 ) -> tuple[Any, Any, Any]:
     """Take one step and evaluate the velocity where it ends; return (position, velocity, what else was found there).
 
+    Y_j = (1 − μ − ν) Y_0 + μ Y_{j−1} + ν Y_{j−2} + h (μ̃ F_{j−1} + γ̃ F_0), with the paper's coefficients of each stage. They
+    follow from a recurrence that runs along in the loop, so that one compiled program serves any number of stages.
+
     Args:
         velocity: (time, position) → (velocity, anything), traced once however many stages there are.
-        time, step: where the step begins and how long it is. A step of 0 evaluates `velocity` alone.
-        num_stages: (m, w_0, w_1), from `stages_needed` and `stretch`.
-        position, start: trees of arrays: the position, and the velocity there.
+        times: when the step begins, and how long it is. A step of 0 evaluates `velocity` alone.
+        stages: from `stages_needed` and `stages_of`.
+        position, start: trees of arrays: the position Y_0, and the velocity F_0 there.
 
     Cost: m evaluations.
     """
-    count, w0, w1 = num_stages
+    time, step = times
     mix = jax.tree.map
-    second_at_two = 4 / (4 * w0) ** 2  # b_2 = T_2''/T_2'², which b_0 and b_1 share
-    moved = mix(lambda y, f: y + second_at_two * w1 * step * f, position, start)
-    shape = jax.eval_shape(velocity, time, position)[1]
-    nothing = mix(lambda part: jnp.zeros(part.shape, part.dtype), shape)
-    one, zero = jnp.ones_like(w0), jnp.zeros_like(w0)
-    # Chebyshev (T, T', T'') at the stage before last and at the last one, b of both, c of the last one.
-    state: Any = (
-        jnp.ones_like(count),
-        (position, moved),
-        ((one, zero, zero), (w0, one, zero)),
-        (second_at_two, second_at_two),
-        w1 / (4 * w0**2),  # c_1 = c_2/T_2' with c_2 = w_1 T_2''/T_2' = w_1/w_0
-        (start, nothing),
+
+    def stage(now: _Stage) -> _Stage:
+        here, found = velocity(time + now.share * step, now.latest)
+        after = now.chebyshev.following(now.chebyshev_older, stages.w0)
+        mu, nu, mu_tilde, gamma_tilde = _coefficients(stages, now, after)
+        following = mix(
+            lambda y0, y1, y2, f, f0: (1 - mu - nu) * y0 + mu * y1 + nu * y2 + step * (mu_tilde * f + gamma_tilde * f0),
+            *(position, now.latest, now.older, here, start),
+        )
+        is_last = now.index >= stages.count  # the velocity at the end is wanted, not a further stage
+        share = jnp.where(now.index + 1 >= stages.count, 1.0, stages.w1 * after.second / after.first)
+        older, latest = mix(
+            lambda kept, new: jnp.where(is_last, kept, new), (now.older, now.latest), (now.latest, following)
+        )
+        return _Stage(now.index + 1, older, latest, now.chebyshev, after, share, here, found)
+
+    first = _first_stage(velocity, times, stages, position, start)
+    last = jax.lax.while_loop(lambda now: now.index <= stages.count, stage, first)
+    return last.latest, last.velocity, last.found
+
+
+def _first_stage(velocity: Any, times: tuple[Any, Any], stages: Stages, position: Any, start: Any) -> _Stage:
+    """Y_1 = Y_0 + b_1 w_1 h F_0; b_0 and b_1 are b_2 = T_2''/T_2'²."""
+    w0 = jnp.asarray(stages.w0)
+    one, zero, b = jnp.ones_like(w0), jnp.zeros_like(w0), 4 / (4 * w0) ** 2
+    shape = jax.eval_shape(velocity, times[0], position)[1]
+    return _Stage(
+        index=jnp.ones_like(stages.count),
+        older=position,
+        latest=jax.tree.map(lambda y, f: y + b * stages.w1 * times[1] * f, position, start),
+        chebyshev_older=_Chebyshev(one, zero, zero, b),
+        chebyshev=_Chebyshev(w0, one, zero, b),
+        share=stages.w1 / (4 * w0**2),  # c_1 = c_2/T_2' with c_2 = w_1 T_2''/T_2' = w_1/w_0
+        velocity=start,
+        found=jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shape),
     )
 
-    def stage(state: Any) -> Any:
-        index, (older, latest), (two_ago, one_ago), (b_two_ago, b_one_ago), reached, _ = state
-        here, found = velocity(time + reached * step, latest)
-        value = 2 * w0 * one_ago[0] - two_ago[0]
-        first = 2 * one_ago[0] + 2 * w0 * one_ago[1] - two_ago[1]
-        second = 4 * one_ago[1] + 2 * w0 * one_ago[2] - two_ago[2]
-        b = second / first**2
-        mu, nu, slope = 2 * b * w0 / b_one_ago, -b / b_two_ago, 2 * b * w1 / b_one_ago
-        pull = -(1 - b_one_ago * one_ago[0]) * slope
-        following = mix(
-            lambda y0, y1, y2, f, f0: (1 - mu - nu) * y0 + mu * y1 + nu * y2 + step * (slope * f + pull * f0),
-            position,
-            latest,
-            older,
-            here,
-            start,
-        )
-        last = index >= count  # the velocity at the end is wanted, not a further stage
-        positions = (older, latest), (latest, following)
-        kept = mix(lambda now, then: jnp.where(last, now, then), *positions)
-        fraction = jnp.where(index + 1 >= count, one, w1 * second / first)
-        return index + 1, kept, (one_ago, (value, first, second)), (b_one_ago, b), fraction, (here, found)
 
-    result: Any = jax.lax.while_loop(lambda state: state[0] <= count, stage, state)
-    (_, end), (there, found) = result[1], result[-1]
-    return end, there, found
+def _coefficients(stages: Stages, now: _Stage, after: _Chebyshev) -> tuple[Any, Any, Any, Any]:
+    """(μ, ν, μ̃, γ̃) of the stage that comes."""
+    mu = 2 * after.b * stages.w0 / now.chebyshev.b
+    mu_tilde = 2 * after.b * stages.w1 / now.chebyshev.b
+    gamma_tilde = -(1 - now.chebyshev.b * now.chebyshev.value) * mu_tilde
+    return mu, -after.b / now.chebyshev_older.b, mu_tilde, gamma_tilde
 
 
 def error_estimate(step: Any, before: tuple[Any, Any], after: tuple[Any, Any]) -> Any:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from augscope.kept_file import FORMAT, SAVE_SECONDS, KeptFile, check_whole
+from augscope.kept_file import KeptFile
 from augscope.sampling import Dataset
+from augscope.validation import check
 from augscope.versions import versions
-
-__all__ = ["FORMAT", "SAVE_SECONDS", "Checkpoint", "check_whole", "dataset_digest"]
 
 
 class Checkpoint(KeptFile):
@@ -27,6 +27,56 @@ class Checkpoint(KeptFile):
 
     def __init__(self, path: str | Path, configuration: Mapping[str, Any]) -> None:
         super().__init__(path, configuration, {**versions(), "backend": jax.default_backend()})
+
+
+class DescentCheckpoint(Checkpoint):
+    """Where a descent under way stands; read at once, so that what is wrong with the file is said before any work.
+
+    Args:
+        path, configuration: as for `Checkpoint`.
+
+    Attributes:
+        earlier: the arrays that were saved last, or None.
+
+    Raises:
+        ValueError: if the file is truncated, of another configuration or version, or could not be written.
+    """
+
+    def __init__(self, path: str | Path, configuration: Mapping[str, Any]) -> None:
+        super().__init__(path, configuration)
+        self.earlier = self.load()
+        check(
+            self.earlier is None or "state.step" in self.earlier,
+            f"`checkpoint` must be of this version, as others need not give the same bits, got {self.path}, "
+            "which an earlier one wrote: finish it there, or remove it",
+        )
+        self.check_writable()
+
+
+def named_leaves(name: str, tree: Any) -> dict[str, np.ndarray]:
+    """Return a tree's arrays by their paths, such as "state.step".
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> from augscope.checkpoint import named_leaves
+        >>> Pair = NamedTuple("Pair", [("left", int), ("right", int)])
+        >>> list(named_leaves("pair", Pair(1, 2)))
+        ['pair.left', 'pair.right']
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        f"{name}.{jax.tree_util.keystr(path, simple=True, separator='.')}": np.asarray(leaf) for path, leaf in leaves
+    }
+
+
+def with_leaves(name: str, tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return a tree of the same form with the arrays that `named_leaves` gave.
+
+    Raises:
+        KeyError: if one is missing.
+    """
+    leaves = [jnp.asarray(arrays[path], leaf.dtype) for path, leaf in named_leaves(name, tree).items()]
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
 
 def dataset_digest(dataset: Dataset) -> str:

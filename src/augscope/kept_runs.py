@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from augscope.checkpoint import Checkpoint, check_whole
+from augscope.checkpoint import Checkpoint
 from augscope.experiment import Experiment
-from augscope.kept_file import KeptFile
+from augscope.kept_file import KeptFile, check_whole
 from augscope.kept_folder import KeptFolder
-from augscope.measure_table import measures_of
-from augscope.measures import History
 from augscope.methods import Method
 from augscope.seed_run import SeedRun
 
@@ -37,15 +32,7 @@ class KeptRuns:
     def load(self, seed: int, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
         arrays = self._finished(seed, method).load()
-        if arrays is None:
-            return None
-        said = json.loads(str(arrays.pop("said")))
-        counts = tuple(tuple(row) for row in arrays.pop("feature_counts").tolist())
-        history = History(**{row.name: arrays[row.name] for row in measures_of(History)})
-        plateau = arrays["predicted_plateau"]
-        return SeedRun(
-            seed=seed, method=method, history=history, feature_counts=counts, predicted_plateau=plateau, **said
-        )
+        return None if arrays is None else SeedRun.from_arrays(seed, method, arrays)
 
     def count(self, seeds: Sequence[int]) -> dict[Method, int]:
         """Return how many of these seeds' runs are finished, per method. Raises ValueError if any file is not whole."""
@@ -58,12 +45,7 @@ class KeptRuns:
 
     def save(self, run: SeedRun) -> None:
         """Keep a finished run and let go of its descent's file. Raises ValueError if that cannot be written."""
-        said = {name: getattr(run, name) for name in ("status", "message", "oscillating", "seconds")}
-        arrays = {**vars(run.history), "predicted_plateau": run.predicted_plateau}
-        counts = np.array(run.feature_counts)
-        self._finished(run.seed, run.method).save(
-            {**arrays, "feature_counts": counts, "said": np.array(json.dumps(said))}
-        )
+        self._finished(run.seed, run.method).save(run.to_arrays())
         self.descent_file(run.seed, run.method).unlink(missing_ok=True)
 
     def descent_file(self, seed: int, method: Method) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from augscope.descent import Run
+from augscope.loop import Run
+from augscope.measure_table import measures_of
 from augscope.measures import History
 from augscope.methods import Method
 
@@ -41,6 +44,31 @@ class SeedRun:
             seconds=run.seconds,
             predicted_plateau=run.predicted_plateau,
         )
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything but the seed and the method as arrays by name, for `from_arrays`."""
+        outcome = {name: getattr(self, name) for name in _OUTCOME}
+        counts, text = np.array(self.feature_counts), np.array(json.dumps(outcome))
+        plateau = self.predicted_plateau
+        return {**vars(self.history), "predicted_plateau": plateau, "feature_counts": counts, "said": text}
+
+    @classmethod
+    def from_arrays(cls, seed: int, method: Method, arrays: Mapping[str, np.ndarray]) -> SeedRun:
+        """Return the run that `to_arrays` wrote down; arrays that a history no longer has are left out."""
+        history = History(**{measure.name: arrays[measure.name] for measure in measures_of(History)})
+        counts = tuple(tuple(row) for row in arrays["feature_counts"].tolist())
+        outcome = json.loads(str(arrays["said"]))
+        return cls(
+            seed=seed,
+            method=method,
+            history=history,
+            feature_counts=counts,
+            predicted_plateau=arrays["predicted_plateau"],
+            **outcome,
+        )
+
+
+_OUTCOME = ("status", "message", "oscillating", "seconds")  # kept as one text, under "said"
 
 
 def missing_features(run: SeedRun) -> list[str]:

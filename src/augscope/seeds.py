@@ -46,14 +46,14 @@ def run_seeds(
         The runs that finished, and those that Ctrl-C cut short, with status "interrupted".
     """
     jobs = [(seed, method) for seed in seeds for method in experiment.methods]
-    found = {} if kept is None else {job: run for job in jobs if (run := kept.load(*job)) is not None}
-    left = [job for job in jobs if job not in found]
+    earlier = {} if kept is None else {job: run for job in jobs if (run := kept.load(*job)) is not None}
+    left = [job for job in jobs if job not in earlier]
+    work = _Work(experiment, progress, kept, num_done=len(earlier), num_runs=len(jobs))
     if jax.default_backend() != "cpu" and experiment.until is None:
-        new, interrupted = _in_batches(experiment, left, progress, kept)
+        new, interrupted = _in_batches(work, left)
     else:
-        count = min(workers or side_by_side(experiment), max(1, len(left)))
-        new, interrupted = _in_threads(experiment, left, progress, kept, count, len(found))
-    done = found | new
+        new, interrupted = _in_threads(work, left, min(workers or side_by_side(experiment), max(1, len(left))))
+    done = earlier | new
     return [done[job] for job in jobs if job in done], interrupted
 
 
@@ -71,38 +71,67 @@ def _fitting(experiment: Experiment) -> int:
     return max(1, free // (2 * experiment.needed_bytes))  # twice: datasets, and their geometry side by side
 
 
-def _in_threads(
-    experiment: Experiment,
-    jobs: Sequence[Job],
-    progress: Callable[[str, float], Any] | None,
-    kept: KeptRuns | None,
-    workers: int,
-    already: int,
-) -> tuple[dict[Job, SeedRun], bool]:
+class _Work:
+    """The runs that are to be made: how much of all is done is told to `progress`, and what is finished is kept."""
+
+    def __init__(
+        self, experiment: Experiment, progress: Any, kept: KeptRuns | None, num_done: int, num_runs: int
+    ) -> None:
+        self.experiment, self.kept = experiment, kept
+        self._progress, self._num_done, self._num_runs = progress, num_done, num_runs
+        self._running: dict[Job, float] = {}
+        self._label = ""
+        self._lock = threading.Lock()
+
+    def begin(self, label: str, jobs: Sequence[Job]) -> None:
+        """Runs begin, one or several at once."""
+        with self._lock:
+            self._label = label
+        self.tell(jobs, 0)
+
+    def tell(self, jobs: Sequence[Job], place: float) -> None:
+        """Runs have come to this step, or time of a flow."""
+        if self._progress is None:
+            return
+        until = self.experiment.until
+        # A flow works through the logarithm of time.
+        share = place / self.experiment.num_steps if until is None else log1p(place) / log1p(until)
+        with self._lock:
+            self._running |= dict.fromkeys(jobs, share)
+            self._progress(self._label, (self._num_done + sum(self._running.values())) / self._num_runs)
+
+    def finish(self, run: SeedRun) -> None:
+        """A run has ended: keep it, unless Ctrl-C cut it short."""
+        if self.kept is not None and run.status != "interrupted":
+            self.kept.save(run)
+        with self._lock:
+            self._running.pop((run.seed, run.method), None)
+            self._num_done += 1
+
+
+def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Job, SeedRun], bool]:
     """Run jobs in threads: XLA computes outside Python's lock, and threads share its compiled programs."""
-    shares, stop = _Shares(progress, already, already + len(jobs), experiment), threading.Event()
+    stop, experiment = threading.Event(), work.experiment
     sample = lru_cache(maxsize=2 * workers)(experiment.sample)  # the methods of a seed share its data
 
-    def work(job: Job) -> SeedRun | None:
+    def train(job: Job) -> SeedRun | None:
         seed, method = job
         if stop.is_set():
             return None
-        shares.begin(job)
+        work.begin(f"{method.title}, seed {seed}", [job])
 
-        def tell(place: float, loss: float) -> None:
-            shares.tell(job, place)
+        def tell(place: float, _: float) -> None:
+            work.tell([job], place)
             if stop.is_set():
                 raise KeyboardInterrupt  # which the run takes as its own, and ends in good order
 
-        file = None if kept is None else kept.descent_file(seed, method)
+        file = None if work.kept is None else work.kept.descent_file(seed, method)
         run = SeedRun.of(seed, experiment.run(method, sample(seed), tell, checkpoint=file))
-        if kept is not None and run.status != "interrupted":
-            kept.save(run)
-        shares.finish(job)
+        work.finish(run)
         return run
 
     with ThreadPoolExecutor(workers) as threads:
-        futures = {threads.submit(work, job): job for job in jobs}
+        futures = {threads.submit(train, job): job for job in jobs}
         interrupted = _wait(futures, stop)
     runs = {job: run for future, job in futures.items() if (run := future.result()) is not None}
     return runs, interrupted or any(run.status == "interrupted" for run in runs.values())
@@ -122,57 +151,21 @@ def _wait(futures: Iterable[Future[Any]], stop: threading.Event) -> bool:
     return interrupted
 
 
-class _Shares:
-    """How much of every run is done, told to `progress` as one share."""
-
-    def __init__(self, progress: Any, already: int, total: int, experiment: Experiment) -> None:
-        self._progress, self._total, self._experiment = progress, total, experiment
-        self._done, self._running, self._label = already, {}, ""
-        self._lock = threading.Lock()
-
-    def begin(self, job: Job) -> None:
-        with self._lock:
-            self._label = f"{job[1].title}, seed {job[0]}"
-        self.tell(job, 0)
-
-    def finish(self, job: Job) -> None:
-        with self._lock:
-            self._running.pop(job, None)
-            self._done += 1
-
-    def tell(self, job: Job, place: float) -> None:
-        """A run has come to this step, or time of a flow."""
-        if self._progress is None:
-            return
-        until = self._experiment.until
-        # A flow works through the logarithm of time.
-        share = place / self._experiment.num_steps if until is None else log1p(place) / log1p(until)
-        with self._lock:
-            self._running[job] = share
-            self._progress(self._label, (self._done + sum(self._running.values())) / self._total)
-
-
-def _in_batches(
-    experiment: Experiment,
-    jobs: Sequence[Job],
-    progress: Callable[[str, float], Any] | None,
-    kept: KeptRuns | None,
-) -> tuple[dict[Job, SeedRun], bool]:
+def _in_batches(work: _Work, jobs: Sequence[Job]) -> tuple[dict[Job, SeedRun], bool]:
     """Train each method from as many seeds at once as fit."""
     runs: dict[Job, SeedRun] = {}
-    size = _fitting(experiment)
+    size, experiment = _fitting(work.experiment), work.experiment
     for method in experiment.methods:
-        seeds = [seed for seed, its in jobs if its == method]
-        for first in range(0, len(seeds), size):
-            chosen = seeds[first : first + size]
-            label = f"{method.title}, seeds {chosen[0]} to {chosen[-1]}"
+        mine = [job for job in jobs if job[1] == method]
+        for first in range(0, len(mine), size):
+            batch = mine[first : first + size]
+            work.begin(f"{method.title}, seeds {batch[0][0]} to {batch[-1][0]}", batch)
 
-            def tell(step: int, _: float, label: str = label, done: int = len(runs), count: int = len(chosen)) -> None:
-                if progress is not None:
-                    progress(label, (done + count * step / experiment.num_steps) / len(jobs))
+            def tell(step: int, _: float, batch: Sequence[Job] = batch) -> None:
+                work.tell(batch, step)
 
             trained = train_many(
-                [experiment.sample(seed) for seed in chosen],
+                [experiment.sample(seed) for seed, _ in batch],
                 experiment.network,
                 method,
                 step_size=experiment.step_size,
@@ -180,11 +173,9 @@ def _in_batches(
                 record_at=experiment.record_at,
                 progress=tell,
             )
-            finished = [SeedRun.of(seed, run) for seed, run in zip(chosen, trained, strict=True)]
-            runs |= {(run.seed, method): run for run in finished}
-            for run in finished:
-                if kept is not None and run.status != "interrupted":
-                    kept.save(run)
+            runs |= {job: SeedRun.of(job[0], run) for job, run in zip(batch, trained, strict=True)}
+            for job in batch:
+                work.finish(runs[job])
             if any(run.status == "interrupted" for run in trained):
                 return runs, True
     return runs, False

@@ -8,22 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from augscope import dual
-from augscope.descent import (
-    State,
-    advance,
-    checked_record_steps,
-    initial_state,
-    is_oscillating,
-    observe,
-    outcome,
-    stop_flag,
-)
+from augscope.descent import Descent, checked_record_steps
 from augscope.experiment import Experiment
-from augscope.measures import History, Recorder, expected_plateau
+from augscope.loop import Loop
 from augscope.methods import Method
+from augscope.problem import Problem
 from augscope.sampling import Dataset
 from augscope.seed_run import SeedRun
 
@@ -93,9 +83,11 @@ class TrainingSession:
         if self.latest.is_over:
             return self.latest
         try:
-            dataset = self.experiment.sample(self.seed)
-            with ThreadPoolExecutor(len(self.experiment.methods)) as pool:
-                jobs = [pool.submit(self._descend, method, dataset) for method in self.experiment.methods]
+            experiment = self.experiment
+            dataset = experiment.sample(self.seed)
+            problem = Problem(dual.geometry(dataset), experiment.network, experiment.methods, experiment.step_size)
+            with ThreadPoolExecutor(len(experiment.methods)) as pool:
+                jobs = [pool.submit(self._descend, problem.only(method), dataset) for method in experiment.methods]
                 while not all(job.done() for job in jobs):
                     if is_unwanted():
                         self.stop()
@@ -127,34 +119,20 @@ class TrainingSession:
             seen = frame.version
             time.sleep(every)
 
-    def _descend(self, method: Method, dataset: Dataset) -> None:
+    def _descend(self, problem: Problem, dataset: Dataset) -> None:
         """Train one method, and let everybody know at every record."""
-        experiment, network = self.experiment, self.experiment.network
-        data, recorder = dual.geometry(dataset), Recorder(dataset, network, method)
-        told = experiment.step_size, network, method
-        state = initial_state(data)
-        for target in checked_record_steps(experiment.record_at, experiment.num_steps):
-            for reached in advance(data, state, told[0], target, *told[1:]):
-                state = reached
-                self._steps[method.title] = int(state.step)
-                if self._stopping.is_set():
-                    break
-            recorder.add(int(state.step), observe(data, state, *told))
-            ended = bool(stop_flag(state)) or int(state.step) == experiment.num_steps or self._stopping.is_set()
-            self._publish(method, dataset, state, recorder.history(), ended)
-            if ended:
-                return
+        method, num_steps = problem.method, self.experiment.num_steps
 
-    def _publish(self, method: Method, dataset: Dataset, state: State, history: History, ended: bool) -> None:
-        """Show what one method has measured so far."""
-        reached, last = int(state.step), self.experiment.num_steps
-        cut_short = self._stopping.is_set() and reached < last
-        status, message = outcome(state, last, cut_short) if ended else ("running", f"at step {reached:,} of {last:,}")
-        counts = tuple(tuple(int(count) for count in row) for row in dataset.feature_counts)
-        seconds = time.perf_counter() - self._begun
-        plateau = np.array(expected_plateau(dataset, method)[:2])
-        run = SeedRun(self.seed, method, history, status, message, is_oscillating(state), counts, seconds, plateau)
-        with self._changed:
-            self._runs[method] = run
-            self._version += 1
-            self._changed.notify_all()
+        def watch(step: int, _: float) -> None:
+            self._steps[method.title] = step
+            if self._stopping.is_set():
+                raise KeyboardInterrupt  # which the loop takes as its own, and ends in good order
+
+        targets = checked_record_steps(self.experiment.record_at, num_steps)
+        loop = Loop(Descent(problem, num_steps), [dataset], targets, watch)
+        for _ in loop.moments():
+            run = SeedRun.of(self.seed, loop.run())
+            with self._changed:
+                self._runs[method] = run
+                self._version += 1
+                self._changed.notify_all()
