@@ -115,7 +115,7 @@ def audit(
         from augscope.images.audit.study import Settings
     except ModuleNotFoundError as error:
         raise ValueError(f"`images audit` needs {error.name}: pip install 'augscope[images]'") from None
-    from augscope.cli.options import parse_seeds
+    from augscope.command_line import read_seeds
 
     settings = Settings(
         methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
@@ -124,7 +124,7 @@ def audit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
-        seeds=parse_seeds(seeds),
+        seeds=read_seeds(seeds),
         grid=grid,
         num_cut=num_cut,
         box=box,

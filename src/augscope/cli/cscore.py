@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Whole, parse_list, parse_seeds
+from augscope.cli.options import Whole
 from augscope.cli.show import console, progress_bar
+from augscope.command_line import parse_list, read_seeds
 
 if TYPE_CHECKING:
     from augscope.images.cscores.kept import KeptTrainings
@@ -101,7 +102,7 @@ def cscore(
         scores,
         {name: value for name, value in wanted.items() if value is not None},
         methods=tuple(name.strip() for name in methods.split(",")),
-        seeds=parse_seeds(seeds),
+        seeds=read_seeds(seeds),
         hold_out=hold_out,
         fractions=parse_list("fractions", fractions, float),
         trainings=trainings,
