@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
+import cyclopts
 import numpy as np
 import pytest
 from rich.console import Console
@@ -17,7 +18,10 @@ from rich.console import Console
 import augscope as ag
 from augscope import verdicts
 from augscope.cli import main, show
-from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.cli.options import ExperimentOptions, OutputOptions, given_values, options_for
+from augscope.fields import fields_of
+from augscope.images.canvas.settings import CanvasSettings
+from augscope.laws.claims import Claims
 from augscope.measure_table import measures_of
 from augscope.measures import History
 from augscope.record import Results
@@ -192,6 +196,42 @@ def test_options_go_before_the_file_and_the_file_before_the_preset(tmp_path):
     assert (found.num_steps, found.num_samples) == (7, 20)
     # A method asked for by name keeps what the file says of it.
     assert found.methods == (ag.CutMix(algorithm="enumerate"), ag.Cutout(num_cut=2))
+
+
+@pytest.mark.parametrize(
+    "model", [ag.FeatureNoise, ag.Network, ag.Cutout, ag.CutMix, ag.Experiment, Claims, CanvasSettings]
+)
+def test_fields_read_from_the_source_are_those_of_the_class(model):
+    read = fields_of(f"{model.__module__}:{model.__name__}")
+    assert list(read) == list(model.model_fields)
+    for name, field in model.model_fields.items():
+        assert read[name].meaning or name == "name"
+        assert read[name].default in (None, field.default)
+
+
+def test_a_field_becomes_an_option_with_its_help(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").touch()
+    (tmp_path / "mine" / "values.py").write_text(
+        'raise ImportError("only read")\n\nclass Noise(Value):\n    """Noise.\n\n    Args:\n        decay: how fast it decays,\n'
+        '            per step.\n        sizes: of patches.\n    """\n\n    decay: float = 0.5\n    sizes: tuple[int, int] | None = None\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    table, found = fields_of("mine.values:Noise"), []
+    options_class = options_for(table)(type("NoiseOptions", (), {"__annotations__": {}}))
+
+    def show(*, options=None) -> None:
+        found.append(given_values(options or options_class(), table))
+
+    show.__annotations__["options"] = options_class | None
+    app = cyclopts.App(default_command=show, result_action="return_value")
+    app(["--help"])
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--decay FLOAT How fast it decays, per step. [default: 0.5]" in printed
+    assert "--sizes STR Of patches. Such as 4, or 4x6." in printed
+    app([])
+    app(["--decay", "2", "--sizes", "4x6"])
+    assert found == [{"decay": 0.5}, {"decay": 2.0, "sizes": (4, 6)}]
 
 
 def test_every_field_of_an_experiment_is_an_option():

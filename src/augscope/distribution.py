@@ -34,12 +34,12 @@ class FeatureNoise(Value):
     all features.
 
     Args:
-        dim: d, at least 2K.
-        num_patches: P, at least 2.
+        dim: d, the dimension of a patch; at least 2K.
+        num_patches: P, patches of a point; at least 2.
         frequencies: ρ_1 ≥ … ≥ ρ_K > 0, summing to 1 within 1e-9.
         feature_noise: α ≥ 0, strength of the misleading feature in the dominant patch.
-        dominant_noise_std: σ_d > 0.
-        background_noise_std: σ_b > 0.
+        dominant_noise_std: σ_d > 0, of each coordinate of the dominant noise.
+        background_noise_std: σ_b > 0, of each coordinate of a background patch.
         rarity: a stated rarity per feature ("common", "rare", "extremely_rare"), or None: see `derive_rarity`.
 
     Raises:

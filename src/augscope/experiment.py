@@ -27,15 +27,15 @@ class Experiment(Value):
         distribution: the data distribution.
         network: the activation, as a value, a table, or the import path `module:Name` of your own.
         methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix", `module:Name` of your own).
-        num_samples: n ≥ 1.
-        init_std: σ_0 ≥ 0.
-        step_size: η > 0.
-        num_steps: T ≥ 1.
+        num_samples: n ≥ 1, training points.
+        init_std: σ_0 ≥ 0, of each coordinate of the initial weights.
+        step_size: η > 0, of gradient descent.
+        num_steps: T ≥ 1, gradient steps.
         record_at: increasing steps in 0 … T to measure at; by default 40, log-spaced.
-        until: follow the gradient flow to this time, instead of T steps; t = η × steps. T η stays the time that theorems are
-            judged at.
-        coordinates: "reduced" (same law, any d) or "dense".
-        frame: "standard" or "random" (dense only).
+        until: follow the gradient flow to this time, such as 1e12, instead of T steps; t = η × steps. Theorems are judged
+            at T η, and the windows in which accuracies hold are stated too.
+        coordinates: "reduced" (the same law, any d at the same cost) or "dense".
+        frame: "standard" or "random" features (random: dense coordinates only).
 
     Raises:
         ValueError: with a sentence naming the field, the rule and the value.

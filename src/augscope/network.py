@@ -63,7 +63,7 @@ class Network(BaseNetwork):
     of any shape and return the same kind.
 
     Args:
-        negative_slope: β in (0, 1].
+        negative_slope: β in (0, 1], the slope left of 0.
         smoothing: r > 0, the width of the quadratic piece.
 
     Example:

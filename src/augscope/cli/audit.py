@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from augscope.cli.fields import Text, options_of
-from augscope.cli.options import parse_seeds
+from augscope.command_line import read_seeds
 from augscope.images.audit.settings import Settings
 from augscope.values import check
 
@@ -53,7 +53,7 @@ else:
                 "Comma-separated: erm, and any of cutout-patch, cutout-box, cutmix-patch, cutmix-box.",
             ),
             "seeds": Text(
-                "5", parse_seeds, "How many trainings of each method, or which seeds: 5, or 3,5,8. Two at least."
+                "5", read_seeds, "How many trainings of each method, or which seeds: 5, or 3,5,8. Two at least."
             ),
         },
     )

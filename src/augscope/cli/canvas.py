@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Whole, parse_list, parse_seeds
+from augscope.cli.options import Whole
+from augscope.command_line import parse_list, read_seeds
 
 if TYPE_CHECKING:
     from augscope.images.canvas.study import Study
@@ -88,10 +89,9 @@ def canvas(
     from augscope.cli import show
     from augscope.images.canvas.settings import CanvasSettings
     from augscope.store import claim
-    from augscope.values import checked_seeds
 
     settings = CanvasSettings(**(options or CanvasOptions()).fields())
-    chosen = checked_seeds(parse_seeds(seeds))
+    chosen = read_seeds(seeds)
     _check_extra()
     from augscope.images.canvas.record import COMMAND, FILES, files_of
     from augscope.images.canvas.study import run_study

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
+from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.command_line import read_seeds
 from augscope.jax_setup import set_up_jax
 
 
@@ -20,7 +21,7 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
     set_up_jax()
-    experiment, chosen = options.experiment(), parse_seeds(seeds)
+    experiment, chosen = options.experiment(), read_seeds(seeds)
     folder = show.claim_folder(output, "train", experiment)
     from augscope.kept_runs import KeptRuns
     from augscope.record import Results

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from augscope.cli.options import ExperimentOptions, OutputOptions, parse_seeds
+from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.command_line import read_seeds
 from augscope.jax_setup import set_up_jax
 
 
@@ -28,7 +29,7 @@ def verify(
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
     set_up_jax()
-    experiment, chosen = options.experiment(), parse_seeds(seeds)
+    experiment, chosen = options.experiment(), read_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
     from augscope.record import Results
     from augscope.values import checked_seeds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,11 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
-from augscope.distribution import SUM_TOLERANCE, FeatureNoise, Rarity
+from augscope.command_line import command_line, parse_list
+from augscope.configuration import read_experiment
+from augscope.distribution import SUM_TOLERANCE, Rarity
 from augscope.experiment import Experiment, presets
-from augscope.methods import CutMix, Cutout, Erm
+from augscope.methods import Cutout
 from augscope.theorems import assumptions, resolve_rarity, theorem_for
 from augscope.values import Value, check
 
@@ -145,16 +146,15 @@ class Settings(Value):
 
     def experiment(self) -> Experiment:
         """Return what is trained. Raises ValueError, in a sentence, if the settings do not fit together."""
-        distribution = FeatureNoise(
-            frequencies=self.frequencies,
-            rarity=_STATED[: len(self.frequencies)] if self.stated_rarity else None,
-            **{name: getattr(self, name) for name in FeatureNoise.model_fields if name in KNOBS},
-        )
-        own = {name: getattr(self, name) for name in ("num_samples", "init_std", "step_size", "num_steps")}
-        methods = (Erm(), Cutout(num_cut=self.num_cut), CutMix())
-        found = Experiment(distribution=distribution, methods=methods, **own)
-        found.check_memory()
-        return found
+        experiment = read_experiment(values=self._values())
+        experiment.check_memory()
+        return experiment
+
+    def _values(self) -> dict[str, Any]:
+        """The experiment's parameters by name, as its options say them."""
+        rarity = _STATED[: len(self.frequencies)] if self.stated_rarity else "derive"
+        numbers = {name: getattr(self, name) for name in KNOBS if name != "seed"}
+        return {"frequencies": self.frequencies, "rarity": rarity, **numbers}
 
     def errors(self) -> dict[str, list[str]]:
         """Return why nothing can be trained, by the control that should change: empty if all fits together."""
@@ -184,9 +184,9 @@ class Settings(Value):
 
     def query(self) -> dict[str, str]:
         """Return the settings as an address says them; `from_query` reads them back exactly."""
-        numbers = {name: _text(getattr(self, name)) for name in KNOBS}
+        numbers = {name: str(getattr(self, name)) for name in KNOBS}
         rarity = "stated" if self.stated_rarity else "derive"
-        return {"frequencies": ",".join(map(_text, self.frequencies)), "rarity": rarity, **numbers}
+        return {"frequencies": ",".join(map(str, self.frequencies)), "rarity": rarity, **numbers}
 
     @property
     def address(self) -> str:
@@ -213,11 +213,7 @@ class Settings(Value):
 
     def command(self) -> str:
         """Return the command line that computes the same numbers."""
-        rarity = ",".join(_STATED[: len(self.frequencies)]) if self.stated_rarity else "derive"
-        options = {"frequencies": ",".join(map(_text, self.frequencies)), "rarity": rarity}
-        options |= {name: _text(getattr(self, name)) for name in KNOBS if name != "seed"}
-        words = [word for name, text in options.items() for word in (f"--{name.replace('_', '-')}", text)]
-        return shlex.join(["augscope", "verify", *words, "--seeds", f"{self.seed},", "--out", "explored"])
+        return command_line("verify", options={**self._values(), "seeds": f"{self.seed},", "out": "explored"})
 
 
 def _joined(sentences: list[str]) -> list[str]:
@@ -237,11 +233,6 @@ def _last(value: Any) -> str:
     return str(value[-1] if isinstance(value, (list, tuple)) else value)
 
 
-def _text(value: float) -> str:
-    """The shortest text that reads back as the same number."""
-    return str(value) if isinstance(value, int) else repr(value)
-
-
 def _parsed(name: str, text: str) -> dict[str, Any]:
     """One part of an address as fields. Raises ValueError."""
     if name in KNOBS:
@@ -251,10 +242,7 @@ def _parsed(name: str, text: str) -> dict[str, Any]:
             raise ValueError(f"`rarity` must be stated or derive, got {text[:40]!r}")
         return {"stated_rarity": text == "stated"}
     if name == "frequencies":
-        try:
-            return {"frequencies": tuple(float(part) for part in text.split(","))}
-        except ValueError:
-            raise ValueError(f"`frequencies` must be comma-separated numbers, got {text[:40]!r}") from None
+        return {"frequencies": parse_list("frequencies", text, float)}
     raise ValueError(f"`{name[:40]}` is not a setting: it is left out")
 
 

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from augscope.distribution import FeatureNoise
-from augscope.experiment import Experiment, presets
+from augscope.command_line import read_seeds, read_toml
+from augscope.configuration import PARAMETERS, lay_over, read_tables, with_values
+from augscope.experiment import Experiment
 from augscope.network import Network
 from augscope.sweep.axes import Axis, points, rounded
 from augscope.sweep.cells import Cell
 from augscope.sweep.formula import Formula
 from augscope.validation import check
-from augscope.values import checked_seeds
 
-METHOD_FIELDS = {
-    "num_cut": ("cutout", "num_cut"),
-    "algorithm": ("cutmix", "algorithm"),
-    "interpolation_tolerance": ("cutmix", "tolerance"),
-}
-_DESCENT = tuple(name for name in Experiment.model_fields if name not in ("distribution", "network", "methods"))
-SECTIONS = {
-    **dict.fromkeys(FeatureNoise.model_fields, "distribution"),
-    **dict.fromkeys(Network.model_fields, "network"),
-    **dict.fromkeys(_DESCENT),
-}
-WHOLE = frozenset({"dim", "num_patches", "num_samples", "num_steps", "num_cut"})  # computed values are rounded
 KEYS = ("title", "preset", "methods", "seeds", "experiment", "axes", "zip", "derived", "labels", "settings")
-MAX_SEEDS = 1_000_000
 MAX_CELLS = 10_000_000
 
 
@@ -94,13 +80,7 @@ class Sweep:
     @classmethod
     def from_toml(cls, path: Path | str, setting: str | None = None) -> Sweep:
         """Read a grid from a file, with one of its settings laid over it. Raises ValueError naming file and rule."""
-        try:
-            given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ValueError(f"`grid` must be a readable file, got {path}: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"`grid` must be valid TOML, got {path}: {error}") from None
-        return cls.from_dict(given, setting)
+        return cls.from_dict(read_toml("grid", path), setting)
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any], setting: str | None = None) -> Sweep:
@@ -114,25 +94,24 @@ class Sweep:
         check(not unknown, f"`{', '.join(unknown)}` is not known in a grid: it has {', '.join(KEYS)}")
         for key in ("experiment", "axes", "derived"):
             check(isinstance(source.get(key, {}), Mapping), f"`{key}` must be a table, got {source.get(key)!r}")
-        base = _base(source.get("preset"), source.get("experiment", {}))
-        axes = tuple(Axis.read(name, values) for name, values in source.get("axes", {}).items())
-        zipped = source.get("zip", [])
-        check(isinstance(zipped, list), f"`zip` must be tables, written [[zip]], got {zipped!r}")
-        axes += tuple(Axis.read_zip(table) for table in zipped)
-        derived = {name: _read_derived(name, text) for name, text in source.get("derived", {}).items()}
-        methods = base.pop("methods", ["erm", "cutout", "cutmix"])
-        methods = source.get("methods", methods)
-        check(
-            isinstance(methods, list) and len(methods) >= 1,
-            f"`methods` must be a list of at least one, got {methods!r}",
-        )
-        title = source.get("title", "")
+        base = read_tables(source.get("preset"), _experiment_tables(source))
+        methods = base.pop("methods")
+        is_list = isinstance(methods, list) and len(methods) >= 1
+        check(is_list, f"`methods` must be a list of at least one, got {methods!r}")
+        title, labels = source.get("title", ""), source.get("labels", {})
         check(isinstance(title, str), f"`title` must be text, got {title!r}")
-        named = tuple({"name": method} if isinstance(method, str) else method for method in methods)
-        labels = source.get("labels", {})
         texts = isinstance(labels, Mapping) and all(isinstance(label, str) for label in labels.values())
         check(texts, f"`labels` must be a table of texts, got {labels!r}")
-        sweep = cls(base, named, _read_seeds(source.get("seeds", 1)), axes, derived, title, dict(labels), source)
+        sweep = cls(
+            base=base,
+            methods=tuple(methods),
+            seeds=read_seeds(source.get("seeds", 1)),
+            axes=_read_axes(source),
+            derived={name: _read_derived(name, text) for name, text in source.get("derived", {}).items()},
+            title=title,
+            labels=dict(labels),
+            source=source,
+        )
         sweep._check_names()
         return sweep
 
@@ -142,21 +121,19 @@ class Sweep:
         twice = sorted({name for name in names if names.count(name) > 1})
         check(not twice, f"`{', '.join(twice)}` must be said once, as an axis or derived")
         used = frozenset().union(*(formula.names for formula in chain(*map(_as_tuple, self.derived.values()))))
-        known = {*SECTIONS, *METHOD_FIELDS}
-        for name in self.axis_names:
+        fields = "no field of distribution, network, method or descent"
+        for name in names:
+            known = name in PARAMETERS or name in used
             check(
-                name in known or name in used,
-                f"axis `{name}` is not known: it is no field of distribution, network, method or descent, and no derived field uses it",
+                known or name in self.derived,
+                f"axis `{name}` is not known: it is {fields}, and no derived field uses it",
             )
-        for name in self.derived:
-            check(
-                name in known or name in used,
-                f"derived `{name}` is no field of distribution, network, method or descent",
-            )
-        for name in set(names) & set(METHOD_FIELDS):
-            owner = METHOD_FIELDS[name][0]
-            present = any(isinstance(method, dict) and method.get("name") == owner for method in self.methods)
-            check(present, f"axis `{name}` needs {owner} among the methods")
+            check(known, f"derived `{name}` is {fields}")
+        present = {method.get("name") for method in self.methods if isinstance(method, dict)}
+        for name in names:
+            parameter = PARAMETERS.get(name)
+            absent = parameter is not None and parameter.of_method and parameter.owner not in present
+            check(not absent, f"axis `{name}` needs {parameter and parameter.owner} among the methods")
 
     @property
     def axis_names(self) -> tuple[str, ...]:
@@ -166,7 +143,7 @@ class Sweep:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The axes that are not fields themselves but feed derived ones."""
-        return tuple(name for name in self.axis_names if name not in SECTIONS and name not in METHOD_FIELDS)
+        return tuple(name for name in self.axis_names if name not in PARAMETERS)
 
     def cells(self) -> list[Cell]:
         """Return every cell, each configuration validated and each cell once.
@@ -181,7 +158,7 @@ class Sweep:
         for axis in self.axes:
             size *= len(axis.values)
         check(size <= MAX_CELLS, f"a grid must have at most {MAX_CELLS:,} cells, got {size:,}")
-        found: dict[str, Cell] = {}
+        cells: dict[str, Cell] = {}
         failures: list[str] = []
         sizes = set()
         for point in points(self.axes):
@@ -200,29 +177,19 @@ class Sweep:
                     )
                     for seed in self.seeds:
                         cell = Cell(experiment, configuration, seed, point)
-                        found.setdefault(cell.identity, cell)
+                        cells.setdefault(cell.identity, cell)
             except ValueError as error:
-                failures.append(f"the cell at {_told(point)} is not valid: {error}" if point else str(error))
+                failures.append(f"the cell at {_in_words(point)} is not valid: {error}" if point else str(error))
         more = f" (and {len(failures) - 1:,} more points are not valid)" if len(failures) > 1 else ""
         check(not failures, f"{failures[0]}{more}" if failures else "")
-        return list(found.values())
+        return list(cells.values())
 
     def _experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
         """The configurations of a point, one a method."""
-        values = self._derive(point)
-        fields = {name: dict(part) if isinstance(part, dict) else part for name, part in self.base.items()}
-        for name, value in values.items():
-            if name in SECTIONS:
-                section = SECTIONS[name]
-                (fields if section is None else fields.setdefault(section, {}))[name] = value
-        if fields.get("distribution", {}).get("rarity") == "derive":  # TOML has no null
-            fields["distribution"]["rarity"] = None
-        for method in self.methods:
-            mine = dict(method) if isinstance(method, dict) else method
-            for name, (owner, option) in METHOD_FIELDS.items():
-                if name in values and isinstance(mine, dict) and mine.get("name") == owner:
-                    mine[option] = values[name]
-            yield Experiment(**{**fields, "methods": (mine,)})
+        values = {name: value for name, value in self._derive(point).items() if name in PARAMETERS}
+        tables = with_values({**self.base, "methods": list(self.methods)}, values)
+        for method in tables["methods"]:
+            yield Experiment(**{**tables, "methods": (method,)})
 
     def _derive(self, point: dict[str, Any]) -> dict[str, Any]:
         """The point's axis values and derived fields; a formula may use fields of the base and other derived fields."""
@@ -247,38 +214,21 @@ def _with_setting(given: dict[str, Any], setting: str | None) -> dict[str, Any]:
     if setting is None:
         return given
     check(setting in settings, f"`setting` must be one of {', '.join(settings) or 'none'}, got {setting!r}")
-    return _overlaid(given, settings[setting])
+    return lay_over(given, settings[setting])
 
 
-def _overlaid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested dictionaries laid over each other; a range, or what has a name, replaces what was there whole."""
-    merged = dict(base)
-    for name, value in over.items():
-        nested = (
-            isinstance(value, Mapping) and isinstance(merged.get(name), Mapping) and not {"from", "name"} & set(value)
-        )
-        merged[name] = _overlaid(merged[name], value) if nested else value
-    return merged
+def _experiment_tables(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What a grid says of the fields of `Experiment`: its methods may stand beside them."""
+    methods = {"methods": source["methods"]} if "methods" in source else {}
+    return {**source.get("experiment", {}), **methods}
 
 
-def _base(preset: Any, over: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `Experiment` from a preset and what the grid says of them."""
-    check(
-        preset is None or preset in presets._fields,
-        f"`preset` must be one of {', '.join(presets._fields)}, got {preset!r}",
-    )
-    fields = {} if preset is None else getattr(presets, preset).model_dump(mode="json")
-    for section in ("distribution", "network"):
-        check(isinstance(over.get(section, {}), Mapping), f"`{section}` must be a table, got {over.get(section)!r}")
-    return _overlaid(fields, over)
-
-
-def _read_seeds(given: Any) -> tuple[int, ...]:
-    """A count, or a list."""
-    if type(given) is int:
-        check(1 <= given <= MAX_SEEDS, f"`seeds` must be at least one and at most {MAX_SEEDS:,}, got {given}")
-        return tuple(range(given))
-    return checked_seeds(given)
+def _read_axes(source: Mapping[str, Any]) -> tuple[Axis, ...]:
+    """The axes in their order, zipped ones last."""
+    zipped = source.get("zip", [])
+    check(isinstance(zipped, list), f"`zip` must be tables, written [[zip]], got {zipped!r}")
+    alone = tuple(Axis.read(name, values) for name, values in source.get("axes", {}).items())
+    return alone + tuple(Axis.read_zip(table) for table in zipped)
 
 
 def _read_derived(name: str, text: Any) -> Formula | tuple[Formula, ...]:
@@ -303,10 +253,12 @@ def _flat(base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(name: str, value: Any) -> Any:
-    return round(value) if name in WHOLE and isinstance(value, float) else value
+    """A computed value as its field takes it: rounded where that is a whole number."""
+    whole = name in PARAMETERS and PARAMETERS[name].is_whole
+    return round(value) if whole and isinstance(value, float) else value
 
 
-def _told(point: Mapping[str, Any]) -> str:
+def _in_words(point: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in point.items()
     )
