@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from augscope.images.audit.dataset import read_data
-from augscope.images.audit.kept import remaining, train_all
-from augscope.images.audit.result import conclude
-from augscope.images.audit.settings import Settings
-from augscope.images.audit.study import check_study, identity
 from augscope.images.kept import training_versions
 from augscope.images.training import best_device
+from augscope.studies.audit.dataset import read_data
+from augscope.studies.audit.kept import remaining, train_all
+from augscope.studies.audit.result import conclude
+from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.study import check_study, identity
 
 
 def write_images(folder: Path, count: int) -> None:

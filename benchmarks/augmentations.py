@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from augscope.images import BoxCutMix, PatchCutMix
-from augscope.store import write_whole
+from augscope.support.files import write_whole
 
 BATCH, CLASSES, ROUNDS = (256, 3, 224, 224), 1000, 7
 

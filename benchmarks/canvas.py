@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from augscope.images.canvas.settings import CanvasSettings
-from augscope.images.canvas.study import run_study
-from augscope.store import write_whole
+from augscope.studies.canvas.settings import CanvasSettings
+from augscope.studies.canvas.study import run_study
+from augscope.support.files import write_whole
 
 BAR_SECONDS = 120
 

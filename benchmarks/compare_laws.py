@@ -19,7 +19,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no look-up of newer versions
 
 from augscope.laws import BoxLaw, Certificate, Claims, certify
 from augscope.laws.named import Boxes
-from augscope.store import write_whole
+from augscope.support.files import write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "augmentation-laws.md"
 LIBRARIES = ("augscope", "kornia", "keras", "albumentations", "torch", "jax", "numpy")

@@ -13,10 +13,10 @@ import jax
 from harness import Figure, conditions, figure, print_figures, scaled, seconds, write_json
 
 import augscope as ag
-from augscope import dual
-from augscope.batch import stacked, steps_of_all
-from augscope.descent import start
-from augscope.problem import Problem
+from augscope.training import coefficients as dual
+from augscope.training.batch import stacked, steps_of_all
+from augscope.training.descent import start
+from augscope.training.problem import Problem
 
 STEPS = 50
 

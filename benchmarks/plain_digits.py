@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from augscope.images import PatchCutMix, PatchCutout
-from augscope.intervals import holm, mean_interval, paired_difference
+from augscope.support.statistics import holm, mean_interval, paired_difference
 
 COUNTS = (100, 20, 4)
 RARITIES = ("common", "rare", "extremely rare")

@@ -7,8 +7,9 @@ from harness import Figure, figure, scaled, seconds
 from limits import exponential_rate, read_bandwidth
 
 import augscope as ag
-from augscope import descent, dual
-from augscope.problem import Problem
+from augscope.training import coefficients as dual
+from augscope.training import descent
+from augscope.training.problem import Problem
 
 STEPS = 1_000  # timed together: one compiled loop
 AT_LEAST, AIM = 60, 100  # times faster than PyTorch enumerating every pair and subset

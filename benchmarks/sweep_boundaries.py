@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import least_squares, root_scalar
 
 import augscope as ag
-from augscope.phase_boundaries import PULL, TEST_NOISE
+from augscope.sweep.phase_boundaries import PULL, TEST_NOISE
 
 LEVEL = 0.75
 

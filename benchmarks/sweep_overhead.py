@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import augscope as ag
-from augscope.jax_setup import CACHE_VARIABLE
+from augscope.model.jax_setup import CACHE_VARIABLE
 from augscope.sweep.process import CellProcess
 from augscope.sweep.worker import from_stream
 

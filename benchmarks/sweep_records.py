@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 import augscope as ag
-from augscope.measure_table import measures_of
-from augscope.phase_page import write_phase
 from augscope.sweep.cells import Cell, failed_row
 from augscope.sweep.folder import SweepFolder
+from augscope.sweep.phase_page import write_phase
 from augscope.sweep.schema import SCHEMA
+from augscope.training.measure_table import measures_of
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 RECORDED = 40  # steps a trajectory

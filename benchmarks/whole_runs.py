@@ -16,7 +16,7 @@ import augscope as ag
 COMMAND = Path(sys.executable).with_name("augscope")
 FRESH = """
 import sys, time
-from augscope.jax_setup import set_up_jax
+from augscope.model.jax_setup import set_up_jax
 set_up_jax()
 import augscope as ag
 experiment = ag.presets.figure.replace(num_samples=int(sys.argv[1]), num_steps=1, record_at=(0,))

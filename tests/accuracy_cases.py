@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from augscope.accuracy import TestAccuracy
-from augscope.distribution import FeatureNoise
-from augscope.network import Network
+from augscope.model.distribution import FeatureNoise
+from augscope.model.network import Network
 
 NETWORK = Network(negative_slope=0.1, smoothing=1.0)
 LINEAR = Network(negative_slope=1.0, smoothing=1.0)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 
 import augscope as ag
-from augscope import measures
-from augscope.jax_setup import CACHE_VARIABLE, set_up_jax
+from augscope.model.jax_setup import CACHE_VARIABLE, set_up_jax
+from augscope.training import measures
 
 # Compiled programs are shared by the test processes and the commands that tests run, and kept for the next run.
 os.environ.setdefault(CACHE_VARIABLE, str(Path(__file__).parents[1] / ".pytest_cache" / "programs"))

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from augscope import fourier
 from augscope.accuracy import accuracy_from_projections, test_accuracy
-from augscope.network import Network
+from augscope.model.network import Network
 
 
 def random_case(seed):

@@ -8,7 +8,7 @@ from accuracy_cases import LINEAR, NETWORK, assert_agrees, difference, make_dist
 from scipy.special import ndtr, ndtri
 
 from augscope.accuracy import accuracy_from_projections, test_accuracy
-from augscope.network import Network
+from augscope.model.network import Network
 
 
 @pytest.mark.parametrize("num_patches", [2, 3, 4, 8, 16])

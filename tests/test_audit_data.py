@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from augscope.cli import app
-from augscope.images.audit.dataset import read_data
-from augscope.images.audit.problems import SHOWN, DataError, Problems
+from augscope.studies.audit.dataset import read_data
+from augscope.studies.audit.problems import SHOWN, DataError, Problems
 
 
 def picture(path, shade: int, size=(10, 10), mode: str = "L") -> None:

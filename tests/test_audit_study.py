@@ -11,14 +11,14 @@ from audit_cases import one_feature, planted, pure_noise
 from scipy import stats
 
 from augscope.cli import app
-from augscope.crossed import crossed_difference, crossed_gap, crossed_share, given_share
-from augscope.images.audit.dataset import read_data
-from augscope.images.audit.exposure import exposure
-from augscope.images.audit.kept import kept_trainings, remaining, train_all
-from augscope.images.audit.result import conclude
-from augscope.images.audit.settings import Settings
-from augscope.images.audit.study import check_study
-from augscope.images.audit.subgroups import LEARNED, MEMORISED, measure
+from augscope.studies.audit.dataset import read_data
+from augscope.studies.audit.exposure import exposure
+from augscope.studies.audit.kept import kept_trainings, remaining, train_all
+from augscope.studies.audit.result import conclude
+from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.study import check_study
+from augscope.studies.audit.subgroups import LEARNED, MEMORISED, measure
+from augscope.support.crossed import crossed_difference, crossed_gap, crossed_share, given_share
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from augscope.images.canvas.canvases import draw_canvases, draw_roles
-from augscope.images.canvas.digits import pool, unit_digits
-from augscope.images.canvas.losses import loss
-from augscope.images.canvas.networks import network_of
-from augscope.images.canvas.record import FILES, again, files_of, to_record
-from augscope.images.canvas.settings import POOLS, RARITIES, CanvasSettings
-from augscope.images.canvas.study import Measures, Study, run_study
-from augscope.images.canvas.textures import _halves, draw_textures
-from augscope.images.canvas.training import initial_weights, span_of, train
-from augscope.images.canvas.wording import statements
+from augscope.studies.canvas.canvases import draw_canvases, draw_roles
+from augscope.studies.canvas.digits import pool, unit_digits
+from augscope.studies.canvas.losses import loss
+from augscope.studies.canvas.networks import network_of
+from augscope.studies.canvas.record import FILES, again, files_of, to_record
+from augscope.studies.canvas.settings import POOLS, RARITIES, CanvasSettings
+from augscope.studies.canvas.study import Measures, Study, run_study
+from augscope.studies.canvas.textures import _halves, draw_textures
+from augscope.studies.canvas.training import initial_weights, span_of, train
+from augscope.studies.canvas.wording import statements
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -164,7 +164,7 @@ class TestTraining:
                 torch.testing.assert_close(batch.scores[place], alone.scores[0], rtol=1e-9, atol=1e-10)
 
     def test_the_paper_s_activation_is_the_lab_s(self):
-        from augscope.network import Network
+        from augscope.model.network import Network
 
         z = np.linspace(-3, 3, 61)
         ours, lab = network_of(SMALL.replace(network="two-filter")), Network(negative_slope=0.1, smoothing=1.0)
@@ -182,7 +182,7 @@ class TestStudy:
     def test_the_same_seeds_give_the_same_bits_and_batches_do_not_matter(self, monkeypatch):
         whole = run_study(SMALL, [4, 9, 2])
         again_whole = run_study(SMALL, [4, 9, 2])
-        monkeypatch.setattr("augscope.images.canvas.study.SEEDS_AT_ONCE", 2)
+        monkeypatch.setattr("augscope.studies.canvas.study.SEEDS_AT_ONCE", 2)
         parted = run_study(SMALL, [4, 9, 2])
         for title, found in whole.measures.items():
             np.testing.assert_array_equal(found.training_margin, again_whole.measures[title].training_margin)

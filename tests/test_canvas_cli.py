@@ -59,7 +59,7 @@ def test_bad_usage_is_one_sentence_before_any_work(arguments, sentence, capsys, 
     def never(*_, **__):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("augscope.images.canvas.study.run_study", never)
+    monkeypatch.setattr("augscope.studies.canvas.study.run_study", never)
     assert canvas(*arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""

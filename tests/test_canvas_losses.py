@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from augscope.images import PatchCutMix, PatchCutout
-from augscope.images.canvas.losses import SAFE, gradient, loss
-from augscope.images.canvas.settings import TrainingMethod
+from augscope.studies.canvas.losses import SAFE, gradient, loss
+from augscope.studies.canvas.settings import TrainingMethod
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope import checkpoint as checkpoint_module
+from augscope.training import checkpoint as checkpoint_module
 
 STEPS, RECORDS = 60, (0, 7, 20, 41, 60)
 METHODS = [ag.Erm(), ag.Cutout(), ag.CutMix()]
@@ -79,7 +79,7 @@ SLOW_RUN = """
 import sys, jax
 jax.config.update("jax_enable_x64", True)
 import augscope as ag
-from augscope import kept_file
+from augscope.support import kept_file
 kept_file.SAVE_SECONDS = 0.0
 experiment = ag.presets.figure.replace(num_samples=60, num_steps=120_000, record_at=(0, 1000, 60_000))
 dataset = experiment.sample(0)

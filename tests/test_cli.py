@@ -16,18 +16,18 @@ import pytest
 from rich.console import Console
 
 import augscope as ag
-from augscope import verdicts
 from augscope.cli import main, show
 from augscope.cli.options import ExperimentOptions, OutputOptions, given_values, options_for
-from augscope.fields import fields_of
-from augscope.images.canvas.settings import CanvasSettings
 from augscope.laws.claims import Claims
-from augscope.measure_table import measures_of
-from augscope.measures import History
-from augscope.record import Results
-from augscope.seed_run import SeedRun
-from augscope.seeds import run_seeds
-from augscope.store import OutputFolder
+from augscope.studies.canvas.settings import CanvasSettings
+from augscope.support.fields import fields_of
+from augscope.support.files import OutputFolder
+from augscope.theorems import verdicts
+from augscope.theorems.record import Results
+from augscope.training.measure_table import measures_of
+from augscope.training.measures import History
+from augscope.training.seed_run import SeedRun
+from augscope.training.seeds import run_seeds
 
 COMMAND = Path(sys.executable).with_name("augscope")
 QUICK = ["--num-samples", "40", "--num-steps", "3", "--dim", "2000"]

@@ -17,10 +17,10 @@ import pytest
 
 import augscope as ag
 from augscope.accuracy import accuracy_from_projections
-from augscope.methods import read_method
-from augscope.network import read_network
-from augscope.seeds import run_seeds
+from augscope.model.methods import read_method
+from augscope.model.network import read_network
 from augscope.sweep.grid import Sweep
+from augscope.training.seeds import run_seeds
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCORES = np.random.default_rng(0).normal(size=(6, 3))

@@ -11,7 +11,8 @@ import oracle
 import pytest
 
 import augscope as ag
-from augscope import descent, dual, loop
+from augscope.training import coefficients as dual
+from augscope.training import descent, loop
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)

@@ -244,8 +244,8 @@ def test_every_command_line_is_understood(page, tmp_path, monkeypatch, capsys):
 
 
 def _stop_at_the_first_descent(words: list[str], monkeypatch, capsys) -> None:
-    import augscope.seeds as seeds_module
-    import augscope.verification as verification
+    import augscope.theorems.verification as verification
+    import augscope.training.seeds as seeds_module
     from augscope.cli import main
 
     def stop(*_, **__):

@@ -14,7 +14,7 @@ import pytest
 from scipy.special import expit
 
 import augscope as ag
-from augscope import monte_carlo
+from augscope.model.methods import monte_carlo
 
 METHODS = (ag.Erm(), ag.Cutout(num_cut=2), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)

@@ -61,7 +61,7 @@ class TestSettings:
     @pytest.mark.parametrize("name", PRESETS)
     @pytest.mark.parametrize("stated", [True, False])
     def test_the_command_line_runs_the_same_experiment(self, name, stated, monkeypatch):
-        import augscope.verification as verification
+        import augscope.theorems.verification as verification
         from augscope.cli import main
 
         chosen, found = PRESETS[name].replace(stated_rarity=stated), []
@@ -71,7 +71,9 @@ class TestSettings:
             raise ValueError("enough")
 
         monkeypatch.setattr(verification, "verify", stop)
-        monkeypatch.setattr("augscope.cost.measure_cost", lambda *_: SimpleNamespace(seconds=0.0))  # it trains a little
+        monkeypatch.setattr(
+            "augscope.training.cost.measure_cost", lambda *_: SimpleNamespace(seconds=0.0)
+        )  # it trains a little
         with pytest.raises(SystemExit):
             main(chosen.command().split()[1:])
         assert found == [(chosen.experiment().identity, (chosen.seed,))]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope import chebyshev_steps, gradient_flow, loop
+from augscope.training import chebyshev_steps, loop
+from augscope.training import flow as gradient_flow
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augscope.intervals import clopper_pearson, holm, mean_interval, paired_difference
+from augscope.support.statistics import clopper_pearson, holm, mean_interval, paired_difference
 
 
 def test_clopper_pearson_is_the_exact_interval():

@@ -14,7 +14,7 @@ import pytest
 from scipy.special import expit
 
 import augscope as ag
-from augscope.methods import cut_frequencies, softplus_series
+from augscope.model.methods import cut_frequencies, softplus_series
 
 # The project's bar. The series errs by 1e-14 (proved); its sums of order L ≈ (Z + 33)/2 round by some 1e-16 (1 + Z).
 TOLERANCE = 1e-12

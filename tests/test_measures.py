@@ -18,11 +18,11 @@ from hypothesis.extra.numpy import arrays
 from jaxtyping import Float
 
 import augscope as ag
-from augscope.dual import Observation
-from augscope.measure_table import documented, measure, measures_of
-from augscope.measures import Recorder
-from augscope.plain import plain
+from augscope.support.plain import plain
 from augscope.sweep.schema import SCHEMA, schema_of
+from augscope.training.coefficients import Observation
+from augscope.training.measure_table import documented, measure, measures_of
+from augscope.training.measures import Recorder
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 STEPS = (0, 1, 20, 60)

@@ -20,8 +20,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit
 
 import augscope as ag
-from augscope.methods import cutmix, pair_sums
-from augscope.methods.subsets import all_subsets, half_subsets, kept_patches
+from augscope.model.methods import cutmix, pair_sums
+from augscope.model.methods.subsets import all_subsets, half_subsets, kept_patches
 
 METHODS = (
     ag.Erm(),

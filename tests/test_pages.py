@@ -18,12 +18,12 @@ from augscope.cli import app
 from augscope.cli.show import write_files
 from augscope.laws import certify
 from augscope.laws.page import html_page
-from augscope.pages import Download, picture
-from augscope.phase import Panel, PhaseDiagram
-from augscope.phase_page import write_phase
-from augscope.record import Results, trajectories_csv
-from augscope.store import OutputFolder
-from augscope.verification import verify
+from augscope.support.files import OutputFolder
+from augscope.support.pages import Download, picture
+from augscope.sweep.phase import Panel, PhaseDiagram
+from augscope.sweep.phase_page import write_phase
+from augscope.theorems.record import Results, trajectories_csv
+from augscope.theorems.verification import verify
 
 SCRIPT = '<script>alert("x")</script> & [/bold] "quoted" $\\frac ' + "long" * 60
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from augscope.parts import MANY_PARTS, PartFolder
+from augscope.sweep.parquet import MANY_PARTS, PartFolder
 
 SCHEMA = pa.schema(
     [("cell", pa.string()), ("status", pa.string()), ("value", pa.float64())], metadata={"augscope.format": "1"}

@@ -12,12 +12,12 @@ from sweep_cases import here, tiny
 
 import augscope as ag
 from augscope.cli import main
-from augscope.phase_boundaries import Boundary
-from augscope.phase_figures import phase_figure
-from augscope.phase_page import write_phase
 from augscope.sweep import run as run_module
 from augscope.sweep.cells import failed_row
 from augscope.sweep.folder import SweepFolder
+from augscope.sweep.phase_boundaries import Boundary
+from augscope.sweep.phase_figures import phase_figure
+from augscope.sweep.phase_page import write_phase
 from augscope.sweep.refinement import refine, refined
 from augscope.sweep.schema import SCHEMA
 

@@ -15,7 +15,8 @@ import pytest
 from scipy import stats
 
 import augscope as ag
-from augscope import dual, sampling
+from augscope.model import sampling
+from augscope.training import coefficients as dual
 
 PASS = 1e-4
 KEY = jax.random.key(2024)

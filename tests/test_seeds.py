@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope import cost, seeds
-from augscope.batch import train_many
-from augscope.kept_runs import KeptRuns
-from augscope.seeds import run_seeds
+from augscope.training import cost, seeds
+from augscope.training.batch import train_many
+from augscope.training.kept_runs import KeptRuns
+from augscope.training.seeds import run_seeds
 
 SMALL = ag.presets.theorem.replace(num_samples=20, num_steps=60, record_at=(0, 7, 60))
 JOBS = [(seed, method) for seed in (3, 1) for method in SMALL.methods]

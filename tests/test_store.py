@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from augscope.store import write_whole
+from augscope.support.files import write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):

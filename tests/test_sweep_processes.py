@@ -20,7 +20,7 @@ from sweep_cases import TINY_TOML, comparable, here, tiny
 
 import augscope as ag
 from augscope.cli import main
-from augscope.jax_setup import CACHE_VARIABLE
+from augscope.model.jax_setup import CACHE_VARIABLE
 from augscope.sweep import cluster as cluster_module
 from augscope.sweep import run as run_module
 from augscope.sweep.engine import engine

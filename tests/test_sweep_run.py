@@ -15,14 +15,14 @@ import pytest
 from sweep_cases import HereEngine, comparable, here, tiny
 
 import augscope as ag
-from augscope.measure_table import measures_of
-from augscope.methods import cutmix
-from augscope.parts import PartFolder
+from augscope.model.methods import cutmix
 from augscope.sweep import run as run_module
 from augscope.sweep.folder import Progress, SweepFolder
+from augscope.sweep.parquet import PartFolder
 from augscope.sweep.process import WorkerDied
 from augscope.sweep.schema import SCHEMA
 from augscope.sweep.worker import from_stream, to_stream
+from augscope.training.measure_table import measures_of
 
 
 @pytest.fixture(autouse=True)

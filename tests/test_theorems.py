@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope.intervals import clopper_pearson
-from augscope.measures import History
-from augscope.orders import describe_orders
-from augscope.record import mean_over_seeds
-from augscope.seed_run import SeedRun
-from augscope.theorems import assumptions, judge
-from augscope.verdicts import HOLDS, INCONCLUSIVE, NOT_MET, VIOLATED, decide, theorem_verdict
+from augscope.support.statistics import clopper_pearson
+from augscope.theorems.orders import describe_orders
+from augscope.theorems.record import mean_over_seeds
+from augscope.theorems.statements import assumptions, judge
+from augscope.theorems.verdicts import HOLDS, INCONCLUSIVE, NOT_MET, VIOLATED, decide, theorem_verdict
+from augscope.training.measures import History
+from augscope.training.seed_run import SeedRun
 
 THEOREM = ag.presets.theorem.distribution
 STATED = THEOREM.rarity

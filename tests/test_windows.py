@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope.verdicts import seed_outcome
-from augscope.windows import TheoremWindow, Window, longest_window, up_to
+from augscope.theorems.verdicts import seed_outcome
+from augscope.theorems.windows import TheoremWindow, Window, longest_window, up_to
 
 TIMES = np.array([0, 1, 10, 100, 1_000.0])
 

@@ -7,42 +7,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augscope.accuracy import TestAccuracy, test_accuracy
-    from augscope.descent import Run, default_record_steps, train
-    from augscope.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
-    from augscope.experiment import Experiment, presets
-    from augscope.gradient_flow import FlowRun, flow
-    from augscope.measures import History, feature_scores, features_learned, noise_memorised, unevenness
-    from augscope.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
-    from augscope.monte_carlo import Estimate, estimate
-    from augscope.network import CustomNetwork, FunctionNetwork, Network
-    from augscope.phase import PhaseDiagram, phase_diagram
-    from augscope.phase_options import PhaseOptions
-    from augscope.records import Records
-    from augscope.sampling import Dataset, sample_dataset
+    from augscope.model.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
+    from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
+    from augscope.model.methods.monte_carlo import Estimate, estimate
+    from augscope.model.network import CustomNetwork, FunctionNetwork, Network
+    from augscope.model.sampling import Dataset, sample_dataset
     from augscope.sweep.grid import Sweep
+    from augscope.sweep.phase import PhaseDiagram, phase_diagram
+    from augscope.sweep.phase_options import PhaseOptions
+    from augscope.sweep.records import Records
     from augscope.sweep.run import SweepOutcome, run_sweep
-    from augscope.theorems import THEOREMS, noise_ratio
-    from augscope.verification import Verdict, verify
+    from augscope.theorems.statements import THEOREMS, noise_ratio
+    from augscope.theorems.verification import Verdict, verify
+    from augscope.training.descent import Run, default_record_steps, train
+    from augscope.training.experiment import Experiment, presets
+    from augscope.training.flow import FlowRun, flow
+    from augscope.training.measures import History, feature_scores, features_learned, noise_memorised, unevenness
 
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
     "accuracy": ("TestAccuracy", "test_accuracy"),
-    "descent": ("Run", "default_record_steps", "train"),
-    "distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
-    "experiment": ("Experiment", "presets"),
-    "gradient_flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
-    "measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
-    "methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
-    "monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
-    "network": ("CustomNetwork", "FunctionNetwork", "Network"),
-    "phase": ("PhaseDiagram", "phase_diagram"),
-    "phase_options": ("PhaseOptions",),
-    "records": ("Records",),
-    "sampling": ("Dataset", "sample_dataset"),
+    "training.descent": ("Run", "default_record_steps", "train"),
+    "model.distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
+    "training.experiment": ("Experiment", "presets"),
+    "training.flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
+    "training.measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
+    "model.methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
+    "model.methods.monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
+    "model.network": ("CustomNetwork", "FunctionNetwork", "Network"),
+    "sweep.phase": ("PhaseDiagram", "phase_diagram"),
+    "sweep.phase_options": ("PhaseOptions",),
+    "sweep.records": ("Records",),
+    "model.sampling": ("Dataset", "sample_dataset"),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
-    "theorems": ("THEOREMS", "noise_ratio"),
-    "verification": ("Verdict", "verify"),
+    "theorems.statements": ("THEOREMS", "noise_ratio"),
+    "theorems.verification": ("Verdict", "verify"),
 }
 _HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for name in names}
 

@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from augscope.cdf_table import convolve, repeated_sum, tabulate
 from augscope.difference_law import DifferenceLaw, PairNoise
-from augscope.distribution import FeatureNoise
 from augscope.fourier import CONCENTRATION, Coordinates, sum_cdf
 from augscope.general_law import SPREAD, GeneralLaw, TabulatedActivation
-from augscope.network import BaseNetwork, Network
-from augscope.validation import check, check_finite
+from augscope.model.arrays import check, check_finite
+from augscope.model.distribution import FeatureNoise
+from augscope.model.network import BaseNetwork, Network
 
 SINGULAR = 1e-12  # how far below 0 the determinant of a normalised Gram matrix may round
 NEARLY_PARALLEL = 0.2  # conditional over marginal standard deviation below which tables are used

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.special import ndtr
 
-from augscope.network import Network
+from augscope.model.network import Network
 
 REACH = 6.8  # standard deviations integrated over; a normal variable lies outside with probability 1.1e-11
 OUTSIDE = 1.1e-11

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicHermiteSpline
 from scipy.special import ndtr
 
 from augscope.difference_law import REACH, ROUNDING, DifferenceLaw
-from augscope.network import BaseNetwork
+from augscope.model.network import BaseNetwork
 
 CELLS = 8_192  # of the table of φ; and of the grid on which roots are looked for, half as many
 SPREAD = 12.0  # standard deviations that the table covers: 6.8 of the conditional mean and 9 around it fit in

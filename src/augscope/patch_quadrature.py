@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import ndtr, roots_legendre
 
-from augscope.network import Network
+from augscope.model.network import Network
 
 REACH = 6.8  # standard deviations integrated over; a normal variable lies outside with probability 1.1e-11
 SHARPEST, BLUNTEST = 2e-11, 1e-7  # bounds on the error of one panel, by how much it matters

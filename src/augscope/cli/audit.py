@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from augscope.cli.fields import Text, options_of
-from augscope.command_line import read_seeds
-from augscope.images.audit.settings import Settings
-from augscope.values import check
+from augscope.studies.audit.settings import Settings
+from augscope.support.command_line import read_seeds
+from augscope.support.values import check
 
 if TYPE_CHECKING:
-    from augscope.images.audit.dataset import ImageData
-    from augscope.images.audit.kept import Remaining
-    from augscope.images.audit.result import Audit
-    from augscope.images.audit.study import Runs
     from augscope.images.kept import KeptTrainings
-    from augscope.store import OutputFolder
+    from augscope.studies.audit.dataset import ImageData
+    from augscope.studies.audit.kept import Remaining
+    from augscope.studies.audit.result import Audit
+    from augscope.studies.audit.study import Runs
+    from augscope.support.files import OutputFolder
 
 FILES = (
     "record.json",
@@ -119,15 +119,15 @@ def audit(
         Such as cpu or cuda; by default a GPU if there is one.
     """
     try:
-        from augscope.images.audit.kept import kept_trainings, remaining
-        from augscope.images.audit.result import conclude
-        from augscope.images.audit.study import check_study, identity
         from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
+        from augscope.studies.audit.kept import kept_trainings, remaining
+        from augscope.studies.audit.result import conclude
+        from augscope.studies.audit.study import check_study, identity
     except ModuleNotFoundError as error:
         raise ValueError(f"`images audit` needs {error.name}: pip install 'augscope[images]'") from None
     from augscope.cli.show import console
-    from augscope.store import claim
+    from augscope.support.files import claim
 
     reading, output = reading or ReadingOptions(), output or AuditOutput()
     settings: Settings = (training or TrainingChoices()).read()
@@ -159,7 +159,7 @@ def audit(
 def _read(data: Path, reading: ReadingOptions, output: AuditOutput) -> ImageData:
     """The images, checked."""
     from augscope.cli.show import progress_bar
-    from augscope.images.audit.dataset import read_data
+    from augscope.studies.audit.dataset import read_data
 
     _check_apart(data, out=output.out, checkpoint=output.checkpoint)
     with progress_bar() as progress:
@@ -179,8 +179,8 @@ def _train(
 ) -> Runs | None:
     """State how long the trainings take, and make them; None if they were interrupted."""
     from augscope.cli.show import console, progress_bar
-    from augscope.durations import check_asked_for
-    from augscope.images.audit.kept import train_all
+    from augscope.studies.audit.kept import train_all
+    from augscope.support.wording import check_asked_for
 
     screen = console(to_stderr=True)
     check_asked_for(left.seconds, str(left), yes)
@@ -205,13 +205,13 @@ def _check_apart(data: Path, **folders: Path | None) -> None:
 
 def _show(found: Audit, as_json: bool) -> None:
     """The tables and the words; JSON alone on stdout."""
-    from augscope.images.audit.table import print_audit
+    from augscope.cli.audit_table import print_audit
 
     print_audit(found, to_stderr=as_json)
     if as_json:
         from json import dumps
 
-        from augscope.images.audit.result import record
+        from augscope.studies.audit.result import record
 
         print(dumps(record(found), indent=2, allow_nan=False))
 
@@ -219,10 +219,10 @@ def _show(found: Audit, as_json: bool) -> None:
 def _write(found: Audit, folder: OutputFolder, again: str) -> None:
     from json import dumps
 
-    from augscope.images.audit.figure import accuracy_figure
-    from augscope.images.audit.page import html_page
-    from augscope.images.audit.result import record, tables
-    from augscope.rendering import lay_out, to_bytes
+    from augscope.studies.audit.figure import accuracy_figure
+    from augscope.studies.audit.page import html_page
+    from augscope.studies.audit.result import record, tables
+    from augscope.support.rendering import lay_out, to_bytes
 
     figure = accuracy_figure(found.data, found.settings, found.measured)
     lay_out(figure)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from augscope.cli.options import Whole
-from augscope.command_line import parse_list, read_seeds
+from augscope.support.command_line import parse_list, read_seeds
 
 if TYPE_CHECKING:
-    from augscope.images.canvas.study import Study
+    from augscope.studies.canvas.study import Study
 
 
 @Parameter(name="*")
@@ -87,14 +87,14 @@ def canvas(
         Print the record as JSON on stdout, everything else on stderr.
     """
     from augscope.cli import show
-    from augscope.images.canvas.settings import CanvasSettings
-    from augscope.store import claim
+    from augscope.studies.canvas.settings import CanvasSettings
+    from augscope.support.files import claim
 
     settings = CanvasSettings(**(options or CanvasOptions()).fields())
     chosen = read_seeds(seeds)
     _check_extra()
-    from augscope.images.canvas.record import COMMAND, FILES, files_of
-    from augscope.images.canvas.study import run_study
+    from augscope.studies.canvas.record import COMMAND, FILES, files_of
+    from augscope.studies.canvas.study import run_study
 
     folder = None if out is None else claim(out, COMMAND, settings.identity, overwrite=overwrite, names=FILES)
     try:
@@ -122,8 +122,8 @@ def _show(study: Study, *, as_json: bool) -> None:
     from rich.table import Table
 
     from augscope.cli.show import console
-    from augscope.images.canvas.settings import RARITIES
-    from augscope.images.canvas.wording import conditions, measure_table, statements
+    from augscope.studies.canvas.settings import RARITIES
+    from augscope.studies.canvas.wording import conditions, measure_table, statements
 
     screen = console(to_stderr=as_json)
     titles = {
@@ -146,6 +146,6 @@ def _show(study: Study, *, as_json: bool) -> None:
     if as_json:
         from json import dumps
 
-        from augscope.images.canvas.record import to_record
+        from augscope.studies.canvas.record import to_record
 
         print(dumps(to_record(study), allow_nan=False, indent=2, ensure_ascii=False))

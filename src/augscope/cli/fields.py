@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from augscope.values import Value
+from augscope.support.values import Value
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def show(
         from augscope.images.reading import bundled_pictures, read_pictures
     except ModuleNotFoundError as error:
         raise ValueError(f"`images show` needs {error.name}: pip install 'augscope[images]'") from None
-    from augscope.store import write_whole
+    from augscope.support.files import write_whole
 
     pictures, refused, notes = read_pictures(list(images), size)
     for sentence in [*refused, *notes]:

@@ -122,7 +122,7 @@ def _show(found: Any, out: Path | None, as_json: bool) -> None:
     """The table; the page; JSON alone on stdout."""
     from augscope.laws.page import html_page
     from augscope.laws.table import print_certificate
-    from augscope.store import write_whole
+    from augscope.support.files import write_whole
 
     print_certificate(found, sys.stderr if as_json else sys.stdout)
     if as_json:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from augscope.command_line import parse_list, parse_names, parse_pair, read_toml
-from augscope.configuration import PARAMETERS, read_experiment
-from augscope.fields import FieldText
+from augscope.support.command_line import parse_list, parse_names, parse_pair, read_toml
+from augscope.support.fields import FieldText
+from augscope.training.configuration import PARAMETERS, read_experiment
 
 if TYPE_CHECKING:
-    from augscope.experiment import Experiment
+    from augscope.training.experiment import Experiment
 
 Options = TypeVar("Options")
 

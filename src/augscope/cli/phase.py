@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from augscope.cli.options import Whole
-from augscope.phase_options import PhaseOptions
+from augscope.sweep.phase_options import PhaseOptions
 
 if TYPE_CHECKING:
-    from augscope.phase import PhaseDiagram
+    from augscope.sweep.phase import PhaseDiagram
 
 
 @Parameter(name="*")
@@ -37,8 +37,8 @@ class DiagramOptions(PhaseOptions):
 
     def diagram(self, folder: Path) -> PhaseDiagram:
         """Return the diagram of what the folder holds now; parts that cannot be read are named on stderr."""
-        from augscope.phase import phase_diagram
-        from augscope.records import Records
+        from augscope.sweep.phase import phase_diagram
+        from augscope.sweep.records import Records
 
         records = Records(folder)
         for name, reason in records.problems.items():
@@ -75,8 +75,8 @@ def phase(
     """
     import tomli_w
 
-    from augscope.phase_page import write_phase
     from augscope.sweep.folder import SweepFolder
+    from augscope.sweep.phase_page import write_phase
 
     diagram = options.diagram(folder)
     if refine is not None:

@@ -31,7 +31,7 @@ def query(
         Print JSON, a list of rows.
     """
     from augscope.cli import tables
-    from augscope.records import Records
+    from augscope.sweep.records import Records
 
     records = Records(folder)
     for name, reason in records.problems.items():

@@ -33,7 +33,7 @@ def report(
     """
     from augscope.cli import show
     from augscope.cli.options import OutputOptions
-    from augscope.record import read_results
+    from augscope.theorems.record import read_results
 
     results = read_results(folder, trust=trust)
     output = OutputOptions(out=folder if out is None else out, json=json)

@@ -16,10 +16,10 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from augscope.cli.options import OutputOptions
-    from augscope.experiment import Experiment
-    from augscope.record import Results
-    from augscope.store import OutputFolder
-    from augscope.verdicts import Line, TheoremVerdict
+    from augscope.support.files import OutputFolder
+    from augscope.theorems.record import Results
+    from augscope.theorems.verdicts import Line, TheoremVerdict
+    from augscope.training.experiment import Experiment
 
 FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
@@ -66,7 +66,7 @@ def _plain_progress() -> Callable[[str, float], None]:
 
 def claim_folder(output: OutputOptions, command: str, experiment: Experiment) -> OutputFolder | None:
     """Check the output folder before any work."""
-    from augscope.store import claim
+    from augscope.support.files import claim
 
     if output.out is None:
         return None
@@ -75,9 +75,9 @@ def claim_folder(output: OutputOptions, command: str, experiment: Experiment) ->
 
 def state_cost(experiment: Experiment, seeds: tuple[int, ...], output: OutputOptions) -> None:
     """Say what it will take, on stderr; refuse what takes over an hour unless `--yes` is given."""
-    from augscope.cost import measure_cost
-    from augscope.durations import check_asked_for
-    from augscope.kept_runs import KeptRuns
+    from augscope.support.wording import check_asked_for
+    from augscope.training.cost import measure_cost
+    from augscope.training.kept_runs import KeptRuns
 
     kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
     cost = measure_cost(experiment, len(seeds), kept)
@@ -97,10 +97,10 @@ def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
 
 def write_files(folder: OutputFolder, results: Results) -> list[Path]:
     """Write record, configuration, pictures and report. Raises ValueError if the folder can no longer be written."""
-    from augscope.figures import features_figure
-    from augscope.record import to_record, trajectories_csv
-    from augscope.rendering import to_bytes
-    from augscope.report import configuration_toml, html_report
+    from augscope.support.rendering import to_bytes
+    from augscope.theorems.figures import features_figure
+    from augscope.theorems.record import to_record, trajectories_csv
+    from augscope.theorems.report import configuration_toml, html_report
 
     figure = features_figure(results)
     svg = to_bytes(figure, "svg")
@@ -118,7 +118,7 @@ def write_files(folder: OutputFolder, results: Results) -> list[Path]:
 
 def finish(results: Results, output: OutputOptions, folder: OutputFolder | None) -> None:
     """Print the result, a table, or JSON on stdout and the table on stderr; then write the files."""
-    from augscope.record import summary_record
+    from augscope.theorems.record import summary_record
 
     screen = console(to_stderr=output.json)
     if not results.shown:
@@ -142,8 +142,8 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 def show_verdict(screen: Console, results: Results) -> None:
     """Print the theorem table, a sentence per theorem, and the summary."""
-    from augscope.record import place
-    from augscope.report import how_to_read, tone
+    from augscope.theorems.record import place
+    from augscope.theorems.report import how_to_read, tone
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
@@ -178,7 +178,7 @@ def _verdict_columns(width: int, lines: list[Line]) -> dict[str, int]:
 
 def _verdict_rows(columns: dict[str, int], found: TheoremVerdict) -> list[list[str]]:
     """One theorem's statements as rows of marked-up cells."""
-    from augscope.report import line_cells
+    from augscope.theorems.report import line_cells
 
     rows = []
     for line in found.lines:
@@ -205,7 +205,7 @@ def _verdict_table(columns: dict[str, int], rows: list[list[str]]) -> Table:
 
 def show_measures(screen: Console, results: Results) -> None:
     """Print the measures at the last record, one column a method, and a sentence for each run that needs one."""
-    from augscope.report import measure_rows, run_notes
+    from augscope.theorems.report import measure_rows, run_notes
 
     titles, rows = measure_rows(results)
     table = Table(title="At the last record, mean over seeds", title_justify="left")

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from augscope.cli.show import console
-from augscope.plain import plain
+from augscope.support.plain import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa

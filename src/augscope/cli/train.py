@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from augscope.cli.options import ExperimentOptions, OutputOptions
-from augscope.command_line import read_seeds
-from augscope.jax_setup import set_up_jax
+from augscope.model.jax_setup import set_up_jax
+from augscope.support.command_line import read_seeds
 
 
 def train(*, options: ExperimentOptions | None = None, output: OutputOptions | None = None, seeds: str = "1") -> int:
@@ -23,10 +23,10 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
     set_up_jax()
     experiment, chosen = options.experiment(), read_seeds(seeds)
     folder = show.claim_folder(output, "train", experiment)
-    from augscope.kept_runs import KeptRuns
-    from augscope.record import Results
-    from augscope.seeds import run_seeds
-    from augscope.values import checked_seeds
+    from augscope.support.values import checked_seeds
+    from augscope.theorems.record import Results
+    from augscope.training.kept_runs import KeptRuns
+    from augscope.training.seeds import run_seeds
 
     kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment)
     experiment.check_memory()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from augscope.cli.options import ExperimentOptions, OutputOptions
-from augscope.command_line import read_seeds
-from augscope.jax_setup import set_up_jax
+from augscope.model.jax_setup import set_up_jax
+from augscope.support.command_line import read_seeds
 
 
 def verify(
@@ -31,10 +31,10 @@ def verify(
     set_up_jax()
     experiment, chosen = options.experiment(), read_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
-    from augscope.record import Results
-    from augscope.values import checked_seeds
-    from augscope.verification import checked_tolerance
-    from augscope.verification import verify as run_verify
+    from augscope.support.values import checked_seeds
+    from augscope.theorems.record import Results
+    from augscope.theorems.verification import checked_tolerance
+    from augscope.theorems.verification import verify as run_verify
 
     checked_tolerance(tolerance)
     experiment.check_memory()

@@ -10,12 +10,12 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from augscope.experiment import Experiment
 from augscope.explorer.regimes import Prediction
-from augscope.figures import COLOURS
-from augscope.measures import LEARNED_SHARE
-from augscope.seed_run import SeedRun
-from augscope.theorems import resolve_rarity
+from augscope.theorems.figures import COLOURS
+from augscope.theorems.statements import resolve_rarity
+from augscope.training.experiment import Experiment
+from augscope.training.measures import LEARNED_SHARE
+from augscope.training.seed_run import SeedRun
 
 WIDTH, HEIGHT = 195, 180  # pixels: three beside each other on a desk, one on a telephone
 DASHES = ([1, 0], [7, 3], [2, 2], [8, 2, 2, 2])  # a style a feature, for those who cannot tell colours

@@ -10,7 +10,7 @@ from augscope.explorer.controls import Slider
 from augscope.explorer.regimes import Outlook, Prediction, outlook
 from augscope.explorer.session import Frame, TrainingSession
 from augscope.explorer.settings import Settings
-from augscope.seed_run import SeedRun
+from augscope.training.seed_run import SeedRun
 
 
 def outlook_of(settings: Settings) -> Outlook | None:
@@ -72,9 +72,9 @@ def downloads(session: TrainingSession | None, settings: Settings) -> list[tuple
 
 def figure(session: TrainingSession, kind: str) -> bytes:
     """Return the picture that `augscope train` draws of what has been measured so far, as "svg" or "png" bytes."""
-    from augscope.figures import features_figure
-    from augscope.record import Results
-    from augscope.rendering import to_bytes
+    from augscope.support.rendering import to_bytes
+    from augscope.theorems.figures import features_figure
+    from augscope.theorems.record import Results
 
     results = Results("train", session.experiment, (session.seed,), session.latest.runs, None, "")
     return to_bytes(features_figure(results), kind)
@@ -82,7 +82,7 @@ def figure(session: TrainingSession, kind: str) -> bytes:
 
 def configuration(settings: Settings) -> bytes:
     """Return the experiment as TOML, with the line that runs it."""
-    from augscope.report import configuration_toml
+    from augscope.theorems.report import configuration_toml
 
     again = f"# augscope verify --config explored.toml --seeds {settings.seed},\n"
     return (again + configuration_toml(settings.experiment())).encode()

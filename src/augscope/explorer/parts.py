@@ -8,7 +8,7 @@ from pathlib import Path
 
 from augscope.explorer.regimes import Outlook
 from augscope.explorer.session import Frame
-from augscope.pages import data_address
+from augscope.support.pages import data_address
 
 
 def block(*parts: str) -> str:

@@ -8,11 +8,11 @@ from math import sqrt
 
 import numpy as np
 
-from augscope.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, derive_rarity, learning_ratios
-from augscope.experiment import Experiment
-from augscope.methods import CutMix, Cutout, Method, cutmix_plateau
-from augscope.phase_boundaries import KAPPA_LEVEL, PULL, TEST_NOISE
-from augscope.theorems import noise_ratio, theorem_for
+from augscope.model.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, derive_rarity, learning_ratios
+from augscope.model.methods import CutMix, Cutout, Method, cutmix_plateau
+from augscope.sweep.phase_boundaries import KAPPA_LEVEL, PULL, TEST_NOISE
+from augscope.theorems.statements import noise_ratio, theorem_for
+from augscope.training.experiment import Experiment
 
 LEARNED, BORDERLINE, BETTER, COIN_FLIP = "learned", "borderline", "not learned, better than a coin flip", "coin flip"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from augscope.validation import check
+from augscope.model.arrays import check
 
 HOST = "127.0.0.1"
 FIRST_PORT, TRIED = 2720, 20
@@ -115,7 +115,7 @@ def _cover(query: str) -> str:
 def warm_up() -> None:
     """Set JAX up and train what the page begins with. Cost: see `Opening.of`."""
     from augscope.explorer.opening import opening
-    from augscope.jax_setup import set_up_jax
+    from augscope.model.jax_setup import set_up_jax
 
     set_up_jax()
     opening()

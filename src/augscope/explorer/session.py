@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from augscope import dual
-from augscope.descent import Descent, checked_record_steps
-from augscope.experiment import Experiment
-from augscope.loop import Loop
-from augscope.methods import Method
-from augscope.problem import Problem
-from augscope.sampling import Dataset
-from augscope.seed_run import SeedRun
+from augscope.model.methods import Method
+from augscope.model.sampling import Dataset
+from augscope.training import coefficients as dual
+from augscope.training.descent import Descent, checked_record_steps
+from augscope.training.experiment import Experiment
+from augscope.training.loop import Loop
+from augscope.training.problem import Problem
+from augscope.training.seed_run import SeedRun
 
 POLL_SECONDS = 0.1  # how often it is asked whether somebody still wants the training
 

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 
 from pydantic import model_validator
 
-from augscope.command_line import command_line, parse_list
-from augscope.configuration import read_experiment
-from augscope.distribution import SUM_TOLERANCE, Rarity
-from augscope.experiment import Experiment, presets
-from augscope.methods import Cutout
-from augscope.theorems import assumptions, resolve_rarity, theorem_for
-from augscope.values import Value, check
+from augscope.model.distribution import SUM_TOLERANCE, Rarity
+from augscope.model.methods import Cutout
+from augscope.support.command_line import command_line, parse_list
+from augscope.support.values import Value, check
+from augscope.theorems.statements import assumptions, resolve_rarity, theorem_for
+from augscope.training.configuration import read_experiment
+from augscope.training.experiment import Experiment, presets
 
 MAX_FEATURES = 4
 _STATED = (Rarity.COMMON, Rarity.RARE, *[Rarity.EXTREMELY_RARE] * (MAX_FEATURES - 2))

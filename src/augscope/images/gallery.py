@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from augscope.images.reading import Picture
 from augscope.images.transforms import BatchTransform, BoxCutMix, BoxCutout, PatchCutMix, PatchCutout
-from augscope.rendering import shown_name, to_bytes
-from augscope.values import check
+from augscope.support.rendering import shown_name, to_bytes
+from augscope.support.values import check
 
 CLEAR = (0.2, 0.8)  # shares between which a mix is easy to see
 MAX_DRAWS = 1_000

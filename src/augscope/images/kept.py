@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from augscope.images.plan import TrainingOptions, TrainingPlan
-from augscope.kept_file import KeptFile
-from augscope.kept_folder import KeptFolder
+from augscope.support.kept_file import KeptFile
+from augscope.support.kept_folder import KeptFolder
 
 
 def training_versions(device: str) -> dict[str, str]:

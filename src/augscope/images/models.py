@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from augscope.importing import import_named
-from augscope.values import check
+from augscope.support.naming import import_named
+from augscope.support.values import check
 
 BUILT_IN = ("small", "resnet")
 SMALLEST = 8  # pixels: three halvings leave one

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
-from augscope.values import Value, check, check_count, check_positive
+from augscope.support.values import Value, check, check_count, check_positive
 
 METHODS = {
     "erm": "ERM",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from augscope.values import check
+from augscope.support.values import check
 
 ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses most of the picture
 SMALL = 32  # pixels: below, there is little to see

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from augscope.images.models import build_model
 from augscope.images.plan import TrainingPlan
 from augscope.images.transforms import BatchTransform, BoxCutMix, BoxCutout, PatchCutMix, PatchCutout
-from augscope.values import check, check_count
+from augscope.support.values import check, check_count
 
 CUT_SHARE = 0.25  # of the pixels that Cutout removes by default: the 16 × 16 box in 32 × 32 of DeVries & Taylor (2017)
 WARM_UP = 0.05  # share of the steps in which the learning rate rises

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from augscope.images import masks
-from augscope.values import check
+from augscope.support.values import check
 
 Boxes = Literal["clipped", "unclipped"]
 

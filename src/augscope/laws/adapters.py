@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from augscope.values import Value, check
+from augscope.support.values import Value, check
 
 Adapter = Callable[[Any, Any, Any, int], tuple[Any, Any]]
 

@@ -16,7 +16,7 @@ from augscope.laws.law_checks import NUM_TESTS, LawChecks
 from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
 from augscope.laws.targets import resolve
-from augscope.values import check
+from augscope.support.values import check
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
 LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")

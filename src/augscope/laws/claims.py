@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from augscope.laws.named import BlendLaw, Boxes, BoxLaw, MaskLaw, PatchLaw
-from augscope.values import Value, check, check_positive
+from augscope.support.values import Value, check, check_positive
 
 KINDS = ("cutmix", "cutout", "mixup")
 

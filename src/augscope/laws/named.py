@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 from scipy.special import betainc
 from scipy.stats import beta as beta_distribution
 
-from augscope.values import Value, check, check_positive
+from augscope.support.values import Value, check, check_positive
 
 Boxes = Literal["clipped", "unclipped"]
 

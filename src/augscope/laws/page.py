@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from augscope.laws.certificate import Certificate, Check
-from augscope.pages import render
+from augscope.support.pages import render
 
 SHADES = 16  # of a coverage map: neighbours of one shade are drawn as one bar
 CELL = 8  # of a pixel of a mask or map, in SVG units

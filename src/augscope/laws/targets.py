@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from augscope.importing import import_named
 from augscope.laws.adapters import ADAPTERS, CONVENTIONS, Convention, rounding, to_numpy
-from augscope.values import check
+from augscope.support.naming import import_named
+from augscope.support.values import check
 
 Factory = Callable[[], Any]
 

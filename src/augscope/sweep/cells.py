@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from augscope.descent import Run
-from augscope.distribution import learning_ratios
-from augscope.experiment import Experiment
-from augscope.measure_table import measures_of
-from augscope.measures import History, features_learned
-from augscope.methods import METHOD_NAMES, Method
-from augscope.network import Network
+from augscope.model.distribution import learning_ratios
+from augscope.model.methods import METHOD_NAMES, Method
+from augscope.model.network import Network
+from augscope.support.versions import versions
 from augscope.sweep.schema import SCHEMA, numbers_of
-from augscope.theorems import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
-from augscope.versions import versions
-from augscope.windows import longest_window
+from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
+from augscope.theorems.windows import longest_window
+from augscope.training.descent import Run
+from augscope.training.experiment import Experiment
+from augscope.training.measure_table import measures_of
+from augscope.training.measures import History, features_learned
 
 FAILURES = (
     ValueError,

@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
+from augscope.model.arrays import check
 from augscope.sweep.process import CellProcess, WorkerDied
-from augscope.validation import check
 
 MAX_WORKERS = 1_024  # local processes; more is a slip of the hand
 

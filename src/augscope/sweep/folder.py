@@ -26,13 +26,13 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augscope.durations import in_words
-from augscope.parts import PartFolder
-from augscope.store import check_free, remove_leftovers, write_whole
+from augscope.model.arrays import check
+from augscope.support.files import check_free, remove_leftovers, write_whole
+from augscope.support.wording import in_words
 from augscope.sweep.cells import Cell
 from augscope.sweep.grid import Sweep
+from augscope.sweep.parquet import PartFolder
 from augscope.sweep.schema import FORMAT, SCHEMA
-from augscope.validation import check
 
 GRID_KEY = b"augscope.grid"
 STALE_SECONDS = 60.0  # a sweep says how far it is about every second

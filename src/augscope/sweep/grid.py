@@ -8,14 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from augscope.command_line import read_seeds, read_toml
-from augscope.configuration import PARAMETERS, lay_over, read_tables, with_values
-from augscope.experiment import Experiment
-from augscope.network import Network
+from augscope.model.arrays import check
+from augscope.model.network import Network
+from augscope.support.command_line import read_seeds, read_toml
 from augscope.sweep.axes import Axis, points, rounded
 from augscope.sweep.cells import Cell
 from augscope.sweep.formula import Formula
-from augscope.validation import check
+from augscope.training.configuration import PARAMETERS, lay_over, read_tables, with_values
+from augscope.training.experiment import Experiment
 
 KEYS = ("title", "preset", "methods", "seeds", "experiment", "axes", "zip", "derived", "labels", "settings")
 MAX_CELLS = 10_000_000

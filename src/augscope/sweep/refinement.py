@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from augscope.phase import Panel, PhaseDiagram
+from augscope.model.arrays import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
+from augscope.sweep.phase import Panel, PhaseDiagram
 from augscope.sweep.run import SweepOutcome, run_sweep
-from augscope.validation import check
 
 MAX_PLACES = 10_000
 

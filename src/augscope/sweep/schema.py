@@ -7,8 +7,8 @@ from functools import reduce
 
 import pyarrow as pa
 
-from augscope.measure_table import Measure, measures_of
-from augscope.measures import History
+from augscope.training.measure_table import Measure, measures_of
+from augscope.training.measures import History
 
 FORMAT = 1  # of the records; raised when a column changes its meaning
 VERSIONED = ("python", "augscope", "jax", "jaxlib", "numpy", "scipy")

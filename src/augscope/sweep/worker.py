@@ -48,7 +48,7 @@ def main(descriptor: int) -> None:
     pipe, batches = Connection(descriptor), SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, batches), daemon=True).start()
 
-    from augscope.jax_setup import set_up_jax
+    from augscope.model.jax_setup import set_up_jax
     from augscope.sweep.cells import run_cell
 
     set_up_jax()

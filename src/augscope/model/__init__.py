@@ -1,0 +1,1 @@
+"""The paper's section 2: distribution, network, samples, methods."""

@@ -1,0 +1,66 @@
+"""Values and arguments that refuse bad input in one sentence: the field, the rule, the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+
+from augscope.support.values import Value, check, check_count, check_positive
+
+__all__ = [
+    "X64_LINE",
+    "Value",
+    "check",
+    "check_count",
+    "check_finite",
+    "check_key",
+    "check_positive",
+    "check_precision",
+    "check_scores",
+]
+
+X64_LINE = 'jax.config.update("jax_enable_x64", True)'
+
+
+def check_key(key: Any) -> None:
+    """Raise ValueError unless `key` is one JAX random key."""
+    is_array = isinstance(key, (jax.Array, np.ndarray))
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    legacy = is_array and not typed and key.dtype == np.uint32 and key.shape == (2,)
+    check(
+        (typed and key.shape == ()) or legacy, f"`key` must be a JAX random key such as jax.random.key(0), got {key!r}"
+    )
+
+
+def check_precision(dtype: Any) -> None:
+    """Raise ValueError if float64 is wanted while JAX would silently compute in float32."""
+    if np.dtype(dtype) != np.float32:
+        check(
+            bool(jax.config.read("jax_enable_x64")),
+            f"float64 is not enabled in JAX: run {X64_LINE} first, or ask for float32 by name",
+        )
+
+
+def check_scores(scores: Any, labels: Any) -> None:
+    """Raise ValueError unless scores are a finite (n, P) array and labels an (n,) array of +1 and −1.
+
+    Traced arrays (inside jit, vmap or grad) have shapes but no values: only their shapes are checked.
+    """
+    shape, label_shape = np.shape(scores), np.shape(labels)
+    check(len(shape) == 2 and shape[0] >= 1 and shape[1] >= 1, f"`scores` must have shape (n, P), got {shape}")
+    check(label_shape == shape[:1], f"`labels` must have shape ({shape[0]},) to match `scores`, got {label_shape}")
+    if isinstance(scores, jax.core.Tracer) or isinstance(labels, jax.core.Tracer):
+        return
+    check_finite("scores", scores)
+    values = np.unique(np.asarray(labels))
+    check(bool(np.isin(values, (-1, 1)).all()), f"`labels` must be +1 or -1, got {values.tolist()[:5]}")
+
+
+def check_finite(name: str, array: Any) -> None:
+    """Raise ValueError if the array holds a NaN or an infinity, naming how many."""
+    bad = int(np.size(array) - np.isfinite(np.asarray(array)).sum())
+    check(bad == 0, f"`{name}` must be finite, got {bad} entries that are NaN or infinite")

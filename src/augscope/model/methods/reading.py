@@ -1,0 +1,52 @@
+"""A method from what stands in a file: the name of a built-in one, or the import path of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from augscope.model.arrays import check
+from augscope.model.methods.base import Method
+from augscope.model.methods.custom import FunctionMethod
+from augscope.model.methods.cutmix import CutMix
+from augscope.model.methods.cutout import Cutout
+from augscope.model.methods.erm import Erm
+from augscope.support.lazy_names import import_piece
+
+_BUILT_IN: dict[str, type[Method]] = {"erm": Erm, "cutout": Cutout, "cutmix": CutMix}
+METHOD_NAMES = tuple(_BUILT_IN)
+
+
+def read_method(given: Any) -> Method:
+    """Return a method from itself, a name, or a table of its name and fields.
+
+    Args:
+        given: a `Method`; "erm", "cutout", "cutmix" or `module:Name` of a subclass of `Method` or a function of scores
+            and labels; or a mapping with such a `name` and the method's fields.
+
+    Raises:
+        ValueError: in a sentence, if it is none of these.
+
+    Example:
+        >>> from augscope.model.methods import read_method
+        >>> read_method({"name": "cutout", "num_cut": 2})
+        Cutout(name='cutout', num_cut=2, algorithm='enumerate')
+    """
+    if isinstance(given, Method):
+        return given
+    fields = dict(given) if isinstance(given, Mapping) else {"name": given}
+    name = fields.get("name")
+    if name in METHOD_NAMES:
+        return _BUILT_IN[name](**fields)
+    if not isinstance(name, str) or ":" not in name:
+        known = ", ".join(METHOD_NAMES)
+        raise ValueError(f"`methods` must be among {known}, or module:Name of your own, got {name!r}")
+    del fields["name"]
+    piece = import_piece("methods", name)
+    if isinstance(piece, type) and issubclass(piece, Method):
+        return piece(**fields)
+    check(
+        callable(piece) and not isinstance(piece, type) and not fields,
+        f"`methods` must name a subclass of augscope.Method with its fields, or a function without any, got {given!r}",
+    )
+    return FunctionMethod(function=piece)

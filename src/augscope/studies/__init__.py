@@ -1,0 +1,1 @@
+"""Whole studies of real images."""

@@ -1,0 +1,68 @@
+"""Test images that one method gets right and ERM does not, or the other way round."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from augscope.studies.audit.dataset import ImageData
+from augscope.studies.audit.settings import REFERENCE, Settings
+from augscope.studies.audit.study import Runs
+from augscope.studies.audit.subgroups import correctness
+
+SHOWN = 8  # of each kind
+SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged by a whole factor
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test image, and how many of a method's networks and of ERM's predict it rightly.
+
+    Attributes:
+        name: of the file.
+        group: of its subgroup.
+        method_right, reference_right: numbers of networks.
+        png: the picture.
+    """
+
+    name: str
+    group: str
+    method_right: int
+    reference_right: int
+    png: bytes
+
+
+def examples(data: ImageData, settings: Settings, runs: Runs, method: str, sign: int) -> tuple[Example, ...]:
+    """The images on which a method's networks are right most more often (`sign` 1) or less often (−1) than ERM's.
+
+    Ties go to the image that the two differ most on in the mean probability of its class. None differs by fewer than half the networks.
+    """
+    seeds = settings.seeds
+    right = {m: correctness(data, settings, runs, m, "test").sum(axis=0) for m in (method, REFERENCE)}
+    sure = {m: np.mean([runs[m, seed].test_confidence for seed in seeds], axis=0) for m in (method, REFERENCE)}
+    lead = sign * (right[method] - right[REFERENCE])
+    order = np.lexsort((-sign * (sure[method] - sure[REFERENCE]), -lead))
+    chosen = [int(i) for i in order[:SHOWN] if 2 * lead[i] > len(seeds)]
+    return tuple(
+        Example(
+            data.test.names[i],
+            data.groups[data.test.groups[i]].name,
+            int(right[method][i]),
+            int(right[REFERENCE][i]),
+            png(data.test.images[i]),
+        )
+        for i in chosen
+    )
+
+
+def png(image: np.ndarray) -> bytes:
+    """An image (C, size, size) as a PNG file, as the model sees it, enlarged so that people see it too."""
+    factor = -(-SMALLEST_SHOWN // image.shape[1])
+    enlarged = image.repeat(factor, axis=1).repeat(factor, axis=2)
+    picture = Image.fromarray(enlarged[0] if len(enlarged) == 1 else enlarged.transpose(1, 2, 0))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    return buffer.getvalue()

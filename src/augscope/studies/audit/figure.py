@@ -1,0 +1,50 @@
+"""The picture of an audit: test accuracy of every subgroup under every method, with intervals."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from augscope.images.plan import METHODS
+from augscope.studies.audit.dataset import ImageData
+from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.subgroups import Measured
+from augscope.support.rendering import shown_name
+
+# Okabe & Ito's palette, told apart by colour-blind readers too; each method also has its own marker.
+STYLES = {
+    "erm": ("#000000", "o"),
+    "cutout-patch": ("#E69F00", "s"),
+    "cutout-box": ("#D55E00", "D"),
+    "cutmix-patch": ("#0072B2", "^"),
+    "cutmix-box": ("#56B4E9", "v"),
+}
+LONGEST = 36  # letters of a subgroup's name; the report's tables have all of them
+LANE = 0.15  # between two methods of one subgroup, which are 1 apart
+
+
+def accuracy_figure(data: ImageData, settings: Settings, measured: Measured) -> Figure:
+    """A row for each subgroup, a mark for each method: test accuracy with its 95 % interval; small and open: training."""
+    count = len(data.groups)
+    figure = Figure(figsize=(7.2, 1.5 + count * (0.25 + 0.17 * len(settings.methods))), layout="constrained")
+    axis = figure.subplots()
+    for place, method in enumerate(settings.methods):
+        colour, marker = STYLES[method]
+        lane = LANE * (place - (len(settings.methods) - 1) / 2)
+        for group in range(count):
+            cell = measured.accuracies[method, group]
+            label = METHODS[method] if group == 0 else None
+            axis.plot([cell.test.low, cell.test.high], [group + lane] * 2, color=colour, linewidth=1.4)
+            axis.plot(cell.test.estimate, group + lane, marker, color=colour, markersize=5, label=label)
+            if cell.train is not None:
+                axis.plot(cell.train.estimate, group + lane, marker, color=colour, markersize=3.5, fillstyle="none")
+    train, test = data.train.counts(count), data.test.counts(count)
+    names = [f"{shown_name(group.name, LONGEST)}\n{train[g]:,} / {test[g]:,}" for g, group in enumerate(data.groups)]
+    axis.set_yticks(range(count), names, fontsize=8)
+    axis.axvline(1 / len(data.classes), color="#999999", linewidth=1, linestyle=":")
+    axis.set_ylim(count - 0.4, -0.6)
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_xlabel("accuracy (filled: test, 95 % interval; open: training; dotted: chance)")
+    axis.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axis.set_axisbelow(True)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    return figure

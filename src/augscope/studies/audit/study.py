@@ -1,0 +1,74 @@
+"""The trainings of an audit: every method from the same initialisations, over the same batches, for the same number of steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from augscope.images.models import build_model
+from augscope.images.plan import TrainingPlan
+from augscope.images.training import augmentation, train_network
+from augscope.studies.audit.dataset import ImageData, Split
+from augscope.studies.audit.settings import Settings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one trained network predicts.
+
+    Attributes:
+        train, test: predicted class of each image, (n,).
+        test_confidence: probability that it gives the true class of each test image, (n,).
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    test_confidence: np.ndarray
+
+
+Runs = dict[tuple[str, int], Trained]
+
+
+def check_study(data: ImageData, settings: Settings) -> str:
+    """Make the model and every augmentation once, and try them; return a digest of the model's first weights.
+
+    Raises:
+        ValueError: with a sentence, if anything does not fit the images.
+    """
+    images, labels = torch.from_numpy(data.train.images[:2]), torch.from_numpy(data.train.labels[:2])
+    num_classes = len(data.classes)
+    for method in settings.methods:
+        transform = augmentation(settings.plan(method, seed=0), num_classes, data.size)
+        if transform is not None:
+            transform(images.float(), labels)
+    # From the seed 0 whatever the seeds, so that more of them go on from fewer.
+    model = build_model(settings.model, channels=data.channels, size=data.size, num_classes=num_classes, seed=0)
+    digest = hashlib.sha256(repr(model).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def identity(data: ImageData, settings: Settings, model_digest: str) -> str:
+    """SHA-256 of all that decides the result: images, settings, and the model as it begins."""
+    parts = [data.digest, settings.model_dump(mode="json"), model_digest]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def train_one(data: ImageData, plan: TrainingPlan, device: str, progress: Callable[[int], None]) -> Trained:
+    """Train by a plan, and predict every image of both splits. Raises `Diverged` as `train_network` does."""
+    images, labels = data.train.images, data.train.labels
+    network = train_network(plan, images, labels, num_classes=len(data.classes), device=device, progress=progress)
+
+    def probabilities(split: Split) -> torch.Tensor:
+        return network.predict(split.images).softmax(dim=1)
+
+    test = probabilities(data.test)
+    confidence = test[torch.arange(len(data.test)), torch.from_numpy(data.test.labels)]
+    train = probabilities(data.train).argmax(dim=1)
+    return Trained(train.numpy(), test.argmax(dim=1).numpy(), confidence.numpy())

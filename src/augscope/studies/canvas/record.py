@@ -1,0 +1,134 @@
+"""A study as files: a record for programs, a table of every seed, a picture and a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from typing import Any
+
+from augscope.studies.canvas.picture import study_figure
+from augscope.studies.canvas.settings import RARITIES, CanvasSettings
+from augscope.studies.canvas.study import Study
+from augscope.studies.canvas.wording import MEASURES, comparison_table, conditions, measure_table, statements
+from augscope.support.files import RECORD
+from augscope.support.pages import Download, picture, render
+from augscope.support.plain import plain
+from augscope.support.rendering import lay_out, to_bytes
+from augscope.support.versions import versions
+
+COMMAND = "images canvas"
+FILES = (RECORD, "seeds.csv", "canvas.svg", "canvas.png", "report.html")
+VERSIONED = ("augscope", "numpy", "scipy", "torch", "scikit-learn", "pillow")
+SEED_MEASURES = ("accuracy", "fitted", "training_margin", "clean_margin", "clean_share")
+LABEL = "Above, three example points. Below, test accuracy and the digit's share of the margin, by rarity and method."
+CAPTION = (
+    "Above: a training point of each rarity; its patches, each in its own grey scale. Below: means over seeds with 95 % "
+    "intervals of test accuracy (left) and of the clean digit's margin over the training margin (right)."
+)
+
+
+def to_record(study: Study) -> dict[str, Any]:
+    """Return the study as nested dictionaries and lists for JSON; numbers that are not finite become null."""
+    return {
+        "format": 1,
+        "command": COMMAND,
+        "identity": study.settings.identity,
+        "configuration": study.settings.model_dump(mode="json"),
+        "seeds": list(study.seeds),
+        "again": again(study),
+        "versions": versions(VERSIONED),
+        "statements": [statement._asdict() for statement in statements(study)],
+        "methods": {title: _method(study, title) for title in study.measures},
+        "comparisons": [
+            {
+                "rarity": row.rarity,
+                "first": row.first,
+                "second": row.second,
+                **plain(row.difference._asdict()),
+                "adjusted_p_value": row.adjusted,
+            }
+            for row in study.comparisons
+        ],
+    }
+
+
+def _method(study: Study, title: str) -> dict[str, Any]:
+    found = study.measures[title]
+    means = {
+        measure: {
+            rarity: plain(study.interval(title, measure, column)._asdict()) for column, rarity in enumerate(RARITIES)
+        }
+        for measure in SEED_MEASURES
+    }
+    return {**means, "largest_gradient_norm": float(found.gradient_norm.max())}
+
+
+def seeds_csv(study: Study) -> bytes:
+    """Return a row for every seed, method and rarity."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["seed", "method", "rarity", *SEED_MEASURES])
+    for title, found in study.measures.items():
+        columns = [getattr(found, measure) for measure in SEED_MEASURES]
+        for row, seed in enumerate(study.seeds):
+            for place, rarity in enumerate(RARITIES):
+                writer.writerow([seed, title, rarity, *(float(values[row, place]) for values in columns)])
+    return text.getvalue().encode()
+
+
+def again(study: Study) -> str:
+    """Return the command line that runs the study again."""
+    standard = CanvasSettings()
+    given: list[str] = []
+    for name in CanvasSettings.model_fields:
+        value = getattr(study.settings, name)
+        if value != getattr(standard, name):
+            option = "cut" if name == "num_cut" else name.replace("_", "-")
+            shown = (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+            given += [f"--{option}", shown]
+    counted = study.seeds == tuple(range(len(study.seeds)))
+    seeds = str(len(study.seeds)) if counted else ",".join(map(str, study.seeds)) + "," * (len(study.seeds) == 1)
+    return shlex.join(["augscope", *COMMAND.split(), *given, "--seeds", seeds])
+
+
+def files_of(study: Study) -> dict[str, bytes]:
+    """Return the content of all files, by name."""
+    figure = study_figure(study)
+    lay_out(figure)
+    svg, table = to_bytes(figure, "svg"), seeds_csv(study)
+    record = json.dumps(to_record(study), allow_nan=False, indent=2, ensure_ascii=False).encode()
+    return {
+        RECORD: record,
+        "seeds.csv": table,
+        "canvas.svg": svg,
+        "canvas.png": to_bytes(figure, "png"),
+        "report.html": html_page(study, svg, [Download("seeds.csv", table), Download(RECORD, record)]).encode(),
+    }
+
+
+def html_page(study: Study, svg: bytes, downloads: list[Download]) -> str:
+    """Return the report as one HTML page that needs no other file."""
+    return render(
+        "canvas.html",
+        conditions=conditions(study),
+        statements=statements(study),
+        svg=picture(svg, LABEL, min_width=34),
+        caption=CAPTION,
+        downloads=downloads,
+        rarities=RARITIES,
+        even=f"{1 / study.settings.num_patches:.2f}",
+        tables={measure: _rows(measure_table(study, measure)) for measure in MEASURES},
+        comparisons=_rows(comparison_table(study)),
+        configuration=json.dumps(study.settings.model_dump(mode="json"), indent=2),
+        identity=study.settings.identity,
+        seeds=study.seeds,
+        gradient_norms={title: f"{found.gradient_norm.max():.1e}" for title, found in study.measures.items()},
+        versions=versions(VERSIONED),
+        again=again(study),
+    )
+
+
+def _rows(rows: list[tuple[str, list[str]]]) -> list[dict[str, Any]]:
+    return [{"name": name, "values": values} for name, values in rows]

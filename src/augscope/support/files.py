@@ -1,0 +1,134 @@
+"""Output folders: written whole or not at all, never over somebody else's work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from augscope.support.values import check
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that has been found fit to hold one run's files; get one from `claim`."""
+
+    path: Path
+
+    def write(self, files: dict[str, bytes]) -> list[Path]:
+        """Write the files beside the folder's own and then rename them; the record last, so that it vouches for the rest.
+
+        Raises:
+            ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.path, prefix=".writing-") as staging:
+                for name, content in files.items():
+                    _write(Path(staging) / name, content)
+                for name in sorted(files, key=lambda name: name == RECORD):
+                    os.replace(Path(staging) / name, self.path / name)
+        except OSError as error:
+            raise ValueError(f"`out` could not be written, got {self.path}: {error.strerror}") from None
+        return [self.path / name for name in files]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it: a reader sees the old content or the new, never a part.
+
+    Raises:
+        OSError: if that cannot be done; what was there is then as it was.
+    """
+    # Not `mkstemp`, whose files nobody else may read.
+    temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        _write(temporary, content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+_TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `write_whole` writes under: what is left of it was killed before it was renamed."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writes have left, in a folder and below."""
+    for path in folder.rglob(".*"):
+        if is_temporary(path.name):
+            path.unlink()
+
+
+def check_free(folder: Path, argument: str, content: str, own: Collection[str] = ()) -> None:
+    """Raise ValueError unless a folder is new, or holds nothing but `own` files and what a killed write has left.
+
+    Args:
+        folder: the folder.
+        argument: whose value it is.
+        content: what it may hold once it is claimed, such as "this experiment's runs".
+        own: names of files that do not count.
+    """
+    strangers = sorted(path.name for path in folder.glob("*") if path.name not in own and not is_temporary(path.name))
+    check(
+        not strangers,
+        f"`{argument}` must be an empty folder or one with {content}, got {folder} with {', '.join(strangers[:3])}",
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: tuple[str, ...]) -> OutputFolder:
+    """Check, before any work and without touching a file, that a run may write to a folder.
+
+    An empty or missing folder is free. One that holds this command's run of the same configuration will have its files
+    replaced. Another run's needs `overwrite`. Files of the same names that no record vouches for are never replaced.
+
+    Raises:
+        ValueError: with a sentence naming the folder and the rule.
+    """
+    try:
+        parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not parent.is_dir():
+            raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
+        tempfile.TemporaryFile(dir=parent).close()  # leaves no trace, and asks what permissions alone do not tell
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None
+    strangers = [name for name in names if (folder / name).exists()]
+    if not strangers:
+        return OutputFolder(folder)
+    held = _held(folder / RECORD)
+    if held is None:
+        raise ValueError(
+            f"`out` must not hold other files of these names, got {folder} with {', '.join(strangers)}: choose another folder"
+        )
+    if held != (command, identity) and not overwrite:
+        raise ValueError(
+            f"`out` must not hold another configuration's run, got {folder} with a run of `augscope {held[0]}`: choose another folder or give --overwrite"
+        )
+    return OutputFolder(folder)
+
+
+def _held(record: Path) -> tuple[str, str] | None:
+    """The command and identity of the run that a folder holds, or None if no record of ours can be read there."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        return str(found["command"]), str(found["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

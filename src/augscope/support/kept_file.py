@@ -1,0 +1,134 @@
+"""Arrays in one file that is safe to load and says what they belong to: what is stopped goes on from them."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augscope.support.files import write_whole
+from augscope.support.values import check
+
+FORMAT = 1  # raised when what is kept changes
+SAVE_SECONDS = 10.0  # between two saves: what a power loss can cost
+_ABOUT = "about"
+
+
+class KeptFile:
+    """A file of NumPy arrays (no pickle) and of the configuration that they belong to.
+
+    Args:
+        path: the file; it need not exist.
+        configuration: what determines the arrays, ready for JSON.
+        versions: what else decides their bits: versions of packages, the device.
+    """
+
+    def __init__(self, path: str | Path, configuration: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        about = {"format": FORMAT, "configuration": configuration, "versions": versions}
+        self._about = json.loads(json.dumps(about))
+        self._saved = time.monotonic()
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """Return the arrays that were saved last, or None where nothing was saved yet.
+
+        Raises:
+            ValueError: if the file is truncated, not a checkpoint, or another configuration's or version's; with a sentence.
+        """
+        if not self.path.exists():
+            return None
+        check(self.path.is_file(), f"`checkpoint` must be a file, got the folder {self.path}")
+        arrays, about = _read(self.path)
+        found, theirs = about["configuration"], about["versions"]
+        if about.get("format") != FORMAT or theirs != self._about["versions"]:
+            raise ValueError(
+                f"`checkpoint` must be of this version, as others need not give the same bits, got {self.path} "
+                f"{_difference(theirs, self._about['versions'])}: finish it there, or remove it"
+            )
+        if found != self._about["configuration"]:
+            raise ValueError(
+                f"`checkpoint` must be of this configuration, got {self.path} "
+                f"{_difference(found, self._about['configuration'])}: choose another file, or remove it"
+            )
+        return arrays
+
+    def check_writable(self) -> None:
+        """Raise ValueError if the file could not be written, before there is anything to write."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.path.parent).close()
+        except OSError as error:
+            raise ValueError(f"`checkpoint` could not be written, got {self.path}: {error.strerror}") from None
+
+    @property
+    def due(self) -> bool:
+        """Whether the last save is long enough ago for another one."""
+        return time.monotonic() - self._saved > SAVE_SECONDS
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep the arrays in place of what was kept before, whole or not at all.
+
+        Raises:
+            ValueError: if the file cannot be written; what it held is then as it was.
+        """
+        buffer = io.BytesIO()
+        about = {**self._about, "names": sorted(arrays)}
+        np.savez(buffer, **{_ABOUT: np.array(json.dumps(about)), **arrays})  # pyright: ignore[reportArgumentType]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, buffer.getvalue())
+        except OSError as error:
+            raise ValueError(f"`checkpoint` could not be written, got {self.path}: {error.strerror}") from None
+        self._saved = time.monotonic()
+
+
+def check_whole(path: Path) -> None:
+    """Raise ValueError if there is a file that is not a whole checkpoint."""
+    if path.exists():
+        _read(path)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A checkpoint's arrays, and what it says of itself."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
+            arrays = {name: kept[name] for name in kept.files}
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        if sorted(arrays) != about["names"]:
+            raise ValueError("parts of it are missing")
+        return arrays, {**about, "configuration": dict(about["configuration"]), "versions": dict(about["versions"])}
+    except OSError as error:
+        raise ValueError(f"`checkpoint` must be a readable file, got {path}: {error.strerror}") from None
+    # What a damaged archive can raise: zipfile also for versions, methods and passwords that it does not know.
+    except (
+        ValueError,
+        EOFError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ValueError(
+            f"`checkpoint` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
+        ) from None
+
+
+def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> str:
+    """The first field in which two configurations differ, in words."""
+    for name in [*ours, *(set(theirs) - set(ours))]:
+        left, right = theirs.get(name, "nothing"), ours.get(name, "nothing")
+        if isinstance(left, dict) and isinstance(right, dict) and left != right:
+            return _difference(left, right, f"{prefix}{name}.")
+        if left != right:
+            return f"with {prefix}{name} = {left}, not {right}"
+    return "of another format"

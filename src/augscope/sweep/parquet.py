@@ -1,0 +1,151 @@
+"""Rows as Parquet parts in a folder: written whole, named by their content, merged without a moment of doubt.
+
+A part's name holds the SHA-256 of its bytes, so a truncated or changed one gives itself away. Merging writes one part that
+names those it replaces, and only then removes them: whoever reads in between leaves the replaced ones out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from augscope.support.files import remove_leftovers, write_whole
+
+NAME = re.compile(r"part-([0-9a-f]{32})\.parquet")
+FORMAT_KEY, REPLACES = b"augscope.format", b"augscope.replaces"
+SMALL_ROWS = 2_000  # parts below are merged
+MANY_PARTS = 64  # as soon as there are so many of them
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder holds: parts that count, in order of name, parts that others replace, and why other files do not count."""
+
+    live: tuple[Path, ...]
+    replaced: tuple[Path, ...]
+    problems: dict[Path, str]
+
+
+class PartFolder:
+    """Parts of one schema, at most one row a key. One writer at a time (the caller's lock); any number of readers.
+
+    Args:
+        path: the folder; made when the first part is written.
+        schema: of the rows; its metadata name the format.
+        key: the column that tells rows apart.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, key: str) -> None:
+        self.path, self.schema, self.key = path, schema, key
+
+    def look(self, *, thoroughly: bool = False) -> Contents:
+        """Return what counts here. Reads the parts' footers, or, thoroughly, all their bytes."""
+        parts, problems, replaced = [], {}, set()
+        for path in sorted(self.path.glob("*.parquet")):
+            try:
+                metadata = self._checked(path, thoroughly)
+            except FileNotFoundError:  # merged since the folder was listed
+                continue
+            except ValueError as error:
+                problems[path] = str(error)
+            else:
+                parts.append(path)
+                replaced |= set(json.loads(metadata.get(REPLACES, b"[]")))
+        live = tuple(path for path in parts if path.name not in replaced)
+        return Contents(live, tuple(path for path in parts if path.name in replaced), problems)
+
+    def _checked(self, path: Path, thoroughly: bool) -> dict[bytes, bytes]:
+        """The metadata of one of our parts. Raises ValueError with the reason if it is not."""
+        match = NAME.fullmatch(path.name)
+        try:
+            schema = pq.read_schema(path)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError):
+            raise ValueError("is truncated or is no Parquet file") from None
+        metadata = schema.metadata or {}
+        if match is None or metadata.get(FORMAT_KEY) is None:
+            raise ValueError("was not written by a sweep")
+        if metadata[FORMAT_KEY] != self.schema.metadata[FORMAT_KEY] or not schema.equals(self.schema):
+            raise ValueError("holds other columns than this version writes")
+        if thoroughly and _digest(path.read_bytes()) != match[1]:
+            raise ValueError("is not what was written: its bytes have changed")
+        return metadata
+
+    def write(self, table: pa.Table, replaces: Sequence[Path] = ()) -> Path:
+        """Write rows as a new part. Raises OSError, with nothing changed, if it cannot be written."""
+        metadata = dict(self.schema.metadata)
+        if replaces:
+            metadata[REPLACES] = json.dumps(sorted(path.name for path in replaces)).encode()
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.cast(self.schema).replace_schema_metadata(metadata), sink, compression="zstd")
+        content = sink.getvalue().to_pybytes()
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / f"part-{_digest(content)}.parquet"
+        write_whole(path, content)
+        for old in replaces:
+            if old != path:
+                old.unlink(missing_ok=True)
+        return path
+
+    def repair(self, set_aside: Path) -> dict[str, str]:
+        """Make the folder sound before writing: move what is no part of ours away, finish a merge that was cut short.
+
+        Returns:
+            The name of every file that was moved to `set_aside`, and why.
+        """
+        remove_leftovers(self.path)
+        contents = self.look(thoroughly=True)
+        moved = {}
+        for path, reason in contents.problems.items():
+            set_aside.mkdir(parents=True, exist_ok=True)
+            os.replace(path, _free_name(set_aside / path.name))
+            moved[path.name] = reason
+        for path in contents.replaced:
+            path.unlink()
+        keys = self.read(contents.live, [self.key])[self.key]
+        if len(keys.unique()) < len(keys):
+            self.merge(contents.live)
+        return moved
+
+    def read(self, parts: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows of parts, or some columns of them."""
+        wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        names = None if columns is None else list(columns)
+        tables = [pq.read_table(path, columns=names) for path in parts]
+        return pa.concat_tables([table.cast(wanted) for table in tables]) if tables else wanted.empty_table()
+
+    def merge_small(self, *, all_of_them: bool = False) -> None:
+        """Merge small parts into one: where many have gathered, or all of them at the end of a sweep."""
+        parts = [path for path in self.look().live if pq.read_metadata(path).num_rows < SMALL_ROWS]
+        if len(parts) >= (2 if all_of_them else MANY_PARTS):
+            self.merge(parts)
+
+    def merge(self, parts: Sequence[Path], keep: pc.Expression | None = None) -> None:
+        """Replace parts by one with the same rows, each key once; with `keep`, by the rows for which that holds."""
+        table = self.read(parts)
+        _, first = np.unique(table[self.key].to_numpy(), return_index=True)
+        table = table.take(np.sort(first))
+        self.write(table if keep is None else table.filter(keep), parts)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _free_name(path: Path) -> Path:
+    count = 1
+    while path.exists():
+        path = path.with_name(f"{path.stem}-{count}{path.suffix}")
+        count += 1
+    return path

@@ -1,0 +1,261 @@
+"""Phase diagrams: a value over two axes with its spread over seeds, and the boundaries that theory predicts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import stdtrit
+
+from augscope.model.arrays import check
+from augscope.model.methods import METHOD_NAMES
+from augscope.support.plain import plain
+from augscope.sweep.axes import rounded
+from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary
+from augscope.sweep.phase_options import PhaseOptions
+from augscope.sweep.records import Records
+
+CONFIDENCE = 0.95
+_ORDER = {name: place for place, name in enumerate(METHOD_NAMES)}
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One diagram: the records of one group, by place. All arrays have a row a place, places in order of x, then y.
+
+    Attributes:
+        name: of the group, "" for all.
+        x, y: where.
+        count: records there. mean, low, high: of the value, and the 95 % t-interval of its mean over seeds (NaN where there is
+            one record). smallest, largest: over seeds.
+        boundaries: by name, the quantity divided by its level: 1 on the boundary.
+    """
+
+    name: str
+    x: Float[np.ndarray, " M"]
+    y: Float[np.ndarray, " M"]
+    count: Int[np.ndarray, " M"]
+    mean: Float[np.ndarray, " M"]
+    low: Float[np.ndarray, " M"]
+    high: Float[np.ndarray, " M"]
+    smallest: Float[np.ndarray, " M"]
+    largest: Float[np.ndarray, " M"]
+    boundaries: dict[str, Float[np.ndarray, " M"]]
+
+    @property
+    def spread(self) -> Float[np.ndarray, " M"]:
+        """Largest minus smallest value over seeds."""
+        return self.largest - self.smallest
+
+    def crossings(self, level: float, column: str = "mean") -> dict[float, float]:
+        """Return, by x, the largest y at which the value crosses a level between two places, linear in log y.
+
+        Args:
+            level: of the value (`column` "mean"), or 1 for a boundary (`column` its name).
+            column: "mean" or the name of a boundary.
+
+        A column of places that lies on one side of the level has none.
+        """
+        values = self.mean if column == "mean" else self.boundaries[column]
+        crossings = {}
+        for x in np.unique(self.x):
+            here = np.flatnonzero(self.x == x)
+            at, value = np.log(self.y[here]), values[here] - level
+            if column != "mean":
+                value = np.log(values[here])
+            for i in range(len(here) - 1):
+                if value[i] * value[i + 1] < 0:
+                    share = value[i] / (value[i] - value[i + 1])
+                    crossings[float(x)] = float(np.exp(at[i] + share * (at[i + 1] - at[i])))
+        return crossings
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """A value over two axes.
+
+    Attributes:
+        x, y, value: what was asked for, as written.
+        level: of the value, where the contour is drawn.
+        x_log, y_log: whether an axis is logarithmic.
+        panels: one a group: methods in their usual order, others by name.
+        title: for the picture. labels: how x, y and value are written there.
+    """
+
+    x: str
+    y: str
+    value: str
+    level: float
+    x_log: bool
+    y_log: bool
+    panels: tuple[Panel, ...]
+    title: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = []
+        for panel in self.panels:
+            title = f"{panel.name}: " if panel.name else ""
+            lines.append(
+                f"{title}{self.value} from {panel.mean.min():.4g} to {panel.mean.max():.4g} at {len(panel.x)} places"
+            )
+            for x, y in panel.crossings(self.level).items():
+                near = [f"{name} at {at[x]:.3g}" for name in panel.boundaries if x in (at := panel.crossings(1, name))]
+                predicted = f"; predicted: {', '.join(near)}" if near else ""
+                lines.append(f"  {self.x} = {x:g}: crosses {self.level:.3g} at {self.y} = {y:.3g}{predicted}")
+        return "\n".join(lines)
+
+    def to_csv(self) -> str:
+        """Return the data behind the picture, a row a panel and place."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        names = ("count", "mean", "low", "high", "smallest", "largest")
+        boundaries = list(dict.fromkeys(name for panel in self.panels for name in panel.boundaries))
+        writer.writerow(["panel", self.x, self.y, *names, *(f"{name}: quantity / level" for name in boundaries)])
+        for panel in self.panels:
+            for i in range(len(panel.x)):
+                ratios = [panel.boundaries[name][i] if name in panel.boundaries else "" for name in boundaries]
+                writer.writerow(
+                    [panel.name, panel.x[i], panel.y[i], *(getattr(panel, name)[i] for name in names), *ratios]
+                )
+        return buffer.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, ready for JSON (NaN becomes None)."""
+        return {
+            **{name: getattr(self, name) for name in ("x", "y", "value", "level", "x_log", "y_log", "title")},
+            "panels": [_panel_dict(panel, self.level) for panel in self.panels],
+        }
+
+
+def phase_diagram(records: Records, options: PhaseOptions | None = None, /, **fields: Any) -> PhaseDiagram:
+    """Return a value's mean and spread over seeds at every place of two axes.
+
+    Args:
+        records: of a sweep's folder.
+        options: what to show.
+        fields: fields of `PhaseOptions`, in place of those in `options`: `phase_diagram(records, x="rho", y="speed")`.
+
+    Raises:
+        ValueError: if an expression is not valid, or nothing is left to draw.
+
+    Cost: 10⁵ records in about a second (benchmarks/sweep_records.py).
+    """
+    options = PhaseOptions(**fields) if options is None else replace(options, **fields)
+    lines = boundaries(options)
+    rows = records.query(_places_sql(options, lines))
+    check(rows.num_rows > 0, f"nothing to draw: no records with a value of {options.value} where {options.where}")
+    columns = {name: np.array(rows[name].to_pylist()) for name in rows.column_names}
+    names = sorted(set(columns["panel"].tolist()), key=_panel_order)
+    panels = []
+    for name in names:
+        places = {column: values[columns["panel"] == name] for column, values in columns.items()}
+        panels.append(_panel(name, places, options, lines))
+    means = np.concatenate([panel.mean for panel in panels])
+    labels = records.labels
+    return PhaseDiagram(
+        x=options.x,
+        y=options.y,
+        value=options.value,
+        level=float(means.min() + means.max()) / 2 if options.level is None else options.level,
+        x_log=_is_log(columns["x"]),
+        y_log=_is_log(columns["y"]),
+        panels=tuple(panels),
+        title=records.title if options.title is None else options.title,
+        labels={name: labels.get(name, name) for name in (options.x, options.y, options.value)},
+    )
+
+
+def boundaries(options: PhaseOptions, method: str | None = None) -> list[Boundary]:
+    """Return the boundaries that are drawn: those named, else the defaults of a method, or of all methods."""
+    names = options.boundaries
+    if names is None:
+        known = DEFAULT_BOUNDARIES if method is None else {method: DEFAULT_BOUNDARIES.get(method, ())}
+        names = list(chain.from_iterable(known.values()))
+    return [Boundary.named(name) for name in names]
+
+
+def _panel_order(name: str) -> tuple[Any, ...]:
+    """Methods in their usual order; then by name, numbers in it by size."""
+    return _ORDER.get(name, len(_ORDER)), [
+        (float(part), "") if _NUMBER.fullmatch(part) else (0.0, part) for part in _NUMBER.split(name)
+    ]
+
+
+def _places_sql(options: PhaseOptions, lines: Sequence[Boundary]) -> str:
+    """The query for value and quantities by panel and place; places to ten digits, so that formulas need not agree in the last."""
+    group = "''" if options.panels is None else f"CAST({options.panels} AS VARCHAR)"
+    x, y = (f"CAST(printf('%.9e', CAST({name} AS DOUBLE)) AS DOUBLE)" for name in (options.x, options.y))
+    averages = "".join(
+        f", {_in_order('avg', f'CAST({line.quantity} AS DOUBLE)')} AS q{i}" for i, line in enumerate(lines)
+    )
+    own, source = f"CAST({options.value} AS DOUBLE)", "records"
+    if options.minus is not None:
+        reference = f"SELECT experiment, seed, {own} AS reference_value FROM records WHERE {options.minus}"
+        own, source = f"{own} - reference_value", f"records JOIN ({reference}) USING (experiment, seed)"
+    return f"""
+        SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
+            {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,
+            min(method) AS first, max(method) AS last{averages}
+        FROM (SELECT *, {group} AS place_panel, {x} AS place_x, {y} AS place_y, {own} AS place_value
+            FROM {source} WHERE ({options.where}) AND status <> 'failed')
+        WHERE isfinite(place_value) AND place_x IS NOT NULL AND place_y IS NOT NULL
+        GROUP BY ALL ORDER BY ALL"""
+
+
+def _in_order(aggregate: str, value: str) -> str:
+    """An SQL aggregate that adds in order of size: DuckDB's threads would add as they come, and the last digit vary."""
+    return f"list_{aggregate}(list_sort(list({value})))"
+
+
+def _panel(name: str, places: dict[str, np.ndarray], options: PhaseOptions, lines: Sequence[Boundary]) -> Panel:
+    """The places of one group."""
+    counts, means = places["count"].astype(int), places["mean"].astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = stdtrit(counts - 1, (1 + CONFIDENCE) / 2) * places["std"].astype(float) / np.sqrt(counts)
+    methods = {*places["first"].tolist(), *places["last"].tolist()}
+    drawn = boundaries(options, methods.pop() if len(methods) == 1 else "several")
+    return Panel(
+        name=name,
+        x=np.array([rounded(value) for value in places["x"]]),
+        y=np.array([rounded(value) for value in places["y"]]),
+        count=counts,
+        mean=means,
+        low=means - half,
+        high=means + half,
+        smallest=places["smallest"].astype(float),
+        largest=places["largest"].astype(float),
+        boundaries={line.name: places[f"q{lines.index(line)}"].astype(float) / line.level for line in drawn},
+    )
+
+
+def _is_log(coordinates: np.ndarray) -> bool:
+    """Whether an axis is drawn logarithmic: positive, and more even so than linear."""
+    values = np.unique([rounded(value) for value in coordinates])
+    if len(values) < 2 or values.min() <= 0:
+        return False
+    if len(values) == 2:
+        return bool(values[1] > 3 * values[0])
+    gaps, ratios = np.diff(values), np.diff(np.log(values))
+    return bool(ratios.std() / ratios.mean() < gaps.std() / gaps.mean())
+
+
+def _panel_dict(panel: Panel, level: float) -> dict[str, Any]:
+    arrays = {name: value for name, value in vars(panel).items() if isinstance(value, np.ndarray)}
+    return {
+        "name": panel.name,
+        **plain(arrays),
+        "boundaries": plain(panel.boundaries),
+        "crossings": {str(x): y for x, y in panel.crossings(level).items()},
+        "predicted_crossings": {
+            name: {str(x): y for x, y in panel.crossings(1, name).items()} for name in panel.boundaries
+        },
+    }

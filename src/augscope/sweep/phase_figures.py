@@ -1,0 +1,147 @@
+"""Pictures of phase diagrams: a heat map a panel with the measured contour and the predicted boundaries, seed spread below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.tri import Triangulation
+
+from augscope.support.rendering import shown_name
+from augscope.sweep.phase import Panel, PhaseDiagram
+
+RASTER = 240  # pixels a side where places do not form a full grid
+LINES = (("#D55E00", "--"), ("#CC79A7", "-."), ("#56B4E9", ":"))  # Okabe & Ito, each with a style of its own
+OUTLINE = (Stroke(linewidth=3.5, foreground="0.2"), Normal())  # so that a white line shows on a light ground
+SIZE = (4.0, 3.4)  # inches of a panel
+TICKS_EVERY_DECADE = 2.0  # decades: above, only powers of ten are labelled
+
+
+def phase_figure(diagram: PhaseDiagram) -> Figure:
+    """Return a column a panel: mean over seeds above with contour and boundaries, largest minus smallest seed below.
+
+    The contour and the boundaries are drawn where there are places on both sides. Without several seeds the lower row is left
+    out.
+    """
+    spread = any((panel.count > 1).any() for panel in diagram.panels)
+    rows, columns = 1 + spread, len(diagram.panels)
+    figure = Figure(figsize=(SIZE[0] * columns + 1.2, SIZE[1] * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    means = np.concatenate([panel.mean for panel in diagram.panels])
+    limits = float(means.min()), float(means.max())
+    widest = max(float(panel.spread.max()) for panel in diagram.panels) or 1.0
+    drawn: dict[str, Line2D] = {}
+    for column, panel in enumerate(diagram.panels):
+        shown = [_heat(axes[0, column], diagram, panel, panel.mean, limits, "viridis")]
+        _contours(axes[0, column], diagram, panel, drawn)
+        axes[0, column].set_title(shown_name(panel.name, 40), fontweight="bold")
+        axes[-1, column].set_xlabel(_name(diagram, diagram.x))
+        if spread:
+            shown.append(_heat(axes[1, column], diagram, panel, panel.spread, (0.0, widest), "magma"))
+        if column == columns - 1:
+            for row, label in enumerate((_name(diagram, diagram.value), "largest − smallest seed")[:rows]):
+                figure.colorbar(shown[row], ax=axes[row, :].tolist(), label=label)
+    for row in axes:
+        row[0].set_ylabel(_name(diagram, diagram.y))
+    if drawn:
+        figure.legend(
+            handles=list(drawn.values()), loc="outside lower center", ncols=min(3, columns), frameon=False, fontsize=9
+        )
+    if diagram.title:
+        figure.suptitle(shown_name(diagram.title, 90))
+    return figure
+
+
+def _name(diagram: PhaseDiagram, column: str) -> str:
+    return shown_name(diagram.labels.get(column, column), 60)
+
+
+def scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """Return a panel's places in the coordinates in which axes are even."""
+    return np.log(panel.x) if diagram.x_log else panel.x, np.log(panel.y) if diagram.y_log else panel.y
+
+
+def unscaled(diagram: PhaseDiagram, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates as from `scaled` in the axes' own units again."""
+    return np.exp(x) if diagram.x_log else x, np.exp(y) if diagram.y_log else y
+
+
+def _heat(
+    axis: Axes, diagram: PhaseDiagram, panel: Panel, values: np.ndarray, limits: tuple[float, float], colours: str
+) -> Any:
+    """A heat map: cells of a full grid, or every pixel coloured by the place nearest to it, and the places as dots."""
+    x, y = scaled(diagram, panel)
+    columns, rows = np.unique(x), np.unique(y)
+    across, up = edges(columns), edges(rows)
+    full = len(columns) * len(rows) == len(values)
+    if full:
+        table = values.reshape(len(columns), len(rows)).T  # places come in order of x, then y
+    else:
+        from scipy.interpolate import NearestNDInterpolator  # takes longer to import than most pictures to draw
+
+        across, up = (np.linspace(float(part[0]), float(part[-1]), RASTER + 1) for part in (across, up))
+        middles = np.meshgrid((across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2)
+        table = NearestNDInterpolator(np.stack([x, y], axis=1), values, rescale=True)(*middles)
+    mesh = axis.pcolormesh(
+        *unscaled(diagram, across, up), table, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True
+    )
+    if not full:
+        axis.plot(panel.x, panel.y, ".", color="white", markersize=2.5, markeredgewidth=0)
+    for side, is_log, span in ((axis.xaxis, diagram.x_log, across), (axis.yaxis, diagram.y_log, up)):
+        if is_log:
+            _log_ticks(side, float(span[-1] - span[0]) / np.log(10))
+    return mesh
+
+
+def _log_ticks(side: Any, decades: float) -> None:
+    """A logarithmic axis labelled in plain numbers, few enough not to touch."""
+    side.axes.set(**{f"{side.axis_name}scale": "log"})
+    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < TICKS_EVERY_DECADE else (1.0,)))
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    side.set_minor_locator(NullLocator())  # ticks are half of the time that a picture takes
+
+
+def edges(centres: np.ndarray) -> np.ndarray:
+    """Return cell edges half way between increasing centres; the outer cells are as wide as inside."""
+    if len(centres) == 1:
+        return centres[0] + np.array([-0.5, 0.5])
+    middles = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
+def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, Line2D]) -> None:
+    """Where the mean crosses the level, and where theory expects it; adds what is new to the legend."""
+    wanted = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
+    for (name, ratios), (colour, style) in zip(panel.boundaries.items(), LINES, strict=False):
+        wanted.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), colour, style))
+    triangles, scratch = _triangles(diagram, panel), Figure().subplots()
+    for name, heights, colour, style in wanted:
+        if triangles is None or not heights.min() < 0 < heights.max():
+            continue
+        for line in _level_lines(diagram, panel, scratch.tricontour(triangles, heights, levels=[0.0])):
+            effects = OUTLINE if colour == "white" else ()
+            shown = axis.plot(*line, color=colour, linestyle=style, linewidth=2, path_effects=effects, label=name)[0]
+            drawn.setdefault(name, shown)
+
+
+def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
+    """Triangles between the places in the axes' own scale, from 0 to 1; None if all places lie on one line."""
+    x, y = scaled(diagram, panel)
+    if np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2:
+        return None
+    return Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
+
+
+def _level_lines(diagram: PhaseDiagram, panel: Panel, contour: ContourSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The lines of a contour on those triangles, back at the places' own scale."""
+    x, y = scaled(diagram, panel)
+    for vertices in contour.get_paths()[0].to_polygons(closed_only=False):
+        points = np.asarray(vertices)
+        yield unscaled(diagram, x.min() + points[:, 0] * np.ptp(x), y.min() + points[:, 1] * np.ptp(y))

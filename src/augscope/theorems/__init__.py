@@ -1,0 +1,1 @@
+"""Statements, verdicts, verification, its record, report and figures."""

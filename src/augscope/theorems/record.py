@@ -1,0 +1,211 @@
+"""A finished `verify` or `train` as plain data: what is written to disk, printed as JSON and drawn from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augscope.model.arrays import check
+from augscope.model.methods import Method
+from augscope.support.lazy_names import named_pieces
+from augscope.support.plain import plain
+from augscope.support.versions import versions
+from augscope.theorems.verdicts import TheoremVerdict
+from augscope.theorems.verification import Verdict, judge_runs
+from augscope.training.experiment import Experiment
+from augscope.training.measures import History, features_learned
+from augscope.training.seed_run import SeedRun
+
+COMMANDS = ("verify", "train")
+FORMAT = 1  # of the record; raised when a field changes its meaning
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a command has to show.
+
+    Attributes:
+        command: "verify" or "train".
+        experiment, seeds: what was run.
+        runs: one per seed and method, in order.
+        verdict: the theorems' verdicts, or None for "train".
+        again: the command line that runs it again.
+    """
+
+    command: str
+    experiment: Experiment
+    seeds: tuple[int, ...]
+    runs: tuple[SeedRun, ...]
+    verdict: Verdict | None
+    again: str
+
+    @property
+    def shown(self) -> dict[Method, list[SeedRun]]:
+        """Per method, the runs that means and pictures are made of: all that were recorded, but one that Ctrl-C cut short
+        only where it is the method's only one. Methods without any are left out."""
+        groups = {}
+        for method in self.experiment.methods:
+            recorded = [run for run in self.runs if run.method == method and len(run.history.steps)]
+            groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
+        return {method: runs for method, runs in groups.items() if runs}
+
+
+def place(experiment: Experiment) -> str:
+    """Return what records are counted in: the steps of a descent, or the time of a flow."""
+    return "step" if experiment.until is None else "time"
+
+
+def to_record(results: Results) -> dict[str, Any]:
+    """Return the results as nested dictionaries and lists for JSON; numbers that are not finite become null."""
+    verdict = results.verdict
+    return {
+        "format": FORMAT,
+        "command": results.command,
+        "identity": results.experiment.identity,
+        "configuration": results.experiment.model_dump(mode="json"),
+        "seeds": list(results.seeds),
+        "again": results.again,
+        "versions": versions(),
+        "verdict": None if verdict is None else _verdict_record(verdict),
+        "runs": [_run_record(run) for run in results.runs],
+    }
+
+
+def read_results(folder: Path, *, trust: bool = False) -> Results:
+    """Return what a run left in its folder's record.json, judged again: the inverse of `to_record`.
+
+    Args:
+        folder: that holds record.json.
+        trust: import the methods and activations that it names by import path, which runs their modules.
+
+    Raises:
+        ValueError: if there is no such record, it is another program's, another format's or not whole, or it names
+            pieces to import and is not trusted.
+    """
+    path = folder / "record.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"`folder` must hold a run's record.json, got {folder}: {error.strerror}") from None
+    except ValueError:
+        raise ValueError(f"`folder` must hold a run's record.json, got {path}, which is no JSON") from None
+    command = record.get("command") if isinstance(record, dict) else None
+    check(command in COMMANDS, f"`folder` must hold a run of {' or '.join(COMMANDS)}, got {path} of {command!r}")
+    check(record.get("format") == FORMAT, f"{path} has format {record.get('format')!r}; this version reads {FORMAT}")
+    try:
+        own = named_pieces(record["configuration"])
+        check(
+            trust or not own,
+            f"{path} names {', '.join(own)} to import, which runs code: `trust` must be given for that",
+        )
+        experiment, seeds = Experiment(**record["configuration"]), tuple(record["seeds"])
+        runs = tuple(_read_run(row, experiment) for row in record["runs"])
+        verdict = record["verdict"]
+        if verdict is not None:
+            seconds = sum(run.seconds for run in runs)
+            verdict = judge_runs(experiment, seeds, runs, verdict["tolerance"], verdict["interrupted"], seconds)
+        return Results(str(command), experiment, seeds, runs, verdict, record["again"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not whole: {type(error).__name__} {error}") from None
+
+
+def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
+    method = next(one for one in experiment.methods if one.model_dump(mode="json") == row["method"])
+    kept = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
+    kept["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
+    kept["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
+    return SeedRun(method=method, history=History.from_dict(row["history"]), **kept)
+
+
+def trajectories_csv(results: Results) -> str:
+    """Return the data behind the picture: a row a method, seed and record; scores and accuracies of a feature are means over labels."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    features = range(1, results.experiment.distribution.num_features + 1)
+    scores, accuracies = ([f"{name}[{k}]" for k in features] for name in ("feature_score", "feature_accuracy"))
+    writer.writerow(["method", "seed", place(results.experiment), "loss", *scores, *accuracies, "accuracy"])
+    for run in results.runs:
+        history = run.history
+        columns = [history.steps[:, None], history.loss[:, None], history.feature_scores.mean(axis=1)]
+        columns += [history.accuracy_per_feature.mean(axis=1), history.accuracy[:, None]]
+        for row in np.concatenate(columns, axis=1).tolist():
+            writer.writerow([run.method.title, run.seed, *(f"{value:.10g}" for value in row)])
+    return buffer.getvalue()
+
+
+def summary_record(results: Results) -> dict[str, Any]:
+    """Return the record without the histories, each run's last measures in their place: what `--json` prints."""
+    record = to_record(results)
+    for row, run in zip(record["runs"], results.runs, strict=True):
+        del row["history"]
+        row["last"] = _last_record(run)
+    return record
+
+
+def _last_record(run: SeedRun) -> dict[str, Any]:
+    history, recorded = run.history, len(run.history.steps) > 0
+    last = {name: plain(array[-1]) if recorded else None for name, array in vars(history).items()}
+    last["predicted_plateau"] = plain(run.predicted_plateau)
+    return {**last, "features_learned": plain(features_learned(history.feature_scores[-1]))} if recorded else last
+
+
+def _run_record(run: SeedRun) -> dict[str, Any]:
+    return {
+        "seed": run.seed,
+        "method": run.method.model_dump(mode="json"),
+        "status": run.status,
+        "message": run.message,
+        "oscillating": run.oscillating,
+        "feature_counts": [list(row) for row in run.feature_counts],
+        "seconds": round(run.seconds, 3),
+        "history": {**run.history.to_dict(), "predicted_plateau": plain(run.predicted_plateau)},
+    }
+
+
+def _verdict_record(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "tolerance": verdict.tolerance,
+        "rarity": [str(name) for name in verdict.rarity],
+        "rarity_derived": verdict.rarity_derived,
+        "noise_ratio": verdict.noise_ratio,
+        "interrupted": verdict.interrupted,
+        "exit_status": verdict.exit_status,
+        "summary": list(verdict.summary),
+        "theorems": [_theorem_record(theorem) for theorem in verdict.theorems],
+        "windows": [
+            {**vars(window), "windows": [vars(one) for one in window.windows], "sentence": str(window)}
+            for window in verdict.windows
+        ],
+    }
+
+
+def _theorem_record(found: TheoremVerdict) -> dict[str, Any]:
+    return {
+        "theorem": found.theorem.number,
+        "title": found.theorem.title,
+        "method": found.method.title,
+        "verdict": found.verdict,
+        "seeds_holding": found.seeds_holding,
+        "num_seeds": found.num_seeds,
+        "interval": list(found.interval),
+        "onset": found.onset,
+        "largest_distance": plain(found.largest_distance),
+        "assumptions": [{"text": row.text, "met": row.met} for row in found.assumptions],
+        "statements": [plain(vars(line)) for line in found.lines],
+        "seeds": [plain(vars(outcome)) for outcome in found.outcomes],
+    }
+
+
+def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps that all runs recorded (one that diverged ends early) and the mean of a history field there."""
+    steps = reduce(np.intersect1d, [run.history.steps for run in runs])
+    values = [getattr(run.history, field)[np.isin(run.history.steps, steps)] for run in runs]
+    return steps, np.mean(values, axis=0)

@@ -1,0 +1,154 @@
+"""`verify`: an experiment over several seeds, held against the theorems, with confidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augscope.model.arrays import check, check_precision
+from augscope.model.distribution import Rarity
+from augscope.model.methods import Method
+from augscope.support.values import checked_seeds
+from augscope.theorems.orders import describe_orders
+from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
+from augscope.theorems.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
+from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
+from augscope.training.experiment import Experiment
+from augscope.training.kept_runs import KeptRuns
+from augscope.training.seed_run import SeedRun
+from augscope.training.seeds import run_seeds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found: a verdict per theorem, the two orders of the methods, and every history behind them.
+
+    `print` it for the findings in words.
+    """
+
+    experiment: Experiment
+    seeds: tuple[int, ...]
+    tolerance: float
+    rarity: tuple[Rarity, ...]
+    rarity_derived: bool
+    noise_ratio: float
+    theorems: tuple[TheoremVerdict, ...]
+    runs: tuple[SeedRun, ...] = field(repr=False)
+    interrupted: bool
+    seconds: float
+    summary: tuple[str, ...] = ()
+    windows: tuple[TheoremWindow, ...] = ()  # one a theorem, where the experiment is a flow
+
+    @property
+    def exit_status(self) -> int:
+        """0 if every theorem holds, 1 if one is violated, 3 if one is inconclusive or its assumptions are not met."""
+        verdicts = [theorem.verdict for theorem in self.theorems]
+        if VIOLATED in verdicts:
+            return 1
+        return 0 if verdicts and all(verdict == HOLDS for verdict in verdicts) and not self.interrupted else 3
+
+    def of(self, method: Method) -> list[SeedRun]:
+        """Return the runs of one method."""
+        return [run for run in self.runs if run.method == method]
+
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.theorems), *map(str, self.windows), *self.summary])
+
+
+def verify(
+    experiment: Experiment,
+    seeds: Iterable[int],
+    *,
+    tolerance: float = TOLERANCE,
+    until: float | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[str, float], Any] | None = None,
+) -> Verdict:
+    """Train every method from every seed and hold Theorems 3.1–3.3 against the exact results.
+
+    A seed satisfies an accuracy statement when the exact accuracy lies within `tolerance` of the predicted value. Theorems
+    3.1 and 3.2 ask for a recorded step from which every statement holds to the end; 3.3 for one at which all hold. Over seeds
+    a theorem holds if the 95 % Clopper–Pearson interval of the share of satisfying seeds lies above ½ (8 of 8, say), is
+    violated if it lies below, and is inconclusive otherwise. Assumptions are decided before training.
+
+    With `until` (or where the experiment has one) the gradient flow to that time takes the place of descent. Theorems are judged
+    by its records to the time of the descent's last step, and `windows` say from when to when each accuracy statement holds.
+
+    Args:
+        experiment: what to run, e.g. `presets.theorem`.
+        seeds: distinct non-negative integers, at least one; 6 are the fewest that can decide.
+        tolerance: in (0, 0.5).
+        until: a time above 0, such as 1e12, or None.
+        checkpoint: a folder in which to keep runs as they finish, and descents that are under way; what it holds of this
+            experiment is not computed again. Results have the same bits as without interruption.
+        progress: called with (what is running, share done in [0, 1]).
+
+    Raises:
+        ValueError: on bad arguments, before any work.
+
+    Cost: seeds × methods descents.
+
+    Example:
+        >>> import jax, augscope as ag
+        >>> jax.config.update("jax_enable_x64", True)
+        >>> quick = ag.presets.theorem.replace(num_samples=150, num_steps=20, methods=(ag.Erm(),))
+        >>> print(ag.verify(quick, seeds=[0]).theorems[0].verdict)
+        assumptions not met
+    """
+    seeds = checked_seeds(seeds)
+    checked_tolerance(tolerance)
+    check_precision(np.float64)
+    experiment = experiment if until is None else experiment.replace(until=until)
+    experiment.check_memory()
+    begun = time.perf_counter()
+    kept = None if checkpoint is None else KeptRuns(checkpoint, experiment)
+    runs, interrupted = run_seeds(experiment, seeds, progress, kept=kept)
+    return judge_runs(experiment, seeds, runs, tolerance, interrupted, time.perf_counter() - begun)
+
+
+def judge_runs(
+    experiment: Experiment,
+    seeds: tuple[int, ...],
+    runs: Sequence[SeedRun],
+    tolerance: float,
+    interrupted: bool,
+    seconds: float,
+) -> Verdict:
+    """Return the verdicts on runs that are finished; arguments as in `verify`, whose second half this is."""
+    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
+    spoken_of = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
+    theorems = tuple(
+        theorem_verdict(theorem, method, experiment, rarity, [run for run in judged if run.method == method], tolerance)
+        for theorem, method in spoken_of
+    )
+    windows = tuple(
+        theorem_window(theorem, experiment, rarity, [run for run in runs if run.method == method], tolerance)
+        for theorem, method in spoken_of
+        if experiment.until is not None
+    )
+    return Verdict(
+        experiment=experiment,
+        seeds=seeds,
+        tolerance=tolerance,
+        rarity=rarity,
+        rarity_derived=experiment.distribution.rarity is None,
+        noise_ratio=noise_ratio(experiment.distribution, experiment.num_samples),
+        theorems=theorems,
+        runs=tuple(runs),
+        interrupted=interrupted,
+        seconds=seconds,
+        summary=tuple(describe_orders(experiment, judged)),
+        windows=windows,
+    )
+
+
+def checked_tolerance(tolerance: float) -> float:
+    """Return the tolerance. Raises ValueError unless it lies in (0, 0.5)."""
+    check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
+    return tolerance

@@ -1,0 +1,1 @@
+"""From a problem to a history: descent, flow, many seeds, measures, checkpoints."""

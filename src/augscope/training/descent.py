@@ -1,0 +1,290 @@
+"""Full-batch gradient descent, exactly as written in the paper, in compiled chunks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from augscope.model.arrays import check, check_count, check_positive, check_precision
+from augscope.model.methods import Method
+from augscope.model.methods.base import check_method
+from augscope.model.network import BaseNetwork
+from augscope.model.sampling import Dataset
+from augscope.training import coefficients as dual
+from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
+from augscope.training.loop import Chunks, Loop, Run, Standing, Status
+from augscope.training.problem import Point, Problem, evaluate, observe
+
+TRIAL_SECONDS, MOST_TRIALS = 0.02, 100_000  # of steps that are timed to predict a run's cost
+RISE_WINDOW = 1_000  # steps over which rises of the loss are counted
+RISE_SHARE = 0.25  # more rises than this share of the window: oscillating
+JUMP, JUMP_SHARE = 0.1, 0.05  # … or more rises by over a tenth than this: long falls between a few jumps, as at η = 10⁴
+RISE_TOLERANCE = 1e-12  # relative; rounding alone moves a converged loss by a few 1e-16
+BLOW_UP = 10.0  # times the initial loss
+PATIENCE = 100  # steps in a row above that: diverged. One overshoot is not divergence
+DEFAULT_RECORDS = 40
+
+
+class State(NamedTuple):
+    """A descent's state between chunks: where it stands, with the loss and gradient there."""
+
+    step: Any  # −1 before anything is evaluated
+    point: Point
+    initial_loss: Any
+    steps_above: Any  # how many steps in a row the loss has been above BLOW_UP times its initial value
+    rises: Any  # (RISE_WINDOW,) bool, a ring: the loss rose
+    jumps: Any  # likewise: it rose by more than a tenth
+
+
+def default_record_steps(num_steps: int, count: int = DEFAULT_RECORDS) -> tuple[int, ...]:
+    """Return up to `count` steps from 0 to `num_steps`, evenly spaced in the logarithm (every step while few)."""
+    spaced = count - 1  # and step 0
+    while True:  # small steps coincide after rounding: ask for more until enough differ
+        steps = np.unique(np.concatenate([[0], np.geomspace(1, num_steps, spaced).round().astype(np.int64)]))
+        if len(steps) >= min(count, num_steps + 1) or spaced > 20 * count:
+            return tuple(int(step) for step in steps)
+        spaced += 1
+
+
+def train(
+    dataset: Dataset,
+    network: BaseNetwork,
+    method: Method,
+    *,
+    step_size: float,
+    num_steps: int,
+    record_at: Sequence[int] | None = None,
+    progress: Callable[[int, float], Any] | None = None,
+    store_gram: bool | None = None,
+    checkpoint: str | Path | None = None,
+) -> Run:
+    """Train by W(t+1) = W(t) − η ∇L(W(t)) and measure at chosen steps (paper, §2.3).
+
+    The steps run compiled, in chunks of about a second whose length changes no bit of the result. Divergence is a
+    result with a sentence, not an exception; Ctrl-C ends the run and keeps what was recorded.
+
+    Args:
+        dataset: training set and W(0), from `sample_dataset`.
+        network: the activation.
+        method: `Erm()`, `Cutout(num_cut)` or `CutMix()`.
+        step_size: η > 0.
+        num_steps: T ≥ 1.
+        record_at: increasing steps in 0 … T at which to measure; by default 40, log-spaced. Step T is always measured.
+        progress: called with (step, loss) about once a second.
+        store_gram: see `dual.geometry`.
+        checkpoint: a file in which to keep where the descent stands, every 10 s, at the end and on Ctrl-C. If it holds this
+            run's checkpoint the descent goes on from there, and its results have the same bits as without interruption.
+
+    Raises:
+        ValueError: on bad arguments, or a checkpoint that is truncated or of another configuration or version, before any
+            work.
+
+    Cost: a step reads the N × N Gram matrix of the N = n(P−1) noise vectors once and evaluates the method.
+
+    Example:
+        >>> import jax, augscope as ag
+        >>> jax.config.update("jax_enable_x64", True)
+        >>> preset = ag.presets.theorem
+        >>> dataset = ag.sample_dataset(jax.random.key(0), preset.distribution, num_samples=60, init_std=0.001,
+        ...                             coordinates="reduced")
+        >>> run = ag.train(dataset, preset.network, ag.CutMix(), step_size=1.0, num_steps=50)
+        >>> run.status, bool(run.history.loss[-1] < run.history.loss[0])
+        ('completed', True)
+    """
+    steps = checked_descent(dataset, method, step_size, num_steps, record_at)
+    began = time.perf_counter()
+    kept = None
+    if checkpoint is not None:
+        configuration = {
+            "network": network.model_dump(mode="json"),
+            "method": method.model_dump(mode="json"),
+            "step_size": float(step_size),
+            "num_steps": int(num_steps),
+            "record_at": [int(step) for step in steps],
+            "store_gram": store_gram,
+            "dataset": dataset_digest(dataset),
+        }
+        kept = DescentCheckpoint(checkpoint, configuration)
+    problem = Problem(dual.geometry(dataset, store_gram), network, (method,), step_size)
+    return Loop(Descent(problem, num_steps), [dataset], steps, progress, kept, began).finish()[0]
+
+
+def checked_descent(
+    dataset: Dataset, method: Method, step_size: float, num_steps: int, record_at: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the steps to record. Raises ValueError if such a descent cannot be made."""
+    check_positive("step_size", step_size)
+    check_count("num_steps", num_steps)
+    check_precision(dataset.patches.dtype)
+    check_method(method, dataset.distribution.num_patches)
+    return checked_record_steps(record_at, num_steps)
+
+
+def checked_record_steps(record_at: Sequence[int] | None, num_steps: int) -> tuple[int, ...]:
+    """Return the steps to record, ending with the last one. Raises ValueError unless they increase within 0 … num_steps."""
+    if record_at is None:
+        return default_record_steps(num_steps)
+    steps = tuple(record_at)
+    check(all(isinstance(step, (int, np.integer)) for step in steps), f"`record_at` must hold whole steps, got {steps}")
+    check(
+        all(a < b for a, b in zip((-1, *steps), steps, strict=False)) and (not steps or steps[-1] <= num_steps),
+        f"`record_at` must increase within 0 … num_steps = {num_steps}, got {steps}",
+    )
+    return steps if steps and steps[-1] == num_steps else (*steps, num_steps)
+
+
+def start(data: Any) -> State:
+    """Return the state before anything is evaluated; its first step goes nowhere, to W(0)."""
+    infinity = jnp.asarray(jnp.inf, data.labels.dtype)
+    return State(
+        step=jnp.full((), -1, int),  # 64 bits wherever float64 is on: any number of steps
+        point=Point(data.start(), infinity, data.start()),
+        initial_loss=infinity,
+        steps_above=jnp.zeros((), jnp.int32),
+        rises=jnp.zeros(RISE_WINDOW, bool),
+        jumps=jnp.zeros(RISE_WINDOW, bool),
+    )
+
+
+def take_steps(problem: Problem, state: State, num_steps: Any) -> State:
+    """Take `num_steps` steps (a run-time count, so that one program serves every chunk), fewer if the descent diverges.
+
+    A step moves by −η ∇L and then evaluates where it has come to. From `start`, whose gradient is 0, the first one
+    evaluates W(0) as step 0. For tracing; `compiled_steps` is the program.
+    """
+    end = state.step + num_steps
+
+    def moved(coefficients: Any, gradient: Any) -> Any:
+        return coefficients - problem.step_size * gradient
+
+    def body(state: State) -> State:
+        before, step = state.point, state.step + 1
+        point = evaluate(problem, jax.tree.map(moved, before.coefficients, before.gradient))
+        initial_loss = jnp.where(step == 0, point.loss, state.initial_loss)
+        entry = step % RISE_WINDOW
+        return State(
+            step=step,
+            point=point,
+            initial_loss=initial_loss,
+            steps_above=jnp.where(point.loss > BLOW_UP * initial_loss, state.steps_above + 1, 0),
+            rises=state.rises.at[entry].set(point.loss > before.loss * (1 + RISE_TOLERANCE)),
+            jumps=state.jumps.at[entry].set(point.loss > before.loss * (1 + JUMP)),
+        )
+
+    return jax.lax.while_loop(lambda state: (state.step < end) & ~has_diverged(state), body, state)
+
+
+compiled_steps = jax.jit(take_steps)
+
+
+def has_diverged(state: State) -> Any:
+    """Return whether a descent has diverged, as an array."""
+    lost = (state.step >= 0) & ~jnp.isfinite(state.point.loss)
+    return lost | (state.steps_above >= PATIENCE)
+
+
+def is_oscillating(state: State) -> bool:
+    """Return whether the loss rose in over a quarter of the last steps, or by over a tenth in over a twentieth of them."""
+    window = min(int(state.step), RISE_WINDOW)
+    return int(state.rises.sum()) > RISE_SHARE * window or int(state.jumps.sum()) > JUMP_SHARE * window
+
+
+def outcome(state: State, num_steps: int) -> tuple[Status, str]:
+    """Return the status of a descent that is to take `num_steps`, and its sentence."""
+    step, loss, initial = int(state.step), float(state.point.loss), float(state.initial_loss)
+    if int(state.steps_above) >= PATIENCE:
+        first = step + 1 - PATIENCE
+        return "diverged", (
+            f"diverged: from step {first:,} on the loss stayed above {BLOW_UP:g} times its initial value "
+            f"{initial:.4g} for {PATIENCE} steps, at last {loss:.4g}; a smaller step size would help"
+        )
+    if bool(has_diverged(state)):
+        return "diverged", f"diverged: the loss was {loss} at step {step:,}"
+    if step < num_steps:
+        return "running", f"at step {max(step, 0):,} of {num_steps:,}"
+    if is_oscillating(state):
+        rises, jumps, window = int(state.rises.sum()), int(state.jumps.sum()), min(step, RISE_WINDOW)
+        return "completed", (
+            f"oscillating: the loss rose in {rises:,} of the last {window:,} steps, by over a tenth in {jumps:,}; "
+            "a smaller step size would help"
+        )
+    if loss > initial:
+        return "completed", (
+            f"completed {step:,} steps, at last with a loss of {loss:.4g}, above its initial {initial:.4g}; "
+            "a smaller step size would help"
+        )
+    return "completed", f"completed {step:,} steps"
+
+
+class Descent:
+    """One descent, as a stepper of `loop.Loop`.
+
+    Args:
+        problem: with one method.
+        num_steps: T.
+        state: where it stands; by default at its start.
+    """
+
+    def __init__(self, problem: Problem, num_steps: int, state: State | None = None) -> None:
+        self.problem, self.num_steps = problem, num_steps
+        self.state = start(problem.data) if state is None else state
+        self._chunks = Chunks()
+
+    @property
+    def place(self) -> int:
+        """The step reached; −1 before anything is evaluated."""
+        return int(self.state.step)
+
+    @property
+    def loss(self) -> float:
+        """The loss there."""
+        return float(self.state.point.loss)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has diverged."""
+        return bool(has_diverged(self.state))
+
+    def has_reached(self, target: float) -> bool:
+        """Whether it has come to this step."""
+        return self.place >= target
+
+    def advance(self, target: float) -> None:
+        """Take a chunk of steps towards a step."""
+        self.state = self._chunks.take(compiled_steps, self.problem, self.state, int(target) - self.place)
+
+    def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
+        """Return the step that it stands at, and what is measured there."""
+        if self.place < 0:  # stopped before its first chunk
+            self.state = compiled_steps(self.problem, self.state, 1)
+        return [(self.place, observe(self.problem.data, self.problem.network, self.state.point))]
+
+    def standing(self, index: int = 0) -> Standing:
+        """Return where it stands."""
+        status, message = outcome(self.state, self.num_steps)
+        return Standing(
+            weights=self.problem.data.weights(self.state.point.coefficients),
+            status=status,
+            message=message,
+            oscillating=is_oscillating(self.state),
+            num_steps=max(self.place, 0),
+        )
+
+
+def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
+    """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
+    check_method(method, dataset.distribution.num_patches)
+    problem = Problem(dual.geometry(dataset), network, (method,), 0.0)
+    state, seconds, count = start(problem.data), 0.0, 1
+    jax.block_until_ready(compiled_steps(problem, state, 1))
+    while seconds < TRIAL_SECONDS and count <= MOST_TRIALS:  # one step alone is mostly overhead where steps are short
+        began = time.perf_counter()
+        jax.block_until_ready(compiled_steps(problem, state, count))
+        seconds, count = time.perf_counter() - began, 4 * count
+    return 4 * seconds / count

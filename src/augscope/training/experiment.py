@@ -1,0 +1,198 @@
+"""One configured run: distribution, network, methods, sample and descent, as one validated value; and the presets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+from pydantic import SerializeAsAny, field_validator, model_validator
+
+from augscope.model.arrays import Value, check, check_positive
+from augscope.model.distribution import FeatureNoise, Rarity
+from augscope.model.methods import CutMix, Cutout, Erm, Method, read_method
+from augscope.model.network import BaseNetwork, Network, read_network
+from augscope.model.sampling import Dataset, check_memory, needed_bytes, sample_dataset
+from augscope.training.descent import Run, checked_record_steps, train
+from augscope.training.flow import FlowRun, default_record_times, flow
+
+
+class Experiment(Value):
+    """Everything that determines a run but its seed.
+
+    Args:
+        distribution: the data distribution.
+        network: the activation, as a value, a table, or the import path `module:Name` of your own.
+        methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix", `module:Name` of your own).
+        num_samples: n ≥ 1, training points.
+        init_std: σ_0 ≥ 0, of each coordinate of the initial weights.
+        step_size: η > 0, of gradient descent.
+        num_steps: T ≥ 1, gradient steps.
+        record_at: increasing steps in 0 … T to measure at; by default 40, log-spaced.
+        until: follow the gradient flow to this time, such as 1e12, instead of T steps; t = η × steps. Theorems are judged
+            at T η, and the windows in which accuracies hold are stated too.
+        coordinates: "reduced" (the same law, any d at the same cost) or "dense".
+        frame: "standard" or "random" features (random: dense coordinates only).
+
+    Raises:
+        ValueError: with a sentence naming the field, the rule and the value.
+
+    Example:
+        >>> import augscope as ag
+        >>> quick = ag.presets.theorem.replace(num_samples=60, num_steps=100)
+        >>> quick.num_steps, len(quick.identity)
+        (100, 64)
+    """
+
+    distribution: FeatureNoise
+    network: SerializeAsAny[BaseNetwork] = Network()
+    methods: tuple[SerializeAsAny[Method], ...] = (Erm(), Cutout(), CutMix())
+    num_samples: int
+    init_std: float
+    step_size: float = 1.0
+    num_steps: int = 10_000
+    record_at: tuple[int, ...] | None = None
+    until: float | None = None
+    coordinates: Literal["dense", "reduced"] = "reduced"
+    frame: Literal["standard", "random"] = "standard"
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _read_names(cls, methods: Any) -> Any:
+        """A method may be given by its name alone, for its defaults."""
+        return tuple(map(read_method, methods)) if isinstance(methods, (tuple, list)) else methods
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _read_network(cls, network: Any) -> Any:
+        return read_network(network)
+
+    @field_validator("methods")
+    @classmethod
+    def _check_methods(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        titles = [method.title for method in methods]
+        check(len(methods) >= 1, "`methods` must name at least one method, got none")
+        check(len(set(titles)) == len(titles), f"`methods` must differ from each other, got {', '.join(titles)}")
+        return methods
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Experiment:
+        check(self.num_samples >= 1, f"`num_samples` must be at least 1, got {self.num_samples}")
+        check(self.init_std >= 0, f"`init_std` must be at least 0, got {self.init_std}")
+        check_positive("step_size", self.step_size)
+        check(self.num_steps >= 1, f"`num_steps` must be at least 1, got {self.num_steps}")
+        checked_record_steps(self.record_at, self.num_steps)
+        if self.until is not None:
+            check_positive("until", self.until)
+            check(
+                self.record_at is None,
+                f"`record_at` holds steps, which a flow has not: leave it out, got {self.record_at}",
+            )
+        check(
+            self.frame == "standard" or self.coordinates == "dense",
+            "`frame` = 'random' needs `coordinates` = 'dense', got 'reduced'",
+        )
+        for method in self.methods:
+            method.check_num_patches(self.distribution.num_patches)
+        return self
+
+    @property
+    def canonical(self) -> str:
+        """The canonical JSON: equal if and only if the configurations are."""
+        unused = {"until"} if self.until is None else None  # a descent is named as it was before there were flows
+        return json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
+
+    def check_memory(self) -> None:
+        """Raise ValueError, with the bytes, if the dataset does not fit into the free memory."""
+        check_memory(self.distribution, self.num_samples, self.coordinates, self.frame)
+
+    def sample(self, seed: int) -> Dataset:
+        """Draw the training set and initial weights of a seed (key: `jax.random.key(seed)`)."""
+        return sample_dataset(
+            jax.random.key(seed),
+            self.distribution,
+            num_samples=self.num_samples,
+            init_std=self.init_std,
+            coordinates=self.coordinates,
+            frame=self.frame,
+        )
+
+    @property
+    def horizon(self) -> float:
+        """The time at which theorems are judged: T η, or where the flow ends if that is sooner."""
+        asked = self.num_steps * self.step_size
+        return asked if self.until is None else min(asked, self.until)
+
+    @property
+    def needed_bytes(self) -> int:
+        """The bytes that one run takes."""
+        return needed_bytes(self.distribution, self.num_samples, self.coordinates, self.frame)
+
+    def run(
+        self,
+        method: Method,
+        dataset: Dataset,
+        progress: Callable[[Any, float], Any] | None = None,
+        checkpoint: Path | None = None,
+    ) -> Run:
+        """Train one method on a dataset drawn by `sample`; every method of a seed shares data and initial weights.
+
+        Args:
+            method, dataset: what to train on what.
+            progress: called with (step or time, loss) about once a second.
+            checkpoint: as for `train`; a flow keeps none, and begins anew with the same bits.
+        """
+        if self.until is not None:
+            return self._flow(method, dataset, progress)
+        return train(
+            dataset,
+            self.network,
+            method,
+            step_size=self.step_size,
+            num_steps=self.num_steps,
+            record_at=self.record_at,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+
+    def _flow(self, method: Method, dataset: Dataset, progress: Callable[[float, float], Any] | None) -> FlowRun:
+        """The gradient flow to `until`, recorded at the horizon too."""
+        assert self.until is not None
+        times = sorted({*default_record_times(self.until), self.horizon})
+        return flow(dataset, self.network, method, until=self.until, record_at=times, progress=progress)
+
+
+class Presets(NamedTuple):
+    """The two shipped experiments: P = 3, K = 3, ρ = (0.8, 0.15, 0.05), n = 300, T = 10,000 (model.md §7)."""
+
+    figure: Experiment
+    """The scale of the paper's numerical section (d = 2,000): features follow the paper, test noise is not small."""
+    theorem: Experiment
+    """Where the asymptotics have set in (d = 200,000): accuracies reach what the theorems predict."""
+
+
+def _preset(dim: int, feature_noise: float, dominant: float, background: float, init_std: float) -> Experiment:
+    distribution = FeatureNoise(
+        dim=dim,
+        num_patches=3,
+        frequencies=(0.8, 0.15, 0.05),
+        feature_noise=feature_noise,
+        dominant_noise_std=dominant,
+        background_noise_std=background,
+        rarity=(Rarity.COMMON, Rarity.RARE, Rarity.EXTREMELY_RARE),
+    )
+    return Experiment(distribution=distribution, num_samples=300, init_std=init_std)
+
+
+presets = Presets(
+    figure=_preset(2_000, 0.005, 0.25, 0.15, 0.01),
+    theorem=_preset(200_000, 0.2, 0.025, 0.015, 0.001),
+)

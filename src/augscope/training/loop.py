@@ -1,0 +1,231 @@
+"""The one loop of all trainings: a stepper goes from record to record, and the loop keeps what is measured on the way.
+
+A stepper is one descent (`descent.Descent`), many side by side (`batch.Descents`), or the solver of a gradient flow
+(`gradient_flow`). Records, progress, Ctrl-C, checkpoints and the finished `Run` are made here, once for all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from augscope.model.methods import Method
+from augscope.model.network import BaseNetwork
+from augscope.model.sampling import Dataset
+from augscope.training.checkpoint import DescentCheckpoint, named_leaves, with_leaves
+from augscope.training.measures import History, Recorder, expected_plateau
+from augscope.training.problem import Problem
+
+CHUNK_SECONDS = 1.0  # how often the host hears from a training: progress, Ctrl-C
+
+Status = Literal["completed", "diverged", "interrupted", "unfinished", "running"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished descent.
+
+    Attributes:
+        weights: W(T), (2, D).
+        history: every measure at every recorded step.
+        status: "completed", "diverged" or "interrupted" ("unfinished": a flow whose solver gave up; "running": seen on its way).
+        message: one sentence that says when and why, for a person.
+        oscillating: the loss rose in more than a quarter of the last 1,000 steps (or of all, if fewer), or by more than a
+            tenth in more than a twentieth of them.
+        num_steps: steps taken.
+        seconds: wall time of training and measuring, compilation included.
+        dataset, network, method, step_size: what was run.
+    """
+
+    weights: Float[Array, "2 D"]
+    history: History
+    status: Status
+    message: str
+    oscillating: bool
+    num_steps: int
+    seconds: float
+    dataset: Dataset
+    network: BaseNetwork
+    method: Method
+    step_size: float
+
+    @property
+    def predicted_plateau(self) -> Float[np.ndarray, " 2"]:
+        """Mean y a where training should settle, label +1 first (identity 6.8); NaN where no plateau is known."""
+        return np.array(expected_plateau(self.dataset, self.method)[:2])
+
+
+class Standing(NamedTuple):
+    """Where one training stands, in the words of its `Run`; "running" with a message like "at step 5 of 100"."""
+
+    weights: Any
+    status: Status
+    message: str
+    oscillating: bool
+    num_steps: int
+
+
+class Stepper(Protocol):
+    """What the loop moves: one training, or several in one batch, which share a problem and are counted from 0."""
+
+    @property
+    def problem(self) -> Problem:
+        """What is trained."""
+        ...
+
+    @property
+    def place(self) -> float:
+        """The step or time reached; of a batch, the step of those that are behind."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """The loss there; of a batch, the mean."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it cannot go on, as it diverged or its solver gave up."""
+        ...
+
+    def has_reached(self, target: float) -> bool:
+        """Whether what is measured at this step or time is known."""
+        ...
+
+    def advance(self, target: float) -> None:
+        """Go towards a step or time that is not reached, for about `CHUNK_SECONDS` at most."""
+        ...
+
+    def observe(self, target: float | None = None) -> Sequence[tuple[float, Any]]:
+        """Return (step or time, observation) of every training: at the target if it is reached, else where each stands."""
+        ...
+
+    def standing(self, index: int = 0) -> Standing:
+        """Return where one training stands."""
+        ...
+
+
+class Chunks:
+    """Takes steps in chunks that last about `CHUNK_SECONDS`, with a count that it learns."""
+
+    def __init__(self) -> None:
+        self._count = 1
+
+    def take(self, program: Callable[[Problem, Any, int], Any], problem: Problem, state: Any, left: int) -> Any:
+        """Take at most `left` steps; return the state after them."""
+        count, began = min(self._count, left), time.perf_counter()
+        state = jax.block_until_ready(program(problem, state, count))
+        rate = count / (time.perf_counter() - began)
+        self._count = max(1, min(8 * self._count, int(rate * CHUNK_SECONDS)))  # gently: the first call also compiles
+        return state
+
+
+@dataclass
+class Loop:
+    """Trainings on their way from record to record: run `moments`, or `finish`, once.
+
+    Attributes:
+        stepper: what moves.
+        datasets: of each training, for its measures and its `Run`; none where nothing is measured.
+        targets: increasing steps or times to measure at.
+        progress: called with (step or time, loss) about once a second. It ends the training as Ctrl-C does by raising
+            KeyboardInterrupt.
+        checkpoint: where a stepper with a `state` is kept: when a save is due, at the end and on Ctrl-C.
+        began: when the training began, on the clock of `time.perf_counter`.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    stepper: Stepper
+    datasets: Sequence[Dataset]
+    targets: Sequence[float]
+    progress: Callable[[Any, float], Any] | None = None
+    checkpoint: DescentCheckpoint | None = None
+    began: float = field(default_factory=time.perf_counter)
+    interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        problem = self.stepper.problem
+        self._recorders = [Recorder(dataset, problem.network, problem.method) for dataset in self.datasets]
+        if self.checkpoint is not None and self.checkpoint.earlier is not None:
+            self._restore(self.checkpoint.earlier)
+
+    def moments(self) -> Iterator[float]:
+        """Yield the step or time of every record once it is made, until the last target, the stepper's end or Ctrl-C."""
+        try:
+            for target in self._left():
+                while not (self.stepper.has_reached(target) or self.stepper.is_over):
+                    self.stepper.advance(target)
+                    self._after_chunk()
+                self._record(target)
+                yield self.stepper.place
+                if self.stepper.is_over:
+                    break
+            self._save()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._save()  # before the record that only this ending makes
+            self._record(None)
+            yield self.stepper.place
+
+    def finish(self) -> list[Run]:
+        """Run to the end and return every training's run."""
+        for _ in self.moments():
+            pass
+        return [self.run(index) for index in range(len(self.datasets))]
+
+    def run(self, index: int = 0) -> Run:
+        """Return one training as it stands: "running" between two moments, "interrupted" after Ctrl-C."""
+        problem, standing = self.stepper.problem, self.stepper.standing(index)
+        if self.interrupted and standing.status == "running":
+            message = f"interrupted {standing.message}; what was recorded until then is kept"
+            standing = standing._replace(status="interrupted", message=message)
+        return Run(
+            **standing._asdict(),
+            history=self._recorders[index].history(),
+            seconds=(time.perf_counter() - self.began) / len(self.datasets),
+            dataset=self.datasets[index],
+            network=problem.network,
+            method=problem.method,
+            step_size=problem.step_size,
+        )
+
+    def _left(self) -> list[float]:
+        """The targets that an earlier run has not recorded."""
+        last = max((recorder.last_step for recorder in self._recorders), default=-1)
+        return [target for target in self.targets if target > last]
+
+    def _after_chunk(self) -> None:
+        if self.progress is not None:
+            self.progress(self.stepper.place, self.stepper.loss)
+        if self.checkpoint is not None and self.checkpoint.due:
+            self._save()
+
+    def _record(self, target: float | None) -> None:
+        """Measure every training, unless it stands where it was measured last."""
+        observations = self.stepper.observe(target) if self._recorders else ()
+        for recorder, (place, seen) in zip(self._recorders, observations, strict=True):
+            if place > recorder.last_step:
+                recorder.add(place, seen)
+
+    def _save(self) -> None:
+        """Keep everything that a training needs to go on, by name."""
+        if self.checkpoint is None:
+            return
+        stepper: Any = self.stepper
+        rows = {f"record.{name}": array for name, array in self._recorders[0].to_arrays().items()}
+        seconds = np.array(time.perf_counter() - self.began)
+        self.checkpoint.save({**named_leaves("state", stepper.state), **rows, "seconds": seconds})
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Stand where an earlier run was kept."""
+        stepper: Any = self.stepper
+        stepper.state = with_leaves("state", stepper.state, arrays)
+        rows = {name.removeprefix("record."): array for name, array in arrays.items() if name.startswith("record.")}
+        self._recorders[0].restore(rows)
+        self.began -= float(arrays["seconds"])

@@ -1,0 +1,105 @@
+"""What is trained, as one value: data, network, losses and step size; and the loss with its gradient at a point of it.
+
+Training moves *coefficients*: a tree of arrays that says how far each filter has moved along each vector that gradients are
+made of. What the arrays mean, how many filters there are and which vectors, is known to the `Geometry` alone. To train
+something new, write a `NamedTuple` of arrays with the methods of `Geometry`, traceable by JAX, and give it to a `Problem`;
+`descent.take_steps` then trains it, and under `jax.vmap` as many of them as are stacked in its arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from jaxtyping import Array, Float
+
+from augscope.model.methods import Method
+from augscope.model.network import BaseNetwork
+
+
+class Geometry(Protocol):
+    """What training needs of the data and of the network's fixed outputs; N vectors span what the filters can move along.
+
+    Two further answers belong to those who ask: `observe(point, network)`, what a recorder measures, and
+    `weights(coefficients)`, the filters themselves, (filters, D), for `loop.Loop`; and `lengths()` for `flow`, a tree like the
+    coefficients with the vectors' lengths, shaped to be multiplied with it.
+    """
+
+    @property
+    def labels(self) -> Float[Array, " n"]:
+        """Each point's label, +1 or −1, in the dtype of all arrays."""
+        ...
+
+    def start(self) -> Any:
+        """Return the coefficients of W(0): zeros."""
+        ...
+
+    def scores(self, coefficients: Any, network: BaseNetwork) -> tuple[Float[Array, "n P"], Any]:
+        """Return the patch scores, and the projections ⟨w_h, x⟩ that they come from, in whatever order suits `gradient`."""
+        ...
+
+    def gradient(self, by_score: Float[Array, "n P"], projections: Any, network: BaseNetwork) -> Any:
+        """Return ∂loss/∂W as coefficients, given ∂loss/∂scores and what `scores` returned: the chain rule."""
+        ...
+
+    def norm(self, coefficients: Any) -> Float[Array, ""]:
+        """Return the length of the filters that these coefficients stand for, without W(0)."""
+        ...
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["data", "step_size"], meta_fields=["network", "methods"])
+@dataclass(frozen=True)
+class Problem:
+    """What is trained. A tree of arrays to JAX, so that it goes into compiled functions as it is.
+
+    Attributes:
+        data: a `Geometry`, or several of one shape stacked into one, for a batch.
+        network: the activation.
+        methods: losses to train with, one or more; steps are taken with one, see `only`.
+        step_size: η; 0 for a gradient flow.
+    """
+
+    data: Any
+    network: BaseNetwork
+    methods: tuple[Method, ...]
+    step_size: float
+
+    @property
+    def method(self) -> Method:
+        """The loss of a problem with one. Raises ValueError if there are several."""
+        (method,) = self.methods
+        return method
+
+    def only(self, method: Method) -> Problem:
+        """Return the same problem with one method."""
+        return replace(self, methods=(method,))
+
+
+class Point(NamedTuple):
+    """Coefficients, with the loss and its gradient there."""
+
+    coefficients: Any
+    loss: Any
+    gradient: Any  # ∇L, as coefficients
+
+
+def evaluate(problem: Problem, coefficients: Any) -> Point:
+    """Return the point at these coefficients. Cost: a product with the geometry's vectors, and the method."""
+    data, network = problem.data, problem.network
+    scores, projections = data.scores(coefficients, network)
+    loss, by_score = problem.method.raw_loss_and_gradient(scores, data.labels)
+    return Point(coefficients, loss, data.gradient(by_score, projections, network))
+
+
+@partial(jax.jit, static_argnums=1)
+def observe(data: Any, network: BaseNetwork, point: Point) -> Any:
+    """Return what a recorder measures at a point: one compiled program, whatever the method."""
+    return data.observe(point, network)
+
+
+@partial(jax.jit, static_argnums=1)
+def observe_all(data: Any, network: BaseNetwork, points: Point) -> Any:
+    """Return what recorders measure at each point of a batch, whose geometries are stacked in `data`."""
+    return jax.vmap(lambda one, point: one.observe(point, network))(data, points)
