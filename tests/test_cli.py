@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 
 import cyclopts
 import numpy as np
 import pytest
+from commands import run_here, run_installed
 from rich.console import Console
 
 import augscope as ag
@@ -29,23 +28,14 @@ from augscope.training.measures import History
 from augscope.training.seed_run import SeedRun
 from augscope.training.seeds import run_seeds
 
-COMMAND = Path(sys.executable).with_name("augscope")
 QUICK = ["--num-samples", "40", "--num-steps", "3", "--dim", "2000"]
-
-
-def augscope(*arguments, **options) -> subprocess.CompletedProcess[str]:
-    """Run the installed command without a terminal."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **options
-    )
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A quick `verify` with everything asked for, and its folder."""
     folder = tmp_path_factory.mktemp("out") / "run"
-    return augscope("verify", *QUICK, "--seeds", "2", "--json", "--out", folder), folder
+    return run_installed("verify", *QUICK, "--seeds", "2", "--json", "--out", folder), folder
 
 
 def test_json_is_alone_on_stdout(finished):
@@ -71,7 +61,7 @@ def test_the_folder_holds_everything(finished):
 
 def test_a_report_is_drawn_again_from_the_record(finished, tmp_path):
     done, folder = finished
-    again = augscope("report", folder, "--json", "--out", tmp_path / "again")
+    again = run_here("report", folder, "--json", "--out", tmp_path / "again")
     assert again.returncode == done.returncode, again.stderr
     assert again.stdout == done.stdout
     for name in show.FILES:
@@ -100,7 +90,7 @@ def test_what_is_no_record_is_refused_in_a_sentence(finished, tmp_path, capsys):
 def test_the_configuration_reads_back_and_the_same_run_is_replaced(finished):
     _, folder = finished
     before = json.loads((folder / "record.json").read_text())
-    done = augscope("verify", "--config", folder / "config.toml", "--seeds", "2", "--out", folder)
+    done = run_here("verify", "--config", folder / "config.toml", "--seeds", "2", "--out", folder)
     assert done.returncode in (1, 3), done.stderr
     after = json.loads((folder / "record.json").read_text())
     assert after["identity"] == before["identity"]
@@ -112,7 +102,7 @@ def test_the_configuration_reads_back_and_the_same_run_is_replaced(finished):
 def test_another_configurations_run_is_kept(finished):
     _, folder = finished
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    done = augscope("verify", *QUICK, "--step-size", "0.5", "--seeds", "1", "--out", folder)
+    done = run_here("verify", *QUICK, "--step-size", "0.5", "--seeds", "1", "--out", folder)
     assert done.returncode == 2
     assert "another configuration's run" in done.stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -154,7 +144,7 @@ BAD = {
 
 @pytest.mark.parametrize(("arguments", "sentence"), BAD.values(), ids=BAD.keys())
 def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path):
-    done = augscope("verify", *arguments, "--out", tmp_path / "out", cwd=tmp_path)
+    done = run_here("verify", *arguments, "--out", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -177,7 +167,7 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
 )
 def test_bad_files_are_refused(text, sentence, tmp_path):
     (tmp_path / "bad.toml").write_text(text)
-    done = augscope("verify", "--config", tmp_path / "bad.toml", "--dim", "2000", "--num-cut", "1")
+    done = run_here("verify", "--config", tmp_path / "bad.toml", "--dim", "2000", "--num-cut", "1")
     assert done.returncode == 2
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -299,14 +289,14 @@ def test_a_run_that_was_cut_short_does_not_replace_a_finished_one(finished, caps
 
 def test_an_output_that_cannot_be_a_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
-    done = augscope("train", *QUICK, "--out", tmp_path / "file" / "run")
+    done = run_here("train", *QUICK, "--out", tmp_path / "file" / "run")
     assert done.returncode == 2
     assert "`out` must be a folder" in done.stderr
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_train_prints_and_diverges_with_a_sentence():
-    done = augscope(
+    done = run_here(
         "train",
         "--preset",
         "figure",

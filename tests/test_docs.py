@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import pytest
 import tomli_w
+from commands import COMMAND, run_here
 
 import augscope as ag
 from augscope.sweep.grid import Sweep
@@ -37,8 +38,6 @@ BLOCK = re.compile(r"^```(?:\{code-cell\} )?(python|console)\n(.*?)^```(?:\s*^``
 CELL_OPTIONS = re.compile(r"\A(?::tags:[^\n]*\n|---\n.*?^---\n)", re.S | re.M)
 IN_A_TABLE = re.compile(r"^\| `(augscope [^`]+)` \|", re.M)
 IN_A_COMMENT = re.compile(r"^#   ((?:augscope|cd) .*)$", re.M)
-COMMAND = Path(sys.executable).with_name("augscope")
-LONGEST = 600  # seconds, of one command: a test that waits for ever tells nothing
 
 # Which blocks run by default, by the words they begin with: 15 s on one core.
 QUICK = {"README.md": ("import jax",), "your-own-problem.md": ("augscope train --config", "import jax")}
@@ -159,11 +158,7 @@ def _run_line(page: Path, line: str, where: Path) -> None:
     if words[:2] == ["augscope", "explore"]:
         _serve(words)
         return
-    # One thread: with small batches, and beside other tests, more would only wait for each other.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
-    found = subprocess.run(
-        [COMMAND, *words[1:]], env=environment, capture_output=True, text=True, check=False, timeout=LONGEST
-    )
+    found = run_here(*words[1:])
     verdicts = (0, 1, 3) if words[1] in ("verify", "law") else (0,)
     assert found.returncode in verdicts, f"{page.name}: {line}\n{found.stderr}"
     assert found.stdout or found.stderr

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from commands import run_here
 from PIL import Image
 
 from augscope.cli.images import show
@@ -18,9 +15,7 @@ from augscope.laws import certify, read_claims
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
-COMMAND = Path(sys.executable).with_name("augscope")
 QUICK = ["--num-calls", "64"]
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # small batches: more threads only wait for each other
 
 HALF = """
 import torch
@@ -36,11 +31,6 @@ def unmixed(images, labels):
 """
 
 
-def augscope(*arguments, cwd=None) -> subprocess.CompletedProcess[str]:
-    command = [COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=ONE_THREAD)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a target of one's own."""
@@ -50,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_transform_that_keeps_its_claims(folder):
-    done = augscope(
+    done = run_here(
         "law",
         "check",
         "augscope.images:BoxCutMix()",
@@ -84,14 +74,14 @@ def test_a_transform_that_keeps_its_claims(folder):
 def test_functions_of_ones_own(folder):
     found = certify(f"{folder / 'mine.py'}:half", num_calls=64)
     assert found.holds, found
-    done = augscope("law", "check", "mine.py:unmixed", *QUICK, cwd=folder)
+    done = run_here("law", "check", "mine.py:unmixed", *QUICK, cwd=folder)
     assert (done.returncode, done.stderr) == (1, "")
     assert "mine.py:unmixed: 1 of 11 claimed properties fail: labels are not mixed." in " ".join(done.stdout.split())
 
 
 def test_claims_that_do_not_hold(folder):
     (folder / "claims.toml").write_text('kind = "cutmix"\nboxes = "unclipped"\n')
-    done = augscope("law", "check", "augscope.images:BoxCutMix()", "--claims", "claims.toml", *QUICK, cwd=folder)
+    done = run_here("law", "check", "augscope.images:BoxCutMix()", "--claims", "claims.toml", *QUICK, cwd=folder)
     assert done.returncode == 1
     assert "follows clipped box, Beta(1, 1) in place of what is claimed" in " ".join(done.stdout.split())
 
@@ -104,7 +94,7 @@ def test_claims_that_do_not_hold(folder):
     ],
 )
 def test_bad_usage(arguments, sentence, folder):
-    done = augscope("law", "check", *arguments, cwd=folder)
+    done = run_here("law", "check", *arguments, cwd=folder)
     assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -123,7 +113,7 @@ def test_bad_options_are_refused_in_a_sentence(tmp_path):
 
 
 def test_images_show(folder):
-    done = augscope("images", "show", "--out", folder / "picture.png", "--size", "64", "--json")
+    done = run_here("images", "show", "--out", folder / "picture.png", "--size", "64", "--json")
     assert done.returncode == 0, done.stderr
     assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
     cells = json.loads(done.stdout)
@@ -133,12 +123,12 @@ def test_images_show(folder):
 def test_images_show_goes_on_past_files_that_are_no_images(folder):
     (folder / "text.jpg").write_text("no image")
     Image.new("RGB", (40, 40), "teal").save(folder / "teal.png")
-    done = augscope("images", "show", "text.jpg", "teal.png", "--out", "again.svg", "--size", "64", cwd=folder)
+    done = run_here("images", "show", "text.jpg", "teal.png", "--out", "again.svg", "--size", "64", cwd=folder)
     assert done.returncode == 1, done.stderr
     assert "text.jpg cannot be shown: it is no image that Pillow knows" in done.stderr
     assert b"<svg" in (folder / "again.svg").read_bytes()
     with pytest.raises(ValueError, match="`images` must hold at least one image that can be read, got 1 that cannot"):
         show(folder / "text.jpg", out=folder / "none.png")
     assert not (folder / "none.png").exists()
-    done = augscope("images", "show", "--out", "picture.gif", cwd=folder)
+    done = run_here("images", "show", "--out", "picture.gif", cwd=folder)
     assert (done.returncode, done.stderr) == (2, "augscope: `out` must end in .png, .svg or .pdf, got picture.gif\n")

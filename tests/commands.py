@@ -1,0 +1,37 @@
+"""The command line for tests: in this process, which takes milliseconds, or as installed, which loads JAX anew."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from augscope.cli import main
+
+COMMAND = Path(sys.executable).with_name("augscope")
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "JAX_PLATFORMS": "cpu",
+}  # beside other tests, more threads only wait for each other
+
+
+def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process; return what it printed and its exit status."""
+    out, err = io.StringIO(), io.StringIO()
+    folder = contextlib.chdir(cwd) if cwd is not None else contextlib.nullcontext()
+    with folder, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(list(map(str, arguments)))
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
+
+
+def run_installed(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a process of its own, without a terminal."""
+    command = [COMMAND, *map(str, arguments)]
+    environment = {**os.environ, **ONE_THREAD}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=cwd)
