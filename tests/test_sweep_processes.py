@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,7 @@ from augscope.sweep.schema import UNREPEATABLE
 from augscope.sweep.worker import from_stream
 
 COMMAND = Path(sys.executable).with_name("augscope")
+PATIENCE = 600  # seconds after which a test gives up waiting: no busy machine takes as long
 KILLS = 3  # in the default suite; `make test-slow` does 25
 
 
@@ -41,6 +43,28 @@ def grid(tmp_path_factory) -> Path:
 
 def command(*arguments, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+
+
+def cell_processes(parent: int) -> list[psutil.Process]:
+    processes = []
+    for process in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if "augscope.sweep.worker" in " ".join(process.cmdline()):
+                processes.append(process)
+    return processes
+
+
+def internet_sockets(process: psutil.Process) -> list[tuple]:
+    return [connection.laddr for connection in process.net_connections("inet")]
+
+
+def started(parent: int, workers: int) -> list[psutil.Process]:
+    """Wait until there are so many workers, and return them."""
+    deadline = time.monotonic() + PATIENCE
+    while len(processes := cell_processes(parent)) < workers:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return processes
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +95,15 @@ def test_one_thread_in_its_own_process_gives_what_this_process_gives(undisturbed
 
 def test_two_workers_give_the_same_bits_and_listen_nowhere(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)  # local workers do without
-    sockets, workers = [], set()
+    before, sockets, workers = set(internet_sockets(psutil.Process())), set(), set()
 
     def look(progress):
         workers.add(progress.workers)
-        sweep = psutil.Process()
-        sockets.extend(
-            found.laddr for process in (sweep, *sweep.children()) for found in process.net_connections("inet")
-        )
+        for process in (psutil.Process(), *cell_processes(os.getpid())):
+            sockets.update(internet_sockets(process))
 
     ag.run_sweep(tiny(), tmp_path / "out", workers=2, progress=look)
-    assert (workers, sockets) == ({2}, [])
+    assert (workers, sockets - before) == ({2}, set())
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
@@ -93,25 +115,23 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_recorded(undisturbed, grid, t
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while len(workers := cell_processes(process.pid)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    workers = started(process.pid, 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 3
     assert err.splitlines()[-1] == "augscope: interrupted; what was recorded is kept, the same command goes on"
     assert "Traceback" not in err
-    assert not any(psutil.pid_exists(worker.pid) for worker in workers)
+    assert psutil.wait_procs(workers, PATIENCE)[1] == []
     assert command("sweep", grid, "--out", tmp_path / "out").returncode == 0
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
-def test_a_dask_cluster_gives_the_same_bits(undisturbed, tmp_path):
+def test_a_dask_cluster_gives_the_same_bits(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_module, "SCHEDULER_SECONDS", PATIENCE)
     workers = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "memory_limit": 0}
     with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=None, **workers) as running:
         outcome = ag.run_sweep(tiny(), tmp_path / "out", scheduler=running.scheduler_address)
-        assert not psutil.Process().children()  # it leaves the cluster as it was before
+        assert not cell_processes(os.getpid())  # it leaves the cluster as it was before
     assert (outcome.progress.done, outcome.progress.workers, outcome.stopped) == (24, 2, None)
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
@@ -172,11 +192,6 @@ def test_killed_at_25_random_moments(tmp_path, grid, workers):
     assert comparable(tmp_path / "out") == comparable(tmp_path / "whole")
 
 
-def cell_processes(parent: int) -> list[psutil.Process]:
-    found = psutil.Process(parent).children(recursive=True)
-    return [process for process in found if "augscope.sweep.worker" in " ".join(process.cmdline())]
-
-
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_killed_in_mid_cell_is_replaced(undisturbed, grid, tmp_path, workers):
     process = subprocess.Popen(
@@ -185,13 +200,10 @@ def test_a_worker_killed_in_mid_cell_is_replaced(undisturbed, grid, tmp_path, wo
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while len(found := cell_processes(process.pid)) < workers:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    victim = started(process.pid, workers)[0]
     time.sleep(0.5)  # it has been given a batch and is importing, compiling or training
-    found[0].kill()
-    out, err = process.communicate(timeout=120)
+    victim.kill()
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert out == "24/24 cells, 0 failed, finished\n"
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
@@ -204,7 +216,8 @@ def test_a_process_that_keeps_dying_is_given_up(monkeypatch):
     def assassin():
         while not stop.is_set():
             for process in cell_processes(os.getpid()):
-                process.kill()
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             time.sleep(0.05)
 
     thread = threading.Thread(target=assassin)
@@ -226,7 +239,7 @@ def test_a_process_ends_with_whoever_started_it():
         "print(psutil.Process().children()[0].pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    child, deadline = int(done.stdout), time.monotonic() + 10
+    child, deadline = int(done.stdout), time.monotonic() + PATIENCE
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -26,12 +26,8 @@ from augscope.training.experiment import Experiment
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History, features_learned
 
-FAILURES = (
-    ValueError,
-    ArithmeticError,
-    RuntimeError,
-    MemoryError,
-)  # what a cell may end with; anything else is a bug of ours
+# What a cell may end with; anything else is a bug of ours.
+FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +78,14 @@ def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
     """Run a cell from its message; return its row, a failure's with the reason in place of measures."""
     experiment = Experiment(**json.loads(message["configuration"]))
     row = _known_before(message, experiment)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     try:
         dataset = experiment.sample(message["seed"])
         dataset.patches.block_until_ready()
         sampled = time.perf_counter()
         run = experiment.run(experiment.methods[0], dataset)
         row |= {"status": run.status, "message": run.message, **_measures(experiment, run)}
-        row |= {"sample_seconds": sampled - begun, "seconds": run.seconds}
+        row |= {"sample_seconds": sampled - start, "seconds": run.seconds}
     except FAILURES as error:
         row |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
     return row | circumstances()

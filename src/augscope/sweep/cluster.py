@@ -13,8 +13,7 @@ from typing import Any
 from distributed import Client, Future, as_completed
 from distributed.comm.core import connect
 
-from augscope.sweep.engine import Answer
-from augscope.sweep.process import CellProcess, WorkerDied
+from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
 SCHEDULER_SECONDS = 8  # that a scheduler has to answer
 IN_FLIGHT = 2  # batches a worker: one running, one waiting
@@ -37,7 +36,7 @@ class DaskEngine:
             self._counted, self._num_workers = time.monotonic(), sum(self._client.nthreads().values())
         return self._num_workers
 
-    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Answer]]:
         """Yield answers as they come in. Raises ConnectionError when the scheduler is lost."""
         waiting, tags = iter(batches), {}
         running = as_completed(loop=self._client.loop)
@@ -55,7 +54,7 @@ class DaskEngine:
             fill()
 
 
-def _answer(future: Future) -> bytes | WorkerDied:
+def _answer(future: Future) -> Answer:
     if future.status == "finished":
         return future.result()
     if future.status == "error":

@@ -8,11 +8,9 @@ from multiprocessing.connection import wait
 from typing import Any, Protocol
 
 from augscope.model.arrays import check
-from augscope.sweep.process import CellProcess, WorkerDied
+from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
 MAX_WORKERS = 1_024  # local processes; more is a slip of the hand
-
-Answer = tuple[Any, bytes | WorkerDied]
 
 
 class Engine(Protocol):
@@ -23,8 +21,8 @@ class Engine(Protocol):
         """How many batches run at once."""
         ...
 
-    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
-        """Yield (tag, Arrow stream of rows or WorkerDied) for every (tag, batch)."""
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Answer]]:
+        """Yield (tag, answer) for every (tag, batch)."""
         ...
 
 
@@ -34,7 +32,7 @@ class LocalEngine:
     def __init__(self, processes: Sequence[CellProcess]) -> None:
         self._processes, self.num_workers = processes, len(processes)
 
-    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[Answer]:
+    def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Answer]]:
         """Yield answers as they come in; a process has its next batch before its answer is dealt with."""
         waiting = iter(batches)
         tags: dict[CellProcess, Any] = {}

@@ -120,7 +120,7 @@ class Sweep:
         names = list(chain(self.axis_names, self.derived))
         twice = sorted({name for name in names if names.count(name) > 1})
         check(not twice, f"`{', '.join(twice)}` must be said once, as an axis or derived")
-        used = frozenset().union(*(formula.names for formula in chain(*map(_as_tuple, self.derived.values()))))
+        used = frozenset().union(*map(_names, self.derived.values()))
         fields = "no field of distribution, network, method or descent"
         for name in names:
             known = name in PARAMETERS or name in used
@@ -154,35 +154,43 @@ class Sweep:
 
         Cost: about 0.3 ms a configuration.
         """
-        size = len(self.seeds) * len(self.methods)
-        for axis in self.axes:
-            size *= len(axis.values)
+        size = len(self.seeds) * len(self.methods) * math.prod(len(axis.values) for axis in self.axes)
         check(size <= MAX_CELLS, f"a grid must have at most {MAX_CELLS:,} cells, got {size:,}")
         cells: dict[str, Cell] = {}
         failures: list[str] = []
-        sizes = set()
+        shapes = set()
         for point in points(self.axes):
             try:
                 for experiment in self._experiments(point):
-                    distribution, samples = experiment.distribution, experiment.num_samples
-                    shape = (distribution.dim, distribution.num_patches, distribution.num_features, samples)
-                    if shape not in sizes:
-                        sizes.add(shape)
-                        experiment.check_memory()
-                    configuration = experiment.canonical
-                    check(
-                        '"__main__:' not in configuration,
-                        "a sweep's cells run in processes of their own: `methods` and `network` must name a module that "
-                        "can be imported there, got __main__",
+                    distribution = experiment.distribution
+                    shape = (
+                        distribution.dim,
+                        distribution.num_patches,
+                        distribution.num_features,
+                        experiment.num_samples,
                     )
-                    for seed in self.seeds:
-                        cell = Cell(experiment, configuration, seed, point)
+                    if shape not in shapes:
+                        shapes.add(shape)
+                        experiment.check_memory()
+                    for cell in self._cells(experiment, point):
                         cells.setdefault(cell.identity, cell)
             except ValueError as error:
                 failures.append(f"the cell at {_in_words(point)} is not valid: {error}" if point else str(error))
-        more = f" (and {len(failures) - 1:,} more points are not valid)" if len(failures) > 1 else ""
-        check(not failures, f"{failures[0]}{more}" if failures else "")
+        if failures:
+            more = f" (and {len(failures) - 1:,} more points are not valid)" if len(failures) > 1 else ""
+            raise ValueError(f"{failures[0]}{more}")
         return list(cells.values())
+
+    def _cells(self, experiment: Experiment, point: dict[str, Any]) -> Iterator[Cell]:
+        """The cells of a configuration, one a seed."""
+        configuration = experiment.canonical
+        check(
+            '"__main__:' not in configuration,
+            "a sweep's cells run in processes of their own: `methods` and `network` must name a module that "
+            "can be imported there, got __main__",
+        )
+        for seed in self.seeds:
+            yield Cell(experiment, configuration, seed, point)
 
     def _experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
         """The configurations of a point, one a method."""

@@ -120,10 +120,9 @@ class PartFolder:
 
     def read(self, parts: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of parts, or some columns of them."""
-        wanted = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
-        names = None if columns is None else list(columns)
-        tables = [pq.read_table(path, columns=names) for path in parts]
-        return pa.concat_tables([table.cast(wanted) for table in tables]) if tables else wanted.empty_table()
+        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        tables = [pq.read_table(path, columns=schema.names).cast(schema) for path in parts]
+        return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def merge_small(self, *, all_of_them: bool = False) -> None:
         """Merge small parts into one: where many have gathered, or all of them at the end of a sweep."""

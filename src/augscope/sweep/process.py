@@ -27,6 +27,9 @@ class WorkerDied(Exception):
     """The process that ran cells ended before it answered."""
 
 
+Answer = bytes | WorkerDied  # a batch's rows as an Arrow stream, or why there are none
+
+
 class CellProcess:
     """Runs one batch at a time in a process of its own; one that dies is replaced, and its batch begun again.
 

@@ -44,9 +44,8 @@ def refined(sweep: Sweep, diagram: PhaseDiagram, count: int) -> Sweep:
         for place, change in _middles(panel, (diagram.x_log, diagram.y_log)):
             if place not in held:
                 steepest[place] = max(change, steepest.get(place, 0.0))
-    chosen = sorted((place for place in steepest if steepest[place] > 0), key=lambda place: (-steepest[place], place))[
-        :count
-    ]
+    changing = [place for place in steepest if steepest[place] > 0]
+    chosen = sorted(changing, key=lambda place: (-steepest[place], place))[:count]
     check(bool(chosen), f"`refine` found no place where {diagram.value} changes")
     return _with_places(sweep, (diagram.x, diagram.y), chosen)
 
@@ -66,11 +65,10 @@ def refine(
     """
     grids = SweepFolder(folder).grids()
     check(bool(grids), f"`folder` must hold a grid, got {folder}")
-    wanted = {(diagram.x,), (diagram.y,)}
-    fitting = [sweep for sweep in grids if wanted <= {axis.names for axis in sweep.axes}]
-    return run_sweep(
-        refined(fitting[-1] if fitting else grids[0], diagram, count), folder, workers=workers, progress=progress
-    )
+    axes = {(diagram.x,), (diagram.y,)}
+    fitting = [sweep for sweep in grids if axes <= {axis.names for axis in sweep.axes}]
+    grid = refined(fitting[-1] if fitting else grids[0], diagram, count)
+    return run_sweep(grid, folder, workers=workers, progress=progress)
 
 
 def _middles(panel: Panel, logs: tuple[bool, bool]) -> Iterator[tuple[tuple[float, float], float]]:

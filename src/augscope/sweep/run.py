@@ -21,7 +21,7 @@ from augscope.sweep.cells import Cell, failed_row
 from augscope.sweep.engine import Engine, check_engine, engine
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
-from augscope.sweep.process import WorkerDied
+from augscope.sweep.process import Answer, WorkerDied
 from augscope.sweep.schema import SCHEMA
 from augscope.sweep.worker import from_stream
 
@@ -111,8 +111,8 @@ def run_sweep(
 
 def _forget_failures(place: SweepFolder, cells: Sequence[Cell]) -> None:
     """Remove the failed rows of these cells: they will be run again."""
-    mine = pa.array([cell.identity for cell in cells])
-    failed = (pc.field("status") == "failed") & pc.field("cell").isin(mine)
+    identities = pa.array([cell.identity for cell in cells])
+    failed = (pc.field("status") == "failed") & pc.field("cell").isin(identities)
     parts = place.parts
     affected = [part for part in parts.look().live if parts.read([part], ["cell", "status"]).filter(failed).num_rows]
     if affected:
@@ -219,7 +219,7 @@ def _run(ledger: _Ledger, running: Engine) -> None:
         ledger.add(_rows(cells, answer))
 
 
-def _rows(cells: Sequence[Cell], answer: bytes | WorkerDied) -> pa.Table:
+def _rows(cells: Sequence[Cell], answer: Answer) -> pa.Table:
     """A batch's rows; that of a cell whose worker died says so."""
     if isinstance(answer, WorkerDied):
         return pa.Table.from_pylist([failed_row(cells[0], str(answer))], SCHEMA)
