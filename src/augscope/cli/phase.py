@@ -7,15 +7,12 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from augscope.cli.options import Whole
 from augscope.sweep.phase_options import PhaseOptions
-
-if TYPE_CHECKING:
-    from augscope.sweep.phase import PhaseDiagram
 
 
 @Parameter(name="*")
@@ -34,16 +31,6 @@ class DiagramOptions(PhaseOptions):
                 if each is not None and (name, each) != ("where", "true"):
                     words += [option, str(each)]
         return shlex.join(words)
-
-    def diagram(self, folder: Path) -> PhaseDiagram:
-        """Return the diagram of what the folder holds now; parts that cannot be read are named on stderr."""
-        from augscope.sweep.phase import phase_diagram
-        from augscope.sweep.records import Records
-
-        records = Records(folder)
-        for name, reason in records.problems.items():
-            print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
-        return phase_diagram(records, self)
 
 
 def phase(
@@ -75,18 +62,19 @@ def phase(
     """
     import tomli_w
 
+    from augscope.cli.tables import open_records, sweep_progress
     from augscope.sweep.folder import SweepFolder
+    from augscope.sweep.phase import phase_diagram
     from augscope.sweep.phase_page import write_phase
 
-    diagram = options.diagram(folder)
+    diagram = phase_diagram(open_records(folder), options)
     if refine is not None:
-        from augscope.cli.tables import sweep_progress
         from augscope.sweep.refinement import refine as run_refined
 
-        with sweep_progress() as tell:
-            outcome = run_refined(folder, diagram, refine, workers=workers, progress=tell)
+        with sweep_progress() as report:
+            outcome = run_refined(folder, diagram, refine, workers=workers, progress=report)
         print(f"augscope: {outcome.progress}", file=sys.stderr)
-        diagram = options.diagram(folder)
+        diagram = phase_diagram(open_records(folder), options)
     grids = [tomli_w.dumps(sweep.source) for sweep in SweepFolder(folder).grids()]
     paths = write_phase(diagram, folder if out is None else out, grids=grids, again=options.command(folder))
     print(json_module.dumps(diagram.to_dict(), allow_nan=False) if json else "\n".join(map(str, [diagram, *paths])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,11 +30,8 @@ def query(
         Print JSON, a list of rows.
     """
     from augscope.cli import tables
-    from augscope.sweep.records import Records
 
-    records = Records(folder)
-    for name, reason in records.problems.items():
-        print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
+    records = tables.open_records(folder)
     if sql is None:
         tables.print_columns(records.columns, as_json=json)
     else:

@@ -18,12 +18,25 @@ from augscope.cli.show import console
 from augscope.support.plain import plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from augscope.sweep.folder import Progress as SweepProgress
+    from augscope.sweep.records import Records
 
 LINE_SECONDS = 5.0  # between two lines without a terminal
 MOST_ROWS = 200  # on a terminal; --csv and --json give all
+
+
+def open_records(folder: Path) -> Records:
+    """Return a sweep's records; parts that cannot be read are named on stderr."""
+    from augscope.sweep.records import Records
+
+    records = Records(folder)
+    for name, reason in records.problems.items():
+        print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
+    return records
 
 
 @contextmanager
