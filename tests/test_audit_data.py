@@ -12,6 +12,7 @@ from PIL import Image
 from augscope.cli import app
 from augscope.studies.audit.dataset import read_data
 from augscope.studies.audit.problems import SHOWN, DataError, Problems
+from augscope.studies.audit.settings import Settings
 
 
 def picture(path, shade: int, size=(10, 10), mode: str = "L") -> None:
@@ -251,6 +252,30 @@ class TestBadData:
             read_data(tmp_path)
         with pytest.raises(ValueError, match=r"`size` must be in \[8, 1024\], got 4"):
             read_data(tmp_path, size=4)
+
+    @pytest.mark.parametrize("name", ["data_batch_1", "batches.meta", "cifar-10-batches-py/data_batch_1"])
+    def test_pickles_are_named_and_not_opened(self, tmp_path, name):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no pickle at all")
+        with pytest.raises(ValueError, match=r"Python version of CIFAR, .* from the binary version or from arrays"):
+            read_data(tmp_path)
+
+
+@pytest.mark.parametrize(("field", "value"), [("steps", 0), ("batch_size", 0), ("learning_rate", 0), ("box", 0)])
+def test_settings_out_of_range_are_refused_at_once(field, value):
+    with pytest.raises(ValueError, match=f"`{field}` must be "):
+        Settings(**{field: value})
+
+
+def test_every_setting_is_an_option_with_its_description(capsys):
+    app(["images", "audit", "--help"], exit_on_error=False)
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in shown
+        assert field.description
+        if isinstance(field.default, tuple):  # typed as text, and described as such
+            continue
+        assert field.description.replace("`", "") in shown
 
 
 MODEL = """

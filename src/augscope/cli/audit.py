@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -42,7 +42,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 if TYPE_CHECKING:
-    TrainingChoices = Any
+
+    class TrainingChoices:
+        """What `options_of` makes, for type checkers."""
+
+        def read(self) -> Settings: ...
 else:
     TrainingChoices = options_of(
         Settings,
@@ -203,20 +207,20 @@ def _check_apart(data: Path, **folders: Path | None) -> None:
         check(not inside, f"`{name}` must not be in `data`, whose folders are classes, got {folder} in {data}")
 
 
-def _show(found: Audit, as_json: bool) -> None:
+def _show(result: Audit, as_json: bool) -> None:
     """The tables and the words; JSON alone on stdout."""
     from augscope.cli.audit_table import print_audit
 
-    print_audit(found, to_stderr=as_json)
+    print_audit(result, to_stderr=as_json)
     if as_json:
         from json import dumps
 
         from augscope.studies.audit.result import record
 
-        print(dumps(record(found), indent=2, allow_nan=False))
+        print(dumps(record(result), indent=2, allow_nan=False))
 
 
-def _write(found: Audit, folder: OutputFolder, again: str) -> None:
+def _write(result: Audit, folder: OutputFolder, again: str) -> None:
     from json import dumps
 
     from augscope.studies.audit.figure import accuracy_figure
@@ -224,16 +228,16 @@ def _write(found: Audit, folder: OutputFolder, again: str) -> None:
     from augscope.studies.audit.result import record, tables
     from augscope.support.rendering import lay_out, to_bytes
 
-    figure = accuracy_figure(found.data, found.settings, found.measured)
+    figure = accuracy_figure(result.data, result.settings, result.measured)
     lay_out(figure)
     svg = to_bytes(figure, "svg")
     folder.write(
         {
-            "record.json": dumps(record(found), allow_nan=False).encode(),
+            "record.json": dumps(record(result), allow_nan=False).encode(),
             "accuracies.svg": svg,
             "accuracies.png": to_bytes(figure, "png"),
-            **tables(found),
-            "report.html": html_page(found, svg, again).encode(),
+            **tables(result),
+            "report.html": html_page(result, svg, again).encode(),
         }
     )
 

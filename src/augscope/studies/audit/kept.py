@@ -61,8 +61,8 @@ class Remaining:
 def remaining(data: ImageData, settings: Settings, kept: KeptTrainings | None, device: str) -> Remaining:
     """Look for what is kept, and time a few steps of each method that is left."""
     finished: Runs = {}
-    for plan in settings.plans() if kept is not None else ():
-        arrays = kept.load(plan)
+    for plan in settings.plans():
+        arrays = None if kept is None else kept.load(plan)
         if arrays is not None:
             finished[plan.method, plan.seed] = Trained(**arrays)
     plans = tuple(plan for plan in settings.plans() if (plan.method, plan.seed) not in finished)
