@@ -21,8 +21,8 @@ from augscope.laws.claims import Claims
 from augscope.studies.canvas.settings import CanvasSettings
 from augscope.support.fields import fields_of
 from augscope.support.files import OutputFolder
-from augscope.theorems import verdicts
 from augscope.theorems.record import Results
+from augscope.theorems.statements import verdicts
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 from augscope.training.seed_run import SeedRun
@@ -251,10 +251,10 @@ def test_the_verdict_table_fits_the_terminal(width, capsys):
         10_000.0,
         "inconclusive",
     )
-    columns = show._verdict_columns(width, [line])
+    columns = show.statement_columns(width, [line])
     assert sum(columns.values()) + len(columns) - 1 <= width
     found = SimpleNamespace(lines=[line], theorem=ag.THEOREMS[1])
-    Console(width=width).print(show._verdict_table(columns, show._verdict_rows(columns, found)))
+    Console(width=width).print(show.statement_table(columns, found))
     first = capsys.readouterr().out.splitlines()[0]
     assert "…" not in first
     for cell in ("(1) fits every", "0.9700", "0.9750", "0.01", "-0.0026", "7/10", "from 10,000", "inconclusive"):

@@ -239,16 +239,12 @@ def test_every_command_line_is_understood(page, tmp_path, monkeypatch, capsys):
 
 
 def _stop_at_the_first_descent(words: list[str], monkeypatch, capsys) -> None:
-    import augscope.theorems.verification as verification
-    import augscope.training.seeds as seeds_module
     from augscope.cli import main
 
     def stop(*_, **__):
         raise ValueError("enough")
 
-    monkeypatch.setattr(verification, "verify", stop)
-    monkeypatch.setattr(seeds_module, "run_seeds", stop)
-    monkeypatch.setattr("augscope.cli.show.state_cost", lambda *_: None)  # it trains a little
+    monkeypatch.setattr("augscope.training.preparation.measure_cost", stop)  # all is checked, nothing is trained
     with pytest.raises(SystemExit):
         main(words[1:])
     assert "enough" in capsys.readouterr().err

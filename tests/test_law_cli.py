@@ -10,8 +10,9 @@ from commands import run_here
 from PIL import Image
 
 from augscope.cli.images import show
-from augscope.cli.law import check_page, parse_pair
 from augscope.laws import certify, read_claims
+from augscope.support.command_line import parse_pair
+from augscope.support.files import check_file
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -103,11 +104,11 @@ def test_bad_usage(arguments, sentence, folder):
 def test_bad_options_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="`grid` must be a whole number or two such as 16x24, got '4by4'"):
         parse_pair("grid", "4by4")
-    assert (parse_pair("grid", "4"), parse_pair("size", "4x6"), parse_pair("size", None)) == ((4, 4), (4, 6), None)
+    assert (parse_pair("grid", "4"), parse_pair("size", "4x6")) == ((4, 4), (4, 6))
     with pytest.raises(ValueError, match="`out` must be a file in a folder that exists"):
-        check_page(tmp_path / "no" / "where.html")
+        check_file(tmp_path / "no" / "where.html")
     with pytest.raises(ValueError, match="`out` must be a file, not a folder"):
-        check_page(tmp_path)
+        check_file(tmp_path)
     with pytest.raises(ValueError, match=r"`claims` must be a readable file, got x\.toml: No such file"):
         read_claims("x.toml")
 

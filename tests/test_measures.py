@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays
 from jaxtyping import Float
 
 import augscope as ag
-from augscope.support.plain import plain
+from augscope.support.plain_data import plain
 from augscope.sweep.schema import SCHEMA, schema_of
 from augscope.training.coefficients import Observation
 from augscope.training.measure_table import documented, measure, measures_of

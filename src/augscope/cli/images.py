@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json as json_module
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import cyclopts
 from cyclopts import Parameter
+
+from augscope.cli.options import Json, Whole
+
+if TYPE_CHECKING:
+    from augscope.images.reading import Picture
 
 app = cyclopts.App(name="images", help="Augmentations on real images.")
 
@@ -21,16 +29,23 @@ app.command(
 FORMS = ("png", "svg", "pdf")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PictureOptions:
+    """What is drawn."""
+
+    size: Whole = 224
+    "Side in pixels to which every image is cropped and scaled."
+    grid: Whole = 4
+    "Rows and columns of patches; they must divide the size."
+    num_cut: Whole = 6
+    "Patches that Cutout removes."
+    seed: Whole = 0
+    "Of the draws."
+
+
 @app.command
-def show(
-    *images: Path,
-    out: Path,
-    size: int = 224,
-    grid: int = 4,
-    num_cut: int = 6,
-    seed: int = 0,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
+def show(*images: Path, out: Path, options: PictureOptions | None = None, json: Json = False) -> int:
     """Draw originals, Cutout and CutMix side by side, with the soft labels underneath.
 
     Exit status: 0 if every image is shown, 1 if one could not be read, 2 for bad usage.
@@ -41,45 +56,41 @@ def show(
         Image files; a file's name is its class. Without: scikit-learn's two photographs, which also join a single image.
     out
         The picture to write: .png, .svg or .pdf.
-    size
-        Side in pixels to which every image is cropped and scaled.
-    grid
-        Rows and columns of patches; they must divide the size.
-    num_cut
-        Patches that Cutout removes.
-    seed
-        Of the draws.
     json
         Print the soft labels as JSON on stdout.
     """
-    from augscope.cli.law import check_page
+    from augscope.support.files import check_file, write_file
 
+    options = options or PictureOptions()
     form = out.suffix.lower().removeprefix(".")
     if form not in FORMS:
         raise ValueError(f"`out` must end in .png, .svg or .pdf, got {out}")
-    if grid < 1 or size % grid != 0:
-        raise ValueError(f"`grid` must divide `size`, got {grid} for {size} pixels")
-    check_page(out)
+    if options.grid < 1 or options.size % options.grid != 0:
+        raise ValueError(f"`grid` must divide `size`, got {options.grid} for {options.size} pixels")
+    check_file(out)
     try:
         from augscope.images.gallery import draw_panels, gallery
-        from augscope.images.reading import bundled_pictures, read_pictures
     except ModuleNotFoundError as error:
         raise ValueError(f"`images show` needs {error.name}: pip install 'augscope[images]'") from None
-    from augscope.support.files import write_whole
+    pictures, all_read = _pictures(images, options.size)
+    rows = draw_panels(pictures, grid=options.grid, num_cut=options.num_cut, seed=options.seed)
+    write_file(out, gallery(rows, form))
+    print(f"Written: {out}", file=sys.stderr)
+    if json:
+        cells = [[{"title": cell.title, "image": cell.name, "labels": cell.labels} for cell in row] for row in rows]
+        print(json_module.dumps(cells))
+    return 0 if all_read else 1
+
+
+def _pictures(images: Sequence[Path], size: int) -> tuple[list[Picture], bool]:
+    """At least two pictures, and whether every image could be read; what could not is named on stderr."""
+    from augscope.images.reading import bundled_pictures, read_pictures
 
     pictures, refused, notes = read_pictures(list(images), size)
     for sentence in [*refused, *notes]:
         print(f"augscope: {sentence}", file=sys.stderr)
     if images and not pictures:
         raise ValueError(f"`images` must hold at least one image that can be read, got {len(images)} that cannot")
-    pictures += bundled_pictures(size)[: 2 if not pictures else 1] if len(pictures) < 2 else []
-    rows = draw_panels(pictures, grid=grid, num_cut=num_cut, seed=seed)
-    write_whole(out, gallery(rows, form))
-    print(f"Written: {out}", file=sys.stderr)
-    if json:
-        from json import dumps
-
-        print(
-            dumps([[{"title": cell.title, "image": cell.name, "labels": cell.labels} for cell in row] for row in rows])
-        )
-    return 1 if refused else 0
+    if len(pictures) < 2:
+        pictures += bundled_pictures(size)[: 2 - len(pictures)]
+    return pictures, not refused

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from augscope.cli.options import OutputOptions
     from augscope.support.files import OutputFolder
     from augscope.theorems.record import Results
     from augscope.theorems.verdicts import Line, TheoremVerdict
+    from augscope.training.cost import Cost
     from augscope.training.experiment import Experiment
 
 FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
@@ -29,8 +30,22 @@ GAP = 1  # between the columns of the verdict table
 
 def console(*, to_stderr: bool) -> Console:
     """Return a console; without a terminal it is wide enough for the tables."""
-    found = Console(stderr=to_stderr, highlight=False, soft_wrap=False)
-    return found if found.is_terminal else Console(stderr=to_stderr, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+    screen = Console(stderr=to_stderr, highlight=False, emoji=False)  # `file.py:boom:` is no emoji
+    if not screen.is_terminal:
+        screen.width = WIDTH_WITHOUT_TERMINAL
+    return screen
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None, numbers: bool = True
+) -> Table:
+    """Return rows under their columns' names: the first column to the left, the others to the right if they hold numbers."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for index, name in enumerate(columns):
+        made.add_column(name, justify="right" if numbers and index else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
+    return made
 
 
 @contextmanager
@@ -73,26 +88,12 @@ def claim_folder(output: OutputOptions, command: str, experiment: Experiment) ->
     return claim(output.out, command, experiment.identity, overwrite=output.overwrite, names=FILES)
 
 
-def state_cost(experiment: Experiment, seeds: tuple[int, ...], output: OutputOptions) -> None:
+def state_cost(cost: Cost, yes: bool) -> None:
     """Say what it will take, on stderr; refuse what takes over an hour unless `--yes` is given."""
     from augscope.support.wording import check_asked_for
-    from augscope.training.cost import measure_cost
-    from augscope.training.kept_runs import KeptRuns
 
-    kept = None if output.checkpoint is None else KeptRuns(output.checkpoint, experiment).count(seeds)
-    cost = measure_cost(experiment, len(seeds), kept)
-    check_asked_for(cost.seconds, str(cost), output.yes)
+    check_asked_for(cost.seconds, str(cost), yes)
     console(to_stderr=True).print(str(cost), markup=False)
-
-
-def again(command: str, seeds: tuple[int, ...], *extra: str) -> str:
-    """Return the command line that runs it again from the folder's config.toml."""
-    listed = (
-        str(len(seeds))
-        if seeds == tuple(range(len(seeds)))
-        else ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
-    )
-    return shlex.join(["augscope", command, "--config", "config.toml", "--seeds", listed, *extra])
 
 
 def write_files(folder: OutputFolder, results: Results) -> list[Path]:
@@ -147,14 +148,13 @@ def show_verdict(screen: Console, results: Results) -> None:
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
-    columns = _verdict_columns(screen.width, [line for found in verdict.theorems for line in found.lines])
-    screen.print(
-        _verdict_table({place(verdict.experiment) if name == "step" else name: w for name, w in columns.items()}, [])
-    )
-    for found in verdict.theorems:
-        style = TONES[tone(found.verdict)]
-        screen.print(f"[bold]{found.heading}: [{style}]{found.verdict}[/][/bold]")
-        screen.print(_verdict_table(columns, _verdict_rows(columns, found)))
+    columns = statement_columns(screen.width, [line for theorem in verdict.theorems for line in theorem.lines])
+    heading = {place(verdict.experiment) if name == "step" else name: width for name, width in columns.items()}
+    screen.print(_aligned(heading, []))
+    for theorem in verdict.theorems:
+        style = TONES[tone(theorem.verdict)]
+        screen.print(f"[bold]{theorem.heading}: [{style}]{theorem.verdict}[/][/bold]")
+        screen.print(statement_table(columns, theorem))
     screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
@@ -165,42 +165,42 @@ def show_verdict(screen: Console, results: Results) -> None:
         screen.print("Interrupted: the verdicts rest on the runs finished until then.")
 
 
-def _verdict_columns(width: int, lines: list[Line]) -> dict[str, int]:
+def statement_columns(width: int, lines: Sequence[Line]) -> dict[str, int]:
     """Columns and their widths: the statement gets what is left; where that is little, the tolerance joins the prediction."""
     widths = {"measured": 8, "predicted": 9, "tolerance": 9, "margin": 8, "seeds": 5, "step": 11, "verdict": 12}
-    wanted = max((len(line.text) for line in lines), default=0) + len("  (1) ")
-    if width - sum(widths.values()) - GAP * len(widths) < wanted:
+    longest = max((len(line.text) for line in lines), default=0) + len("  (1) ")
+    if width - sum(widths.values()) - GAP * len(widths) < longest:
         del widths["tolerance"]
         widths["predicted"] = 13
     left = width - sum(widths.values()) - GAP * len(widths)
-    return {"statement": max(12, min(wanted, left)), **widths}
+    return {"statement": max(12, min(longest, left)), **widths}
 
 
-def _verdict_rows(columns: dict[str, int], found: TheoremVerdict) -> list[list[str]]:
-    """One theorem's statements as rows of marked-up cells."""
+def statement_table(columns: dict[str, int], theorem: TheoremVerdict) -> Table:
+    """Return one theorem's statements as a table without a heading."""
     from augscope.theorems.report import line_cells
 
     rows = []
-    for line in found.lines:
-        cell = line_cells(line, lasting=found.theorem.lasting)
+    for line in theorem.lines:
+        cell = line_cells(line, lasting=theorem.theorem.lasting)
         cell["statement"] = f"({cell['index']}) {cell['text']}"
         if "tolerance" not in columns and cell["tolerance"]:
             cell["predicted"] += f" ± {cell['tolerance']}" if line.kind == "near" else f" (≤ {cell['tolerance']})"
         cell["verdict"] = f"[{TONES[cell['tone']]}]{cell['verdict']}[/]"
         rows.append([cell[name] for name in columns])
-    return rows
+    return _aligned(columns, rows)
 
 
-def _verdict_table(columns: dict[str, int], rows: list[list[str]]) -> Table:
+def _aligned(columns: dict[str, int], rows: list[list[str]]) -> Table:
     """Rows under each other at fixed widths, so that the theorems' tables align; without rows, the heading."""
     from rich.padding import Padding
 
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=not rows)
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=not rows)
     for name, width in columns.items():
-        table.add_column(name, width=width, justify="left" if name in ("statement", "verdict") else "right")
+        made.add_column(name, width=width, justify="left" if name in ("statement", "verdict") else "right")
     for statement, *cells in rows:
-        table.add_row(Padding(statement, (0, 0, 0, 2)), *cells)
-    return table
+        made.add_row(Padding(statement, (0, 0, 0, 2)), *cells)
+    return made
 
 
 def show_measures(screen: Console, results: Results) -> None:
@@ -208,13 +208,8 @@ def show_measures(screen: Console, results: Results) -> None:
     from augscope.theorems.report import measure_rows, run_notes
 
     titles, rows = measure_rows(results)
-    table = Table(title="At the last record, mean over seeds", title_justify="left")
-    table.add_column("measure")
-    for title in titles:
-        table.add_column(title, justify="right")
-    for name, values in rows:
-        table.add_row(name, *values)
     if titles:
-        screen.print(table)
+        cells = [(name, *values) for name, values in rows]
+        screen.print(table(("measure", *titles), cells, title="At the last record, mean over seeds"))
     for note in run_notes(results):
         screen.print(note, markup=False)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.text import Text
 
-from augscope.cli.show import console
-from augscope.support.plain import plain
+from augscope.cli.show import console, table
+from augscope.support.plain_data import csv_text, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,64 +48,54 @@ def sweep_progress() -> Iterator[Callable[[SweepProgress], None]]:
         return
     with Progress(BarColumn(), TextColumn("{task.description}"), console=screen, transient=True) as bar:
         task = bar.add_task("starting", total=1)
-        yield lambda found: bar.update(task, description=str(found), completed=found.done, total=max(1, found.total))
+        yield lambda state: bar.update(task, description=str(state), completed=state.done, total=max(1, state.total))
 
 
 def _plain_lines() -> Callable[[SweepProgress], None]:
-    told = -math.inf
+    last = -math.inf
 
-    def tell(found: SweepProgress) -> None:
-        nonlocal told
-        if time.monotonic() - told >= LINE_SECONDS:
-            told = time.monotonic()
-            print(found, file=sys.stderr, flush=True)
+    def print_line(state: SweepProgress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            print(state, file=sys.stderr, flush=True)
 
-    return tell
+    return print_line
 
 
 def print_table(rows: pa.Table, *, as_csv: bool, as_json: bool) -> None:
-    """Print rows; numbers that are not finite are null in JSON."""
+    """Print rows; numbers that are not finite are null in JSON; lists are JSON in CSV."""
     if as_json:
         print(json.dumps(plain(rows.to_pylist()), allow_nan=False))
-        return
-    if as_csv:
-        _print_csv(rows)
-        return
-    shown = Table(*rows.column_names, box=None, pad_edge=False)
-    for row in rows.slice(0, MOST_ROWS).to_pylist():
-        shown.add_row(*map(_cell, row.values()))
-    screen = console(to_stderr=False)
-    screen.print(shown)
-    if rows.num_rows > MOST_ROWS:
-        screen.print(f"{MOST_ROWS} of {rows.num_rows:,} rows: --csv or --json prints all")
-
-
-def _print_csv(rows: pa.Table) -> None:
-    """Lists as JSON, the rest as it is."""
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(rows.column_names)
-    for row in rows.to_pylist():
-        writer.writerow(
-            [json.dumps(plain(value)) if isinstance(value, (list, dict)) else value for value in row.values()]
-        )
+    elif as_csv:
+        lines = [[_csv_cell(value) for value in row.values()] for row in rows.to_pylist()]
+        sys.stdout.write(csv_text(rows.column_names, lines))
+    else:
+        screen, shown = console(to_stderr=False), rows.slice(0, MOST_ROWS).to_pylist()
+        screen.print(table(rows.column_names, [[*map(_cell, row.values())] for row in shown], numbers=False))
+        if rows.num_rows > MOST_ROWS:
+            screen.print(f"{MOST_ROWS} of {rows.num_rows:,} rows: --csv or --json prints all")
 
 
 def print_columns(columns: dict[str, str], *, as_json: bool) -> None:
     """Print what can be asked for."""
     if as_json:
         print(json.dumps(columns))
-        return
-    shown = Table("column of `records`", "meaning", box=None, pad_edge=False)
-    for name, meaning in columns.items():
-        shown.add_row(name, meaning)
-    console(to_stderr=False).print(shown, markup=False)
+    else:
+        screen = console(to_stderr=False)
+        screen.print(table(("column of `records`", "meaning"), columns.items(), numbers=False), markup=False)
 
 
-def _cell(value: Any) -> str:
+def _csv_cell(value: Any) -> Any:
+    return json.dumps(plain(value)) if isinstance(value, (list, dict)) else value
+
+
+def _cell(value: Any) -> Text:
+    """A value as text, in which nothing is markup."""
     if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_cell, value)) + "]"
-    return "" if value is None else str(value)
+        text = f"{value:.6g}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(_cell(part).plain for part in value) + "]"
+    else:
+        text = "" if value is None else str(value)
+    return Text(text, overflow="ellipsis")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from augscope.cli.options import ExperimentOptions, OutputOptions
 from augscope.model.jax_setup import set_up_jax
-from augscope.support.command_line import read_seeds
+from augscope.support.command_line import command_line, read_seeds, seeds_text
 
 
 def verify(
@@ -26,21 +26,18 @@ def verify(
         Distance of an exact accuracy from its prediction at which the statement still holds.
     """
     from augscope.cli import show
+    from augscope.theorems.record import Results
+    from augscope.theorems.verification import prepare
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
     set_up_jax()
     experiment, chosen = options.experiment(), read_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
-    from augscope.support.values import checked_seeds
-    from augscope.theorems.record import Results
-    from augscope.theorems.verification import checked_tolerance
-    from augscope.theorems.verification import verify as run_verify
-
-    checked_tolerance(tolerance)
-    experiment.check_memory()
-    show.state_cost(experiment, checked_seeds(chosen), output)
+    verification = prepare(experiment, chosen, tolerance=tolerance, checkpoint=output.checkpoint)
+    show.state_cost(verification.cost, output.yes)
     with show.progress_bar() as progress:
-        verdict = run_verify(experiment, chosen, tolerance=tolerance, checkpoint=output.checkpoint, progress=progress)
-    again = show.again("verify", chosen, "--tolerance", repr(tolerance))
+        verdict = verification.run(progress)
+    given = {"config": "config.toml", "seeds": seeds_text(chosen), "tolerance": tolerance}
+    again = command_line("verify", options=given)
     show.finish(Results("verify", experiment, chosen, verdict.runs, verdict, again), output, folder)
     return verdict.exit_status

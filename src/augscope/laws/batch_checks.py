@@ -8,7 +8,8 @@ from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Check
 from augscope.laws.claims import Claims
 from augscope.laws.probing import ODD, Batches, Evidence
 from augscope.laws.shapes import FLIP, SAME_PARTNERS, centres, pairing_kind
-from augscope.laws.statistics import group_test, p_text, uniform_test
+from augscope.laws.statistics import group_test, uniform_test
+from augscope.support.wording import p_value_in_words
 
 
 def batch_checks(evidence: Evidence, claims: Claims | None, level: float) -> list[Check]:
@@ -54,7 +55,9 @@ def draws_check(batches: Batches, claims: Claims | None, level: float) -> Check:
     dependent = [name for name, value in p_values.items() if value * len(p_values) < level]
     figures = f"one draw per {'batch' if identical > 0.5 else 'sample'} (all alike in {identical:.3f} of calls); "
     figures += (
-        f"alike within a call: {', '.join(dependent)}" if dependent else f"no dependence found (p {p_text(p_value)})"
+        f"alike within a call: {', '.join(dependent)}"
+        if dependent
+        else f"no dependence found ({p_value_in_words(p_value)})"
     )
     if claims is None:
         return Check("draws", REPORTED, figures)
@@ -79,7 +82,7 @@ def pairing_check(batches: Batches, claims: Claims | None, level: float) -> Chec
     chosen = (np.arange(calls)[:, None] % count == mine) & known
     offsets = ((partner - mine) % count)[chosen] - 1
     p_value = uniform_test(np.bincount(offsets, minlength=count - 1)) if count > 2 else 1.0
-    figures = f"{kind}; offsets of the partner uniform: p {p_text(p_value)}"
+    figures = f"{kind}; offsets of the partner uniform: {p_value_in_words(p_value)}"
     if claims is None:
         return Check("pairing", REPORTED, figures)
     bad = fixed or p_value < level

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
 from augscope.laws.targets import resolve
 from augscope.support.values import check
+from augscope.support.versions import versions
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
 LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")
@@ -46,10 +46,11 @@ def certify(
             batch size is kept, and the input is untouched.
         batch_size: N in [4, 4096]; up to 240 samples differ in every channel.
         num_calls: calls with that batch size, at least 64.
-        image_size: height and width; by default 16×24, or the least multiple of the claimed grid from there.
-        channels: at least 1; 3 are needed to see more than 240 samples, or who is blended with whom.
-        seed: of the global generators and of the transform's own.
-        false_alarm_rate: in (0, 0.1], shared out evenly over all statistical rules.
+        image_size: height and width in pixels; by default 16×24, or the least multiple of the claimed grid from there.
+        channels: of the images, at least 1; 3 are needed to see more than 240 samples, or who is blended with whom.
+        seed: of every draw: of the global generators and of the transform's own.
+        false_alarm_rate: probability that a transform whose claims are true fails, in (0, 0.1], shared out evenly over all
+            statistical rules.
         options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, as in `Convention`; by default as the target's
             package has it.
 
@@ -130,7 +131,7 @@ def _certificate(evidence: Evidence, claims: Claims | None, rate: float, seed: i
         measured=_measured(evidence, laws),
         false_alarm_rate=rate,
         seed=seed,
-        versions=_versions(),
+        versions=versions(LIBRARIES),
         **_pictures(laws),
     )
 
@@ -273,13 +274,3 @@ def _pictures(laws: LawChecks | None) -> dict[str, Any]:
         "expected_coverage": None if law is None else laws.expected_coverage(law),
         "examples": masks[:: max(1, len(masks) // 12)][:12],
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

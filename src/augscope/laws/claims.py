@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from augscope.laws.named import BlendLaw, Boxes, BoxLaw, MaskLaw, PatchLaw
+from augscope.support.command_line import read_toml
 from augscope.support.values import Value, check, check_positive
 
 KINDS = ("cutmix", "cutout", "mixup")
@@ -19,7 +19,7 @@ class Claims(Value):
 
     Args:
         kind: "cutmix", "cutout" or "mixup".
-        p: probability that a sample is transformed.
+        p: claimed probability that a sample is transformed.
         alpha: α of Beta(α, α): the size of CutMix boxes, or Mixup's weight.
         boxes: "clipped" or "unclipped"; where not said, a CutMix box may follow either.
         grid: rows and columns of patches, in place of a box.
@@ -108,10 +108,4 @@ def read_claims(text: str, **given: Any) -> Claims:
         return Claims(**{"kind": text, **options})
     path = Path(text)
     check(path.suffix == ".toml" or path.exists(), f"`claims` must be {', '.join(KINDS)} or a TOML file, got {text!r}")
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"`claims` must be a readable file, got {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"`claims` must be valid TOML, got {path}: {error}") from None
-    return Claims(**{**fields, **options})
+    return Claims(**{**read_toml("claims", path), **options})

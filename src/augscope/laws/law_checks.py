@@ -12,7 +12,8 @@ from augscope.laws.claims import Claims
 from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw
 from augscope.laws.probing import BLEND_EDGE, Batches, Evidence
 from augscope.laws.shapes import extents, whole_patches
-from augscope.laws.statistics import binomial_test, cdf_test, normal_test, p_text
+from augscope.laws.statistics import binomial_test, cdf_test, normal_test
+from augscope.support.wording import p_value_in_words
 
 NUM_TESTS = 12  # statistical rules of one certificate, those of `batch_checks` included, at most; the false-alarm rate is shared out evenly
 NAMING_LEVEL = 1e-8  # p-value from which a law names what was found, where the verdict has already fallen
@@ -99,7 +100,9 @@ class LawChecks:
             return Check(name, REPORTED, figures + "no law is claimed")
         distance, p_value, law = max(fits, key=lambda fit: fit[1])
         word = "fits" if p_value >= self.level else "does not fit"
-        figures += f"{word} {law.title} (distance of the cdf {distance:.4f}, p {p_text(p_value)}, n {len(shares):,})"
+        figures += (
+            f"{word} {law.title} (distance of the cdf {distance:.4f}, {p_value_in_words(p_value)}, n {len(shares):,})"
+        )
         if self._two_fit(fits):
             figures += "; other laws fit too"
         verdict = self._verdict(min(1.0, p_value * len(laws)))
@@ -218,7 +221,7 @@ class LawChecks:
             return Check("coverage", REPORTED, figures)
         expected = self.expected_coverage(law)
         p_value = binomial_test(masks.sum(axis=0), len(masks), expected)
-        figures += f"; expected {expected.min():.3f} to {expected.max():.3f} (p {p_text(p_value)})"
+        figures += f"; expected {expected.min():.3f} to {expected.max():.3f} ({p_value_in_words(p_value)})"
         verdict = self._verdict(p_value)
         return Check(
             "coverage", verdict, figures, "placement is not the claimed one" if verdict == FAILS else None, p_value
@@ -248,7 +251,7 @@ class LawChecks:
             distance, p_value = cdf_test(seen, _lattice_cdf(law_of_side))
             verdict = self._verdict(p_value)
             expected = float(law_of_side @ np.arange(len(law_of_side)))
-            figures = f"mean {seen.mean():.2f} of {self.size[axis]} pixels, expected {expected:.2f} (distance {distance:.4f}, p {p_text(p_value)})"
+            figures = f"mean {seen.mean():.2f} of {self.size[axis]} pixels, expected {expected:.2f} (distance {distance:.4f}, {p_value_in_words(p_value)})"
             defect = (self._swapped_axes() or f"{name} follows another law") if verdict == FAILS else None
             checks.append(Check(name, verdict, figures, defect, p_value))
         return checks
@@ -288,7 +291,7 @@ class LawChecks:
         expected = law.together / (1 - law.share(*self.size).at_zero)
         p_value = binomial_test(together, len(masks), expected)
         share = together / len(masks)
-        figures = f"two patches go together with probability {share.min():.3f} to {share.max():.3f}; expected {expected:.3f} (p {p_text(p_value)})"
+        figures = f"two patches go together with probability {share.min():.3f} to {share.max():.3f}; expected {expected:.3f} ({p_value_in_words(p_value)})"
         verdict = self._verdict(p_value)
         defect = "subset is not uniform given its size" if verdict == FAILS else None
         return Check("subset", verdict, figures, defect, p_value)

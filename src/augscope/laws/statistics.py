@@ -57,8 +57,3 @@ def group_test(values: np.ndarray, included: np.ndarray) -> float:
     if within <= 1e-15:
         return 1.0 if between <= 1e-15 else 0.0
     return float(stats.f.sf(between / within, groups - 1, total - groups))
-
-
-def p_text(value: float) -> str:
-    """A p-value in words, with two digits."""
-    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"

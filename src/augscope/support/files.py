@@ -56,6 +56,21 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def check_file(out: Path | None) -> None:
+    """Raise ValueError, before any work, unless a file can be written there (None: nothing is)."""
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        rule = "a file, not a folder" if out.is_dir() else "a file in a folder that exists"
+        raise ValueError(f"`out` must be {rule}, got {out}")
+
+
+def write_file(out: Path, content: bytes) -> None:
+    """Write a file whole. Raises ValueError, and leaves what was there, if that cannot be done."""
+    try:
+        write_whole(out, content)
+    except OSError as error:
+        raise ValueError(f"`out` could not be written, got {out}: {error.strerror}") from None
+
+
 _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
 
 

@@ -1,4 +1,4 @@
-"""How long it takes: in words, and refused above an hour unless it is asked for twice."""
+"""Numbers in words: durations, refused above an hour unless they are asked for twice, and p-values."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def check_asked_for(seconds: float, sentence: str, yes: bool) -> None:
     """Raise ValueError if it takes over an hour and `yes` was not given; `sentence` says what takes how long."""
     if seconds > LONG_SECONDS and not yes:
         raise ValueError(f"`yes` must be given for what takes over an hour. {sentence} Give --yes, or ask for less")
+
+
+def p_value_text(p_value: float) -> str:
+    """Return a p-value with two digits, for a cell of a table.
+
+    Example:
+        >>> [p_value_text(value) for value in (0.25, 0.0123, 1e-9)]
+        ['0.25', '0.012', '< 0.0001']
+    """
+    return f"{p_value:.2g}" if p_value >= 1e-4 else "< 0.0001"
+
+
+def p_value_in_words(p_value: float) -> str:
+    """Return a p-value as a sentence quotes it: "p = 0.012" or "p < 0.0001"."""
+    text = p_value_text(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

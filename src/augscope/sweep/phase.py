@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from augscope.model.arrays import check
 from augscope.model.methods import METHOD_NAMES
-from augscope.support.plain import plain
+from augscope.support.plain_data import plain
 from augscope.sweep.axes import rounded
 from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary
 from augscope.sweep.phase_options import PhaseOptions

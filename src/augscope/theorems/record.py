@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import numpy as np
 from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.support.lazy_names import named_pieces
-from augscope.support.plain import plain
+from augscope.support.plain_data import csv_text, plain
 from augscope.support.versions import versions
 from augscope.theorems.verdicts import TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
@@ -127,18 +125,17 @@ def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
 
 def trajectories_csv(results: Results) -> str:
     """Return the data behind the picture: a row a method, seed and record; scores and accuracies of a feature are means over labels."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     features = range(1, results.experiment.distribution.num_features + 1)
     scores, accuracies = ([f"{name}[{k}]" for k in features] for name in ("feature_score", "feature_accuracy"))
-    writer.writerow(["method", "seed", place(results.experiment), "loss", *scores, *accuracies, "accuracy"])
+    columns = ["method", "seed", place(results.experiment), "loss", *scores, *accuracies, "accuracy"]
+    rows = []
     for run in results.runs:
         history = run.history
-        columns = [history.steps[:, None], history.loss[:, None], history.feature_scores.mean(axis=1)]
-        columns += [history.accuracy_per_feature.mean(axis=1), history.accuracy[:, None]]
-        for row in np.concatenate(columns, axis=1).tolist():
-            writer.writerow([run.method.title, run.seed, *(f"{value:.10g}" for value in row)])
-    return buffer.getvalue()
+        measures = [history.steps[:, None], history.loss[:, None], history.feature_scores.mean(axis=1)]
+        measures += [history.accuracy_per_feature.mean(axis=1), history.accuracy[:, None]]
+        for row in np.concatenate(measures, axis=1).tolist():
+            rows.append([run.method.title, run.seed, *(f"{value:.10g}" for value in row)])
+    return csv_text(columns, rows)
 
 
 def summary_record(results: Results) -> dict[str, Any]:

@@ -8,20 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from augscope.model.arrays import check, check_precision
+from augscope.model.arrays import check
 from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
-from augscope.support.values import checked_seeds
 from augscope.theorems.orders import describe_orders
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
 from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
+from augscope.training.cost import Cost
 from augscope.training.experiment import Experiment
-from augscope.training.kept_runs import KeptRuns
+from augscope.training.preparation import PreparedRuns, prepare_runs
 from augscope.training.seed_run import SeedRun
-from augscope.training.seeds import run_seeds
 
 
 @dataclass(frozen=True)
@@ -100,15 +97,46 @@ def verify(
         >>> print(ag.verify(quick, seeds=[0]).theorems[0].verdict)
         assumptions not met
     """
-    seeds = checked_seeds(seeds)
-    checked_tolerance(tolerance)
-    check_precision(np.float64)
+    return prepare(experiment, seeds, tolerance=tolerance, until=until, checkpoint=checkpoint).run(progress)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A `verify` that is checked and has not begun; get one from `prepare`.
+
+    Attributes:
+        runs: what is to be trained.
+        tolerance: as for `verify`.
+    """
+
+    runs: PreparedRuns
+    tolerance: float
+
+    @property
+    def cost(self) -> Cost:
+        """What it will take, measured on some steps of each method."""
+        return self.runs.cost
+
+    def run(self, progress: Callable[[str, float], Any] | None = None) -> Verdict:
+        """Train and judge; Ctrl-C ends it early, with the verdicts on what was finished."""
+        start = time.perf_counter()
+        runs, interrupted = self.runs.run(progress)
+        seconds = time.perf_counter() - start
+        return judge_runs(self.runs.experiment, self.runs.seeds, runs, self.tolerance, interrupted, seconds)
+
+
+def prepare(
+    experiment: Experiment,
+    seeds: Iterable[int],
+    *,
+    tolerance: float = TOLERANCE,
+    until: float | None = None,
+    checkpoint: str | Path | None = None,
+) -> Verification:
+    """Check everything that `verify` needs, once and without training; arguments and errors as there."""
+    check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
     experiment = experiment if until is None else experiment.replace(until=until)
-    experiment.check_memory()
-    begun = time.perf_counter()
-    kept = None if checkpoint is None else KeptRuns(checkpoint, experiment)
-    runs, interrupted = run_seeds(experiment, seeds, progress, kept=kept)
-    return judge_runs(experiment, seeds, runs, tolerance, interrupted, time.perf_counter() - begun)
+    return Verification(prepare_runs(experiment, seeds, checkpoint), tolerance)
 
 
 def judge_runs(
@@ -146,9 +174,3 @@ def judge_runs(
         summary=tuple(describe_orders(experiment, judged)),
         windows=windows,
     )
-
-
-def checked_tolerance(tolerance: float) -> float:
-    """Return the tolerance. Raises ValueError unless it lies in (0, 0.5)."""
-    check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
-    return tolerance

@@ -27,12 +27,18 @@ class KeptRuns:
 
     def __init__(self, folder: str | Path, experiment: Experiment) -> None:
         self._experiment = experiment
+        self._loaded: dict[tuple[int, Method], SeedRun] = {}  # so that nothing is read twice
         self._kept = KeptFolder(folder, "experiment", {"experiment": experiment.model_dump(mode="json")}, Checkpoint)
 
     def load(self, seed: int, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
+        if (seed, method) in self._loaded:
+            return self._loaded[seed, method]
         arrays = self._finished(seed, method).load()
-        return None if arrays is None else SeedRun.from_arrays(seed, method, arrays)
+        if arrays is None:
+            return None
+        run = self._loaded[seed, method] = SeedRun.from_arrays(seed, method, arrays)
+        return run
 
     def count(self, seeds: Sequence[int]) -> dict[Method, int]:
         """Return how many of these seeds' runs are finished, per method. Raises ValueError if any file is not whole."""

@@ -18,7 +18,7 @@ from augscope.model.methods import Method
 from augscope.model.methods.base import Plateau
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
-from augscope.support.plain import plain
+from augscope.support.plain_data import plain
 from augscope.training.coefficients import Observation
 from augscope.training.measure_table import documented, measure, measures_of
 

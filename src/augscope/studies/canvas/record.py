@@ -14,7 +14,7 @@ from augscope.studies.canvas.study import Study
 from augscope.studies.canvas.wording import MEASURES, comparison_table, conditions, measure_table, statements
 from augscope.support.files import RECORD
 from augscope.support.pages import Download, picture, render
-from augscope.support.plain import plain
+from augscope.support.plain_data import plain
 from augscope.support.rendering import lay_out, to_bytes
 from augscope.support.versions import versions
 
