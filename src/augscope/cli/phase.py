@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Whole
+from augscope.cli.options import Json, Whole, changed_options
+from augscope.support.command_line import command_line
 from augscope.sweep.phase_options import PhaseOptions
 
 
@@ -24,13 +24,9 @@ class DiagramOptions(PhaseOptions):
 
     def command(self, folder: Path) -> str:
         """Return the command that draws the same diagram."""
-        words = ["augscope", "phase", str(folder)]
-        for name, value in vars(self).items():
-            option = "--boundary" if name == "boundaries" else f"--{name}"
-            for each in value if isinstance(value, tuple) else [value]:
-                if each is not None and (name, each) != ("where", "true"):
-                    words += [option, str(each)]
-        return shlex.join(words)
+        changed = changed_options(self)
+        boundaries = changed.pop("boundaries", None)
+        return command_line("phase", folder, options={**changed, "boundary": list(boundaries or ())})
 
 
 def phase(
@@ -41,7 +37,7 @@ def phase(
     refine: Whole | None = None,
     workers: Whole = 1,
     out: Path | None = None,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json: Json = False,
 ) -> int:
     """Draw a phase diagram of a sweep: heat map with contour, seed spread, and the boundaries that theory predicts.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from augscope.cli.options import Json
+
 
 def query(
     folder: Path,
@@ -14,7 +16,7 @@ def query(
     /,
     *,
     csv: Annotated[bool, Parameter(name="--csv", negative="")] = False,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json: Json = False,
 ) -> int:
     """Ask the records of a sweep in SQL; without a question, list the columns.
 

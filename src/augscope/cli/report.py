@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
+from augscope.cli.options import Flag, Json, OutputOptions
 
 
 def report(
@@ -13,8 +12,8 @@ def report(
     /,
     *,
     out: Path | None = None,
-    trust: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    trust: Flag = False,
+    json: Json = False,
 ) -> int:
     """Draw the report of a finished `verify` or `train` again from its record, without training.
 
@@ -32,7 +31,6 @@ def report(
         Print the result as JSON on stdout, everything else on stderr.
     """
     from augscope.cli import show
-    from augscope.cli.options import OutputOptions
     from augscope.theorems.record import read_results
 
     results = read_results(folder, trust=trust)

@@ -6,13 +6,10 @@ import json as json_module
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Whole
-
-Flag = Annotated[bool, Parameter(negative="")]
+from augscope.cli.options import Flag, Json, Whole
 
 
 @Parameter(name="*")
@@ -38,9 +35,9 @@ def sweep(
     *,
     out: Path | None = None,
     setting: str | None = None,
-    options: RunOptions = RunOptions(),
+    options: RunOptions | None = None,
     status: Path | None = None,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json: Json = False,
 ) -> int:
     """Run every cell of a grid of experiments that the folder does not hold yet: resumable, on one machine or many.
 
@@ -63,8 +60,8 @@ def sweep(
     from augscope.sweep.folder import SweepFolder
 
     if status is not None:
-        progress = SweepFolder(status).read_progress()
-        print(json_module.dumps(asdict(progress)) if json else progress)
+        state = SweepFolder(status).read_progress()
+        print(json_module.dumps(asdict(state)) if json else state)
         return 0
     if grid is None or out is None:
         raise ValueError("`sweep` needs a grid and a folder: augscope sweep GRID.toml --out DIR, or --status DIR")
@@ -73,8 +70,8 @@ def sweep(
     from augscope.sweep.run import run_sweep
 
     cells = Sweep.from_toml(grid, setting)
-    with sweep_progress() as report:
-        outcome = run_sweep(cells, out, **vars(options), progress=report)
+    with sweep_progress() as progress:
+        outcome = run_sweep(cells, out, **asdict(options or RunOptions()), progress=progress)
     for name, reason in outcome.set_aside.items():
         print(
             f"augscope: records/{name} {reason}: set aside in {out / 'set-aside'}, its cells were run again",

@@ -141,8 +141,8 @@ class Settings(Value):
         both = {**dict(experiment), **dict(experiment.distribution)}
         cut = next(method.num_cut for method in experiment.methods if isinstance(method, Cutout))
         fields = {name: both[name] for name in cls.model_fields if name in both}
-        told = {"num_cut": cut, "seed": seed, "stated_rarity": experiment.distribution.rarity is not None}
-        return cls(**fields, **told).replace(num_steps=num_steps or experiment.num_steps)
+        others = {"num_cut": cut, "seed": seed, "stated_rarity": experiment.distribution.rarity is not None}
+        return cls(**fields, **others).replace(num_steps=num_steps or experiment.num_steps)
 
     def experiment(self) -> Experiment:
         """Return what is trained. Raises ValueError, in a sentence, if the settings do not fit together."""
@@ -167,11 +167,11 @@ class Settings(Value):
 
     def problems(self) -> dict[str, list[str]]:
         """Return what is wrong, by control: errors, or else what the theorems assume and these settings do not give."""
-        if found := self.errors():
-            return found
+        if errors := self.errors():
+            return errors
         experiment = self.experiment()
         rarity = resolve_rarity(experiment.distribution, self.num_samples)
-        told: dict[str, list[str]] = {}
+        problems: dict[str, list[str]] = {}
         for method in experiment.methods:
             theorem = theorem_for(method)
             for row in assumptions(method, experiment.distribution, rarity, self.num_samples):
@@ -179,8 +179,8 @@ class Settings(Value):
                 if row.met or control is None or theorem is None:  # a rarity has a column in the table of predictions
                     continue
                 sentence = f"assumes {row.text}: it does not hold."
-                told.setdefault(control, []).append(f"Theorem {theorem.number} {sentence}")
-        return {control: _joined(sentences) for control, sentences in told.items()}
+                problems.setdefault(control, []).append(f"Theorem {theorem.number} {sentence}")
+        return {control: _joined(sentences) for control, sentences in problems.items()}
 
     def query(self) -> dict[str, str]:
         """Return the settings as an address says them; `from_query` reads them back exactly."""
@@ -203,13 +203,13 @@ class Settings(Value):
         name = given.pop("preset", DEFAULT)
         if name not in PRESETS:
             problems.append(f"`preset` must be one of {', '.join(PRESETS)}, got {name[:40]!r}")
-        found = PRESETS.get(name, PRESETS[DEFAULT])
+        settings = PRESETS.get(name, PRESETS[DEFAULT])
         for name, text in given.items():
             try:
-                found = found.replace(**_parsed(name, text))
+                settings = settings.replace(**_parsed(name, text))
             except ValueError as error:
                 problems.append(str(error))
-        return found, problems
+        return settings, problems
 
     def command(self) -> str:
         """Return the command line that computes the same numbers."""

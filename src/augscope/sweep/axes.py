@@ -71,8 +71,8 @@ class Axis:
         check(isinstance(given, Mapping) and len(given) >= 1, f"`zip` must hold tables of lists, got {given!r}")
         columns = [cls.read_column(name, values) for name, values in given.items()]
         lengths = {name: len(column) for name, column in zip(given, columns, strict=True)}
-        given_lengths = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        check(len(set(lengths.values())) == 1, f"zipped axes must be lists of one length, got {given_lengths}")
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        check(len(set(lengths.values())) == 1, f"zipped axes must be lists of one length, got {shown}")
         return cls(tuple(given), tuple(zip(*columns, strict=True)))
 
     @staticmethod

@@ -184,20 +184,20 @@ def _verdict_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _theorem_record(found: TheoremVerdict) -> dict[str, Any]:
+def _theorem_record(verdict: TheoremVerdict) -> dict[str, Any]:
     return {
-        "theorem": found.theorem.number,
-        "title": found.theorem.title,
-        "method": found.method.title,
-        "verdict": found.verdict,
-        "seeds_holding": found.seeds_holding,
-        "num_seeds": found.num_seeds,
-        "interval": list(found.interval),
-        "onset": found.onset,
-        "largest_distance": plain(found.largest_distance),
-        "assumptions": [{"text": row.text, "met": row.met} for row in found.assumptions],
-        "statements": [plain(vars(line)) for line in found.lines],
-        "seeds": [plain(vars(outcome)) for outcome in found.outcomes],
+        "theorem": verdict.theorem.number,
+        "title": verdict.theorem.title,
+        "method": verdict.method.title,
+        "verdict": verdict.verdict,
+        "seeds_holding": verdict.seeds_holding,
+        "num_seeds": verdict.num_seeds,
+        "interval": list(verdict.interval),
+        "onset": verdict.onset,
+        "largest_distance": plain(verdict.largest_distance),
+        "assumptions": [{"text": row.text, "met": row.met} for row in verdict.assumptions],
+        "statements": [plain(vars(line)) for line in verdict.lines],
+        "seeds": [plain(vars(outcome)) for outcome in verdict.outcomes],
     }
 
 

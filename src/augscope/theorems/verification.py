@@ -150,14 +150,14 @@ def judge_runs(
     """Return the verdicts on runs that are finished; arguments as in `verify`, whose second half this is."""
     rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
     judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
-    spoken_of = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
+    pairs = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
     theorems = tuple(
         theorem_verdict(theorem, method, experiment, rarity, [run for run in judged if run.method == method], tolerance)
-        for theorem, method in spoken_of
+        for theorem, method in pairs
     )
     windows = tuple(
         theorem_window(theorem, experiment, rarity, [run for run in runs if run.method == method], tolerance)
-        for theorem, method in spoken_of
+        for theorem, method in pairs
         if experiment.until is not None
     )
     return Verdict(

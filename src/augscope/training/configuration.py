@@ -50,12 +50,12 @@ class Parameter:
 
 
 def _parameters() -> dict[str, Parameter]:
-    found = {}
+    parameters = {}
     for owner, path in _CLASSES.items():
         for name, field in fields_of(path).items():
             if name != "name" and (owner, name) not in _UNNAMED:
-                found[_RENAMED.get((owner, name), name)] = Parameter(owner, field)
-    return found
+                parameters[_RENAMED.get((owner, name), name)] = Parameter(owner, field)
+    return parameters
 
 
 PARAMETERS: dict[str, Parameter] = _parameters()

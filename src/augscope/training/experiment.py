@@ -128,8 +128,8 @@ class Experiment(Value):
     @property
     def horizon(self) -> float:
         """The time at which theorems are judged: T η, or where the flow ends if that is sooner."""
-        asked = self.num_steps * self.step_size
-        return asked if self.until is None else min(asked, self.until)
+        end = self.num_steps * self.step_size
+        return end if self.until is None else min(end, self.until)
 
     @property
     def needed_bytes(self) -> int:
