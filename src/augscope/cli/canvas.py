@@ -3,64 +3,37 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Whole
+from augscope.cli.options import given_values, options_for
 from augscope.support.command_line import parse_list, read_seeds
+from augscope.support.fields import fields_of
 
 if TYPE_CHECKING:
     from augscope.studies.canvas.study import Study
 
+_SETTINGS = {
+    name: field
+    for name, field in fields_of("augscope.studies.canvas.settings:CanvasSettings").items()
+    if name != "num_cut"
+}
 
-@Parameter(name="*")
-@dataclass(frozen=True)
+
+@options_for(_SETTINGS)
 class CanvasOptions:
     """What to study."""
 
-    preset: str | None = None
-    "Digits of a subclass: template (one image; the default), homogeneous (80 nearest to the class mean) or all."
-    noise: str | None = None
-    "The dominant patch: gaussian (the default) or texture, from photographs."
-    network: str | None = None
-    "relu (the default) or two-filter, the paper's own."
-    cut: str | None = None
-    "Patches that each Cutout removes, comma-separated (1,2), or none."
-    counts: str | None = None
-    "Training points of the common, rare and extremely rare subclass of each label (40,8,2)."
-    num_patches: Whole | None = None
-    "P, patches in a row, 3 to 8 (3)."
-    side: Whole | None = None
-    "Pixels of a patch's side (64)."
-    dominant_noise_norm: float | None = None
-    "Norm of the dominant noise; a digit has 1 (7.15)."
-    background_noise_norm: float | None = None
-    "Norm of a background patch (3.4)."
-    width: Whole | None = None
-    "Filters of the ReLU network (32)."
-    init_std: float | None = None
-    "σ_0 of the initial weights (0.01)."
-    step_size: float | None = None
-    "η (8)."
-    num_steps: Whole | None = None
-    "Gradient steps (2000)."
-    num_tests: Whole | None = None
-    "Fresh test points of each subclass (100)."
+    cut: str = "1,2"
+    "Patches that each Cutout removes, comma-separated, or none."
 
     def fields(self) -> dict[str, Any]:
-        """The settings' fields that were given."""
-        given = {option.name: getattr(self, option.name) for option in fields(self)}
-        given = {name: value for name, value in given.items() if value is not None}
-        if "counts" in given:
-            given["counts"] = parse_list("counts", given["counts"], int)
-        if "cut" in given:
-            text = given.pop("cut")
-            given["num_cut"] = () if text == "none" else parse_list("cut", text, int)
-        return given
+        """The settings' fields."""
+        cut = () if self.cut == "none" else parse_list("cut", self.cut, int)
+        return {**given_values(self, _SETTINGS), "num_cut": cut}
 
 
 def canvas(

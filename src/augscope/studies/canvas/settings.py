@@ -46,13 +46,14 @@ class CanvasSettings(Value):
         noise: the dominant patch: "gaussian", or "texture" from scikit-learn's photographs.
         network: "relu" (patch-shared, `width` filters) or "two-filter" (the paper's, with its activation).
         counts: training points of the common, rare and extremely rare subclass of each label; decreasing, ≥ 1.
-        num_patches: P in [3, 8].
+        num_patches: P in [3, 8], patches in a row.
         num_cut: the C of each Cutout to compare, in [1, P); may be empty.
-        side: pixels, in [8, 128]; d = side².
-        dominant_noise_norm, background_noise_norm: ‖ξ‖ relative to the digit, > 0.
+        side: pixels of a patch's side, in [8, 128]; d = side².
+        dominant_noise_norm, background_noise_norm: ‖ξ‖ of such a patch relative to the digit's norm, > 0.
         width: filters of the ReLU network, even.
         init_std: σ_0 ≥ 0 of every weight.
-        step_size, num_steps: of full-batch gradient descent; the same for every method.
+        step_size: η of full-batch gradient descent, the same for every method.
+        num_steps: gradient steps, the same for every method.
         num_tests: fresh test points of each subclass.
 
     Raises:
