@@ -9,7 +9,6 @@ import json
 import socket
 import sys
 import threading
-from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -70,10 +69,7 @@ class TestSettings:
             found.append((experiment.identity, tuple(seeds)))
             raise ValueError("enough")
 
-        monkeypatch.setattr(verification, "verify", stop)
-        monkeypatch.setattr(
-            "augscope.training.cost.measure_cost", lambda *_: SimpleNamespace(seconds=0.0)
-        )  # it trains a little
+        monkeypatch.setattr(verification, "prepare", stop)
         with pytest.raises(SystemExit):
             main(chosen.command().split()[1:])
         assert found == [(chosen.experiment().identity, (chosen.seed,))]
