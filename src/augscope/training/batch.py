@@ -17,7 +17,7 @@ from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
 from augscope.training import coefficients as dual
 from augscope.training.descent import Descent, State, checked_descent, has_diverged, start, take_steps
-from augscope.training.loop import Chunks, Loop, Run, Standing
+from augscope.training.loop import Loop, Run, Standing
 from augscope.training.problem import Problem, observe_all
 
 LEAVE_SHARE = 0.5  # the batch is made smaller once no more than this share of it still runs: each size is compiled anew
@@ -73,8 +73,8 @@ def steps_of_all(problem: Problem, states: State, num_steps: Any) -> State:
     return jax.vmap(lambda data, state: take_steps(replace(problem, data=data), state, num_steps))(problem.data, states)
 
 
-class Descents:
-    """Descents side by side, as a stepper of `loop.Loop`.
+class Descents(Descent):
+    """Descents side by side, as one stepper of `loop.Loop`.
 
     Args:
         problem: with one method, and stacked geometries.
@@ -86,11 +86,9 @@ class Descents:
     """
 
     def __init__(self, problem: Problem, num_steps: int) -> None:
-        self.problem, self.num_steps = problem, num_steps
         self.members = list(range(len(problem.data.labels)))
-        self.state = stacked([start(_lane(problem.data, lane)) for lane in self.members])
+        super().__init__(problem, num_steps, stacked([start(_lane(problem.data, lane)) for lane in self.members]))
         self._left: dict[int, tuple[Descent, tuple[float, Any]]] = {}  # with what was measured of them as they left
-        self._chunks = Chunks()
 
     @property
     def place(self) -> int:
@@ -99,27 +97,13 @@ class Descents:
         return int(steps[runs].min() if runs.any() else steps.max())
 
     @property
-    def loss(self) -> float:
-        """The mean loss of those in the arrays."""
-        return float(np.mean(np.asarray(self.state.point.loss)))
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all have diverged."""
-        return not self._runs.any()
-
-    @property
     def _runs(self) -> np.ndarray:
         """Which of those in the arrays have not diverged."""
         return ~np.asarray(has_diverged(self.state))
 
-    def has_reached(self, target: float) -> bool:
-        """Whether all that run have come to this step."""
-        return self.place >= target
-
     def advance(self, target: float) -> None:
-        """Take a chunk of steps towards a step, and let go of those that have diverged once they are half."""
-        self.state = self._chunks.take(steps_of_all, self.problem, self.state, int(target) - self.place)
+        """Take steps towards a step, and let go of descents that have diverged once they are half."""
+        super().advance(target)
         runs = self._runs
         if runs.mean() > LEAVE_SHARE or not runs.any():
             return
@@ -134,7 +118,7 @@ class Descents:
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that each stands at, and what is measured there."""
         if self.place < 0:  # stopped before the first chunk
-            self.state = steps_of_all(self.problem, self.state, 1)
+            self.state = self._after(1)
         points = observe_all(self.problem.data, self.problem.network, self.state.point)
         steps, points = jax.device_get((self.state.step, points))
         measured = {index: moment for index, (_, moment) in self._left.items()}
@@ -145,6 +129,9 @@ class Descents:
         """Return where one of them stands."""
         descent = self._left[index][0] if index in self._left else self._descent(self.members.index(index))
         return descent.standing()
+
+    def _after(self, count: int) -> State:
+        return steps_of_all(self.problem, self.state, count)
 
     def _descent(self, lane: int) -> Descent:
         """One of those in the arrays, on its own."""

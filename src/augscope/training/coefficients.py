@@ -49,6 +49,7 @@ class FeatureNoiseGeometry(NamedTuple):
     slots: Int[Array, "n P"]  # position of each slot (feature, dominant, background …)
     slot_of_position: Int[Array, "n P"]
     noise: Float[Array, "N D"]
+    noise_lengths: Float[Array, " N"]
     gram: Float[Array, "N N"] | None
     features: Float[Array, "2K D"]
     initial_weights: Float[Array, "2 D"]
@@ -83,7 +84,7 @@ class FeatureNoiseGeometry(NamedTuple):
 
     def lengths(self) -> Coefficients:
         """Return the lengths of features and noise vectors."""
-        return Coefficients(jnp.ones((1, 1), self.noise.dtype), jnp.linalg.norm(self.noise, axis=1)[None, :])
+        return Coefficients(jnp.ones((1, 1), self.noise.dtype), self.noise_lengths[None, :])
 
     def weights(self, coefficients: Coefficients) -> Float[Array, "2 D"]:
         """Return W = W(0) + Σ γ v + Σ c ξ. Cost O(N D)."""
@@ -149,6 +150,7 @@ def geometry(dataset: Dataset, store_gram: bool | None = None) -> FeatureNoiseGe
         slots=jnp.asarray(slots),
         slot_of_position=jnp.asarray(np.argsort(slots, axis=1)),
         noise=noise,
+        noise_lengths=jnp.linalg.norm(noise, axis=1),
         gram=noise @ noise.T if store_gram else None,
         features=features,
         initial_weights=dataset.initial_weights,

@@ -17,8 +17,9 @@ from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
 from augscope.training import coefficients as dual
+from augscope.training import loop
 from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
-from augscope.training.loop import Chunks, Loop, Run, Standing, Status
+from augscope.training.loop import Loop, Run, Standing, Status
 from augscope.training.problem import Point, Problem, evaluate, observe
 
 TRIAL_SECONDS, MOST_TRIALS = 0.02, 100_000  # of steps that are timed to predict a run's cost
@@ -234,7 +235,7 @@ class Descent:
     def __init__(self, problem: Problem, num_steps: int, state: State | None = None) -> None:
         self.problem, self.num_steps = problem, num_steps
         self.state = start(problem.data) if state is None else state
-        self._chunks = Chunks()
+        self._count = 1  # steps of the next chunk
 
     @property
     def place(self) -> int:
@@ -244,26 +245,35 @@ class Descent:
     @property
     def loss(self) -> float:
         """The loss there."""
-        return float(self.state.point.loss)
+        return float(np.mean(self.state.point.loss))
 
     @property
     def is_over(self) -> bool:
         """Whether it has diverged."""
-        return bool(has_diverged(self.state))
+        return bool(np.all(has_diverged(self.state)))
 
     def has_reached(self, target: float) -> bool:
         """Whether it has come to this step."""
         return self.place >= target
 
     def advance(self, target: float) -> None:
-        """Take a chunk of steps towards a step."""
-        self.state = self._chunks.take(compiled_steps, self.problem, self.state, int(target) - self.place)
+        """Take steps towards a step, a chunk of about `loop.CHUNK_SECONDS`."""
+        count, began = min(self._count, int(target) - self.place), time.perf_counter()
+        self.state = jax.block_until_ready(self._after(count))
+        rate = count / (time.perf_counter() - began)
+        self._count = max(
+            1, min(8 * self._count, int(rate * loop.CHUNK_SECONDS))
+        )  # gently: the first chunk also compiles
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that it stands at, and what is measured there."""
         if self.place < 0:  # stopped before its first chunk
-            self.state = compiled_steps(self.problem, self.state, 1)
+            self.state = self._after(1)
         return [(self.place, observe(self.problem.data, self.problem.network, self.state.point))]
+
+    def _after(self, count: int) -> State:
+        """The state after so many steps."""
+        return compiled_steps(self.problem, self.state, count)
 
     def standing(self, index: int = 0) -> Standing:
         """Return where it stands."""

@@ -110,11 +110,12 @@ def flow(
         ('completed', [0.0, 1000.0, 1000000.0], True)
     """
     times = _checked_times(record_at, until)
-    tolerances = _checked_tolerances(relative_tolerance, absolute_tolerance, max_evaluations)
+    tolerances = _checked_tolerances(relative_tolerance, absolute_tolerance)
+    check(max_evaluations >= 1, f"`max_evaluations` must be at least 1, got {max_evaluations}")
     check(dataset.patches.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.patches.dtype}")
     check_method(method, dataset.distribution.num_patches)
     began = clock.perf_counter()
-    solver = FlowSolver(Problem(dual.geometry(dataset), network, (method,), 0.0), until, tolerances)
+    solver = FlowSolver(Problem(dual.geometry(dataset), network, (method,), 0.0), until, tolerances, max_evaluations)
     run = Loop(solver, [dataset], times, progress, began=began).finish()[0]
     return FlowRun(
         **vars(run),
@@ -138,11 +139,10 @@ def _checked_times(record_at: Sequence[float] | None, until: float) -> tuple[flo
     return times if times and times[-1] == until else (*times, float(until))
 
 
-def _checked_tolerances(relative: float, absolute: float, max_evaluations: int) -> Tolerances:
+def _checked_tolerances(relative: float, absolute: float) -> Tolerances:
     check(
         isfinite(relative) and 1e-9 <= relative <= 1e-2,
         f"`relative_tolerance` must be in [1e-9, 1e-2], got {relative}",
     )
     check_positive("absolute_tolerance", absolute)
-    check(max_evaluations >= 1, f"`max_evaluations` must be at least 1, got {max_evaluations}")
-    return Tolerances(relative, absolute, max_evaluations)
+    return Tolerances(relative, absolute)

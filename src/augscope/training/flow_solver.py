@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Callable
 from math import expm1, isfinite, log1p
 from typing import Any, NamedTuple
 
@@ -28,17 +29,15 @@ NUDGE = 1e-7  # of the weights' length, for differences of gradients: the root o
 
 
 class Tolerances(NamedTuple):
-    """What a step's error may be, and after how many gradients the solver gives up.
+    """What the error of a step may be.
 
     Attributes:
         relative: to each coefficient's size, in [1e-9, 1e-2].
         absolute: in units of the weights, above 0.
-        max_evaluations: at least 1.
     """
 
     relative: float
     absolute: float
-    max_evaluations: int
 
 
 class Place(NamedTuple):
@@ -66,6 +65,7 @@ class FlowSolver:
         problem: with one method; its geometry has `lengths`.
         until: T.
         tolerances: of its steps.
+        max_evaluations: gradients after which it gives up.
 
     Attributes:
         here: where it is; `earlier` is the place one accepted step before.
@@ -74,9 +74,9 @@ class FlowSolver:
         stationary_from: the time from which the weights are held, or None.
     """
 
-    def __init__(self, problem: Problem, until: float, tolerances: Tolerances) -> None:
-        self.problem, self.until, self._tolerances = problem, until, tolerances
-        self._end, self._lengths = log1p(until), problem.data.lengths()
+    def __init__(self, problem: Problem, until: float, tolerances: Tolerances, max_evaluations: int) -> None:
+        self.problem, self.until, self._tolerances, self._most = problem, until, tolerances, max_evaluations
+        self._end = log1p(until)
         self._most_stages = chebyshev_steps.largest_stages(tolerances.relative)
         self._log_step, self._tried = FIRST_LOG_STEP, None
         self._radius, self._direction, self._radius_age = 0.0, None, RADIUS_EVERY
@@ -156,9 +156,8 @@ class FlowSolver:
             if num_stages > self._most_stages:
                 self._log_step = log_step / 2
                 continue
-            most = self._tolerances.max_evaluations
-            if self.num_evaluations + num_stages > most:
-                self.trouble = f"after {self.num_evaluations:,} of at most {most:,} gradients"
+            if self.num_evaluations + num_stages > self._most:
+                self.trouble = f"after {self.num_evaluations:,} of at most {self._most:,} gradients"
                 return
             after, error = self._take(self.here, log_step, num_stages)
             error = error if np.isfinite(error) else 1e9
@@ -174,9 +173,8 @@ class FlowSolver:
 
     def _take(self, before: Place, log_step: float, num_stages: int) -> tuple[Place, float]:
         """A step from a place: where it ends, and its error in units of the tolerances."""
-        units = _Units(self._lengths, self._tolerances.relative, self._tolerances.absolute)
         times, stages = (before.log_time, log_step), chebyshev_steps.stages_of(num_stages)
-        point, numbers = _compiled_step(self.problem, units, before.point, times, stages)
+        point, numbers = _compiled_step(self.problem, self._tolerances, before.point, times, stages)
         self.num_evaluations += num_stages
         loss, norm, error = np.asarray(numbers).tolist()  # at once: each transfer from the device has its price
         return Place(before.log_time + log_step, point._replace(loss=loss), norm), error
@@ -226,14 +224,6 @@ class FlowSolver:
         return self._evaluate(log_time, chebyshev_steps.interpolate(share, step, *ends))
 
 
-class _Units(NamedTuple):
-    """What errors are measured in: coefficients times the lengths of their vectors are in units of the weights."""
-
-    lengths: Any
-    relative: Any
-    absolute: Any
-
-
 def _velocity(log_time: Any, gradient: Any) -> Any:
     """dW/ds = −(1 + t) ∇L, as coefficients."""
     return jax.tree.map(lambda part: -jnp.exp(log_time) * part, gradient)
@@ -241,7 +231,7 @@ def _velocity(log_time: Any, gradient: Any) -> Any:
 
 @jax.jit
 def _compiled_step(
-    problem: Problem, units: _Units, before: Point, times: tuple[Any, Any], stages: Stages
+    problem: Problem, tolerances: Tolerances, before: Point, times: tuple[Any, Any], stages: Stages
 ) -> tuple[Point, Any]:
     """One step, compiled once for any number of stages: the point where it ends, and (loss, ‖∇L‖, error / tolerance)."""
 
@@ -253,25 +243,30 @@ def _compiled_step(
     begin = (before.coefficients, _velocity(log_time, before.gradient))
     end, there, point = chebyshev_steps.advance(velocity, times, stages, *begin)
     estimate = chebyshev_steps.error_estimate(log_step, begin, (end, there))
-    error = _in_tolerances(units, estimate, before.coefficients, end)
+    error = _in_tolerances(tolerances, problem.data.lengths(), estimate, (before.coefficients, end))
     numbers = jnp.stack([point.loss, problem.data.norm(point.gradient), error])
     return Point(end, point.loss, point.gradient), numbers
 
 
-def _in_tolerances(units: _Units, estimate: Any, before: Any, after: Any) -> Any:
-    """The largest error of any coefficient, over what is allowed there."""
+def _in_tolerances(tolerances: Tolerances, lengths: Any, estimate: Any, ends: tuple[Any, Any]) -> Any:
+    """The largest error of any coefficient, over what is allowed there.
 
-    def largest(function: Any, *trees: Any) -> Any:
-        return jnp.stack(jax.tree.leaves(jax.tree.map(lambda *parts: function(*parts).max(), *trees))).max()
-
-    moved = largest(lambda old, new, length: jnp.abs(new - old) * length, before, after, units.lengths)
-    visible = jnp.maximum(MOVE_SHARE * moved, STILL_SHARE / 10 * units.absolute)
+    Coefficients times the `lengths` of their vectors are in units of the weights.
+    """
+    relative, absolute = tolerances
+    moved = _largest(lambda old, new, length: jnp.abs(new - old) * length, *ends, lengths)
+    visible = jnp.maximum(MOVE_SHARE * moved, STILL_SHARE / 10 * absolute)
 
     def share(error: Any, old: Any, new: Any, length: Any) -> Any:
         size = jnp.maximum(jnp.abs(old), jnp.abs(new)) * length
-        return jnp.abs(error) * length / jnp.minimum(units.absolute + units.relative * size, visible)
+        return jnp.abs(error) * length / jnp.minimum(absolute + relative * size, visible)
 
-    return largest(share, estimate, before, after, units.lengths)
+    return _largest(share, estimate, *ends, lengths)
+
+
+def _largest(function: Callable[..., Any], *trees: Any) -> Any:
+    """The largest value of a function of corresponding entries."""
+    return jnp.stack([values.max() for values in jax.tree.leaves(jax.tree.map(function, *trees))]).max()
 
 
 def _random_like(coefficients: Any) -> Any:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -109,21 +108,6 @@ class Stepper(Protocol):
     def standing(self, index: int = 0) -> Standing:
         """Return where one training stands."""
         ...
-
-
-class Chunks:
-    """Takes steps in chunks that last about `CHUNK_SECONDS`, with a count that it learns."""
-
-    def __init__(self) -> None:
-        self._count = 1
-
-    def take(self, program: Callable[[Problem, Any, int], Any], problem: Problem, state: Any, left: int) -> Any:
-        """Take at most `left` steps; return the state after them."""
-        count, began = min(self._count, left), time.perf_counter()
-        state = jax.block_until_ready(program(problem, state, count))
-        rate = count / (time.perf_counter() - began)
-        self._count = max(1, min(8 * self._count, int(rate * CHUNK_SECONDS)))  # gently: the first call also compiles
-        return state
 
 
 @dataclass
