@@ -183,6 +183,17 @@ class TestRefusals:
             path, "must be of this version.*jax = ", lambda: descend(dataset, network, ag.Erm(), checkpoint=path)
         )
 
+    def test_a_descent_kept_before_its_state_had_names(self, path, dataset, network):
+        kept = checkpoint_module.Checkpoint(path, json.loads(str(np.load(path)["about"]))["configuration"])
+        arrays = kept.load()
+        assert {"state.step", "state.point.coefficients.feature", "record.loss", "seconds"} <= set(arrays)
+        kept.save({name.replace("state.", "state "): array for name, array in arrays.items()})
+        self.refused(
+            path,
+            "of this version.*which an earlier one wrote",
+            lambda: descend(dataset, network, ag.Erm(), checkpoint=path),
+        )
+
     def test_a_place_that_cannot_be_written(self, tmp_path, dataset, network):
         blocker = tmp_path / "file"
         blocker.write_text("")

@@ -91,7 +91,8 @@ class FlowSolver:
     @property
     def place(self) -> float:
         """The time reached, by holding the weights where they are stationary."""
-        return self.here.time if self.stationary_from is None else self.until
+        is_at_end = self.stationary_from is not None or self.here.log_time >= self._end
+        return self.until if is_at_end else self.here.time
 
     @property
     def loss(self) -> float:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from jaxtyping import Array, Float
 
+from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 
@@ -68,9 +69,12 @@ class Problem:
 
     @property
     def method(self) -> Method:
-        """The loss of a problem with one. Raises ValueError if there are several."""
-        (method,) = self.methods
-        return method
+        """The loss of a problem with one method. Raises ValueError if there are several."""
+        check(
+            len(self.methods) == 1,
+            f"`methods` must be one to train with, got {len(self.methods)}: choose it by `only`",
+        )
+        return self.methods[0]
 
     def only(self, method: Method) -> Problem:
         """Return the same problem with one method."""
