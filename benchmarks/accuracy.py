@@ -38,7 +38,7 @@ def train_histories(file: Path) -> None:
 def time_records(file: Path, name: str, method: str, num_patches: int, indices: list[int]) -> tuple[list[float], float]:
     """Milliseconds of every record, and the largest certified error."""
     import augscope as ag
-    from augscope.accuracy import accuracy_from_projections
+    from augscope.accuracy.exact import accuracy_from_projections
 
     preset = getattr(ag.presets, name)
     distribution = preset.distribution.replace(num_patches=num_patches)

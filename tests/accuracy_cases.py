@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from augscope.accuracy import TestAccuracy
+from augscope.accuracy.exact import TestAccuracy
 from augscope.model.distribution import FeatureNoise
 from augscope.model.network import Network
 

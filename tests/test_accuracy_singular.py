@@ -7,12 +7,14 @@ import pytest
 from accuracy_cases import LINEAR, NETWORK, assert_agrees, difference, make_distribution, make_gram, sampled
 from scipy.special import ndtr, ndtri
 
-from augscope.accuracy import accuracy_from_projections, test_accuracy
-from augscope.model.network import Network
+from augscope.accuracy.exact import accuracy_from_projections, test_accuracy
+from augscope.model.network import FunctionNetwork, Network
 
 
-@pytest.mark.parametrize("num_patches", [2, 3, 4, 8, 16])
-@pytest.mark.parametrize("sides", [(1.3, 2.1), (1.3, 1.3), (1.0, 0.1)])
+@pytest.mark.parametrize(("num_patches", "sides"), [
+    (2, (1.3, 2.1)), (2, (1.3, 1.3)), (2, (1.0, 0.1)), (3, (1.3, 2.1)), (3, (1.3, 1.3)), (3, (1.0, 0.1)),
+    (4, (1.0, 0.1)), (16, (1.3, 2.1)),
+])  # fmt: skip
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("gap", [1e-4, 1e-8, 0.0])
 def test_nearly_parallel_filters_agree_with_sampling(num_patches, sides, sign, gap):
@@ -24,7 +26,7 @@ def test_nearly_parallel_filters_agree_with_sampling(num_patches, sides, sign, g
     assert_agrees(answer, sampled(projections, gram, distribution, NETWORK, 100_000, seed), 100_000)
 
 
-@pytest.mark.parametrize("num_patches", [2, 3, 4, 16])
+@pytest.mark.parametrize("num_patches", [2, 3, 16])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_accuracy_is_continuous_at_singular_noise(num_patches, sign):
     distribution = make_distribution(num_patches)
@@ -45,12 +47,12 @@ def test_parallel_filters_against_a_sum_over_the_line(num_patches, correlation, 
     distribution, gram = make_distribution(num_patches, (1.0,), alpha=0.3), make_gram(*sides, correlation)
     projections = 0.3 * np.array([[[1.0], [-0.4]], [[-0.3], [0.8]]])
     answer = accuracy_from_projections(projections, gram, distribution, NETWORK)
-    direction, fine = np.array([[sides[0]], [correlation * sides[1]]]), (np.arange(2_000_000) + 0.5) / 2_000_000
-    quantiles = mid_normal(fine)
+    direction, fine = np.array([[sides[0]], [correlation * sides[1]]]), (np.arange(1_000_000) + 0.5) / 1_000_000
+    quantiles = ndtri(fine)
     background = np.zeros(1)
     if num_patches == 3:
         background = difference(
-            distribution.background_noise_std * direction * mid_normal((np.arange(4000) + 0.5) / 4000), NETWORK
+            distribution.background_noise_std * direction * ndtri((np.arange(4000) + 0.5) / 4000), NETWORK
         )
     expected = np.zeros((2, 1))
     for u in range(2):
@@ -63,10 +65,6 @@ def test_parallel_filters_against_a_sum_over_the_line(num_patches, correlation, 
     np.testing.assert_allclose(answer.per_feature, expected / 2, rtol=0, atol=answer.error_bound + 3e-6)
 
 
-def mid_normal(probabilities):
-    return ndtri(probabilities)
-
-
 def test_no_noise_at_all_is_decided_exactly():
     distribution = make_distribution(5, (0.6, 0.4), alpha=1.0)
     # g(u) = ±1 for the two u; the features score 2, 1 (label +1) and −1, −3 (label −1).
@@ -76,6 +74,17 @@ def test_no_noise_at_all_is_decided_exactly():
     np.testing.assert_array_equal(answer.per_feature, [[1.0, 0.5], [0.5, 1.0]])
     np.testing.assert_array_equal(answer.tie_probability, [[0.0, 0.5], [0.0, 0.0]])
     assert answer.error_bound <= 1e-12
+
+
+@pytest.mark.parametrize("num_patches", [2, 3])
+def test_no_noise_is_decided_for_an_activation_of_ones_own_too(num_patches):
+    own, distribution = FunctionNetwork(function=lambda z: 1.0 * z), make_distribution(num_patches, (1.0,), alpha=0.0)
+    for projections in (np.zeros((2, 2, 1)), np.random.default_rng(0).normal(size=(2, 2, 1))):
+        answer, known = (
+            accuracy_from_projections(projections, np.zeros((2, 2)), distribution, network) for network in (own, LINEAR)
+        )
+        np.testing.assert_array_equal(answer.per_feature, known.per_feature)
+        np.testing.assert_array_equal(answer.tie_probability, known.tie_probability)
 
 
 @pytest.mark.parametrize("num_patches", [2, 3, 16])
@@ -131,4 +140,4 @@ def test_tiny_and_huge_dominant_noise(num_patches, dominant):
     projections = 0.3 * np.random.default_rng(2).normal(size=(2, 2, 1))
     answer = accuracy_from_projections(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK)
     assert answer.error_bound <= 1e-6
-    assert_agrees(answer, sampled(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK, 500_000, 0), 500_000)
+    assert_agrees(answer, sampled(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK, 100_000, 0), 100_000)

@@ -16,7 +16,7 @@ import oracle
 import pytest
 
 import augscope as ag
-from augscope.accuracy import accuracy_from_projections
+from augscope.accuracy.exact import accuracy_from_projections
 from augscope.model.methods import read_method
 from augscope.model.network import read_network
 from augscope.sweep.grid import Sweep

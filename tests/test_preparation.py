@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from augscope.preparation import prepare_runs
 
 import augscope as ag
-from augscope.preparation import prepare_runs
 from augscope.support.command_line import command_line, parse_names, read_seeds, seeds_text
 from augscope.theorems.verification import prepare
 

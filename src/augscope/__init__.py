@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from augscope.accuracy import TestAccuracy, test_accuracy
+    from augscope.accuracy.exact import TestAccuracy, test_accuracy
     from augscope.model.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
     from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
     from augscope.model.methods.monte_carlo import Estimate, estimate
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
-    "accuracy": ("TestAccuracy", "test_accuracy"),
+    "accuracy.exact": ("TestAccuracy", "test_accuracy"),
     "training.descent": ("Run", "default_record_steps", "train"),
     "model.distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
     "training.experiment": ("Experiment", "presets"),

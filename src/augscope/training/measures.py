@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from augscope.accuracy import TestAccuracy, accuracies_from_projections
+from augscope.accuracy.exact import TestAccuracy, accuracies_from_projections
 from augscope.model.distribution import FeatureNoise
 from augscope.model.methods import Method
 from augscope.model.methods.base import Plateau

@@ -5,49 +5,52 @@ Used where characteristic functions are slow: the two filters nearly parallel, o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from augscope.difference_law import ROUNDING, DifferenceLaw
+from augscope.accuracy.gaussian import CONCENTRATION
+from augscope.accuracy.law import Answer, ScoreLaw
 
-RANGE = 8.3  # Lipschitz constants from g(mean) to the end of a table: mean within √2 of it, then 6.8 of concentration
-TAIL = 2e-10  # bound on the probability outside a table: 2 exp(−6.8²/2)
+RANGE = 8.3  # Lipschitz constants from the center to the end of a table: the mean within √2 of it, then REACH
 TABLE_TOLERANCE = 2e-10  # error allowed to one table panel
 SUM_TOLERANCE = 3e-10  # the same for the table of a sum
 SUM_ROUNDING = 1e-13  # of a convolution
 DEGREE = 14  # of the polynomials in a table
 
 _LEGENDRE = np.polynomial.legendre.leggauss(DEGREE)  # exact on the product of a cdf and a density of this degree
-_ANGLES = np.pi * np.arange(DEGREE + 1) / DEGREE
-_NODES = -np.cos(_ANGLES)  # Chebyshev points of the second kind, ascending
+_NODES = -np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)  # Chebyshev points of the second kind, ascending
+_FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, DEGREE))  # from values there to Chebyshev coefficients
 
 
-def _fit_matrix() -> np.ndarray:
-    """The matrix from values at the nodes to Chebyshev coefficients."""
-    return np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, DEGREE))
+def sum_by_tables(
+    background: ScoreLaw, dominants: Sequence[ScoreLaw], count: int, thresholds: np.ndarray
+) -> list[Answer]:
+    """Return the law of D + B_1 + … + B_count at the thresholds for every law of D, from tables of their cdfs.
 
-
-_FIT = _fit_matrix()
+    Replacing one cdf of a convolution by another moves it by at most their largest distance: errors of tables add.
+    """
+    single = tabulate(background)
+    summed, steepest, answers = repeated_sum(single, count), single.steepest(), []
+    for dominant in dominants:
+        table = tabulate(dominant, steepest)
+        error = table.error + table.blur * steepest + summed.error
+        answers.append(Answer.without_ties(convolve(table, summed, thresholds), error))
+    return answers
 
 
 @dataclass(frozen=True)
 class Table:
     """A cdf as Chebyshev series on panels, 0 below the first edge and 1 above the last.
 
-    Attributes:
-        edges: (n + 1,) ends of the panels.
-        coefficients: (n, DEGREE + 1).
-        error: bound on |table − cdf| outside the panels accepted as jumps.
-        blur: Σ over those panels of width × probability: the error after convolution with a density is at most
-            this times the largest density.
+    After convolution with a density, panels accepted as jumps err by at most `blur` times the largest density.
     """
 
-    edges: np.ndarray
-    coefficients: np.ndarray
-    error: float
-    blur: float
+    edges: np.ndarray  # (n + 1,) ends of the panels
+    coefficients: np.ndarray  # (n, DEGREE + 1)
+    error: float  # bound on |table − cdf| outside the panels accepted as jumps
+    blur: float  # Σ over those panels of width × probability
 
     def cdf(self, y: np.ndarray) -> np.ndarray:
         """Return the tabulated cdf, elementwise."""
@@ -55,11 +58,8 @@ class Table:
 
     def density(self, y: np.ndarray) -> np.ndarray:
         """Return its derivative, elementwise (y within the edges)."""
-        return self._series(y, self._slopes())
-
-    def _slopes(self) -> np.ndarray:
         derivative = np.polynomial.chebyshev.chebder(self.coefficients, axis=1)
-        return derivative * (2 / np.diff(self.edges))[:, None]
+        return self._series(y, derivative * (2 / np.diff(self.edges))[:, None])
 
     def _series(self, y: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """Evaluate the panels' Chebyshev series by Clenshaw's recurrence."""
@@ -88,7 +88,7 @@ def build_table(
     evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     edges: np.ndarray,
     steepest: float = np.inf,
-    tail: float = TAIL,
+    tail: float = CONCENTRATION,
     tolerance: float = TABLE_TOLERANCE,
 ) -> Table:
     """Tabulate a cdf by bisecting panels until each is a polynomial, flat, or so thin a step that it cannot matter.
@@ -101,7 +101,7 @@ def build_table(
     """
     left, right = edges[:-1], edges[1:]
     floor = 1e-15 * max(np.abs(edges).max(), edges[-1] - edges[0])
-    found, worst, blur, noise = [], 0.0, 0.0, 0.0
+    panels, worst, blur, noise = [], 0.0, 0.0, 0.0
     while len(left):
         middle, half = (left + right) / 2, (right - left) / 2
         values, errors = evaluate((middle[:, None] + half[:, None] * _NODES).ravel())
@@ -120,32 +120,31 @@ def build_table(
             worst = max(worst, rise[step].max(initial=0.0))
         noise = max(noise, errors[~step].max(initial=0.0))
         done = smooth | step
-        found.append((left[done], right[done], coefficients[done]))
+        panels.append((left[done], right[done], coefficients[done]))
         left, middle, right = left[~done], middle[~done], right[~done]
         left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
-    starts, ends, series = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    starts, ends, series = (np.concatenate(parts) for parts in zip(*panels, strict=True))
     order = np.argsort(starts)
     table_edges = np.append(starts[order], ends.max())
     return Table(table_edges, series[order], worst + 3 * noise + tail, blur)  # 3: Lebesgue constant at this degree
 
 
-def tabulate(law: DifferenceLaw, steepest: float = np.inf) -> Table:
-    """Return the table of a difference law that is not constant, over the range that holds all but 1e-11 of it."""
+def tabulate(law: ScoreLaw, steepest: float = np.inf) -> Table:
+    """Return the table of a law that is not constant, over the range that holds all but 1e-11 of it."""
     reach, center = RANGE * law.lipschitz, law.center
     shrink = 2.0 ** -np.arange(1, 45)
     trial, _ = law.cdf(np.concatenate([center - reach * shrink, center + reach * shrink]))
     # The cdf is monotone, so the nearest point with (almost) no probability beyond it ends the range.
-    low = reach * shrink[trial[: len(shrink)] <= TAIL / 4].min(initial=1.0)
-    high = reach * shrink[trial[len(shrink) :] >= 1 - TAIL / 4].min(initial=1.0)
+    low = reach * shrink[trial[: len(shrink)] <= CONCENTRATION / 4].min(initial=1.0)
+    high = reach * shrink[trial[len(shrink) :] >= 1 - CONCENTRATION / 4].min(initial=1.0)
     fractions = np.array([0.06, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0])
     marks = np.concatenate([law.landmarks(), center - low * fractions, center + high * fractions])
     edges = _initial_edges(marks, center - low, center + high)
-    if not (law.on_a_line and np.isfinite(steepest)):
-        return build_table(law.cdf, edges, steepest)
-    # Rounding displaces the steps of a law on a line; once convolved, that costs displacement × density.
-    shift = ROUNDING * float(law.magnitude(edges).max())
-    table = build_table(lambda y: (law.line_cdf(y), np.full(len(y), 1e-15)), edges, steepest)
-    return replace(table, blur=table.blur + shift)
+    if np.isinf(steepest):
+        return build_table(law.rounded_cdf, edges)
+    # Once convolved, displaced steps cost displacement × density.
+    table = build_table(law.cdf, edges, steepest)
+    return replace(table, blur=table.blur + float(law.rounding(edges).max()))
 
 
 def _initial_edges(marks: np.ndarray, low: float, high: float) -> np.ndarray:
