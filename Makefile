@@ -8,10 +8,12 @@ OUT ?= reports/verify
 # torch by its exact pin first: a range may fetch several gigabytes of GPU packages.
 TORCH = $(PIP) install $$(grep '^torch==' constraints.txt)
 
-.PHONY: verify test test-slow lint bench docs compare-laws clean
+.PHONY: verify install test test-slow lint bench docs rooms compare-laws clean
 
 verify: .venv/installed
 	$(BIN)/augscope verify --preset theorem --seeds 20 --out $(OUT)
+
+install: .venv/installed-all
 
 test: .venv/installed-test
 	$(PYTEST)
@@ -31,6 +33,9 @@ docs: .venv/installed-docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
+rooms:
+	$(PYTHON) docs/rooms.py
+
 compare-laws: .venv/installed-compare
 	$(BIN)/python benchmarks/compare_laws.py
 
@@ -44,6 +49,11 @@ clean:
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
+
+.venv/installed-all: pyproject.toml constraints.txt | .venv/bin/python
+	$(TORCH)
+	$(PIP) install -c constraints.txt -e '.[images,explorer]'
+	@touch $@ .venv/installed
 
 .venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
