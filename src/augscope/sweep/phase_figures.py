@@ -15,10 +15,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.tri import Triangulation
 
 from augscope.support.rendering import shown_name
+from augscope.support.styles import BOUNDARIES
 from augscope.sweep.phase import Panel, PhaseDiagram
 
 RASTER = 240  # pixels a side where places do not form a full grid
-LINES = (("#D55E00", "--"), ("#CC79A7", "-."), ("#56B4E9", ":"))  # Okabe & Ito, each with a style of its own
 OUTLINE = (Stroke(linewidth=3.5, foreground="0.2"), Normal())  # so that a white line shows on a light ground
 SIZE = (4.0, 3.4)  # inches of a panel
 TICKS_EVERY_DECADE = 2.0  # decades: above, only powers of ten are labelled
@@ -119,8 +119,8 @@ def edges(centres: np.ndarray) -> np.ndarray:
 def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, Line2D]) -> None:
     """Where the mean crosses the level, and where theory expects it; adds what is new to the legend."""
     wanted = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
-    for (name, ratios), (colour, style) in zip(panel.boundaries.items(), LINES, strict=False):
-        wanted.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), colour, style))
+    for (name, ratios), style in zip(panel.boundaries.items(), BOUNDARIES, strict=False):
+        wanted.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), style.colour, style.line))
     triangles, scratch = _triangles(diagram, panel), Figure().subplots()
     for name, heights, colour, style in wanted:
         if triangles is None or not heights.min() < 0 < heights.max():

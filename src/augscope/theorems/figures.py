@@ -10,19 +10,12 @@ from matplotlib.figure import Figure
 
 from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
+from augscope.support.styles import RARITIES
 from augscope.theorems.record import Results, mean_over_seeds
 from augscope.theorems.statements import resolve_rarity, theorem_for
 from augscope.training.measures import LEARNED_SHARE
 from augscope.training.seed_run import SeedRun
 
-# Okabe & Ito's palette: told apart by colour-blind readers too; each rarity also has its own line style.
-COLOURS = {
-    Rarity.COMMON: "#0072B2",
-    Rarity.RARE: "#E69F00",
-    Rarity.EXTREMELY_RARE: "#D55E00",
-    Rarity.BORDERLINE: "#666666",
-}
-STYLES = {Rarity.COMMON: "-", Rarity.RARE: "--", Rarity.EXTREMELY_RARE: "-.", Rarity.BORDERLINE: ":"}
 SEED_ALPHA = 0.18
 
 
@@ -37,7 +30,7 @@ def features_figure(results: Results) -> Figure:
     figure = Figure(figsize=(max(6.2, 4.1 * len(results.shown)), 6.2), layout="constrained")
     if not results.shown:
         return figure
-    axes = figure.subplots(2, len(results.shown), sharex=True, squeeze=False)
+    axes = figure.subplots(2, len(results.shown), sharex=True, sharey="row", squeeze=False)
     for column, (method, runs) in enumerate(results.shown.items()):
         _draw_scores(axes[0, column], runs, experiment.distribution.frequencies, rarity)
         _draw_accuracy(axes[1, column], runs, rarity, _predicted(method, results))
@@ -71,13 +64,15 @@ def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[floa
     steps, mean = _log_steps(steps), mean.mean(axis=1)  # (R, K)
     for k, (rho, name) in enumerate(zip(frequencies, rarity, strict=True)):
         label = f"{str(name).replace('_', ' ')}, ρ = {rho:g}"
-        axis.plot(steps, mean[:, k], color=COLOURS[name], linestyle=STYLES[name], linewidth=2, label=label)
+        axis.plot(
+            steps, mean[:, k], color=RARITIES[name].colour, linestyle=RARITIES[name].line, linewidth=2, label=label
+        )
         for run in runs:
             history = run.history
             axis.plot(
                 _log_steps(history.steps),
                 history.feature_scores[:, :, k].mean(axis=1),
-                color=COLOURS[name],
+                color=RARITIES[name].colour,
                 alpha=SEED_ALPHA,
                 linewidth=0.8,
             )
@@ -104,7 +99,7 @@ def _draw_accuracy(axis: Axes, runs: Sequence[SeedRun], rarity: Sequence[Rarity]
     steps, overall = mean_over_seeds(runs, "accuracy")
     steps = _log_steps(steps)
     for k, name in enumerate(rarity):
-        axis.plot(steps, per_feature[:, k], color=COLOURS[name], linestyle=STYLES[name], linewidth=1.5)
+        axis.plot(steps, per_feature[:, k], color=RARITIES[name].colour, linestyle=RARITIES[name].line, linewidth=1.5)
     axis.plot(steps, overall, color="black", linewidth=2, label="overall")
     if predicted is not None:
         axis.axhline(predicted, color="black", linewidth=0.9, linestyle=":", label=f"theorem: {predicted:g}")

@@ -9,15 +9,8 @@ from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.settings import Settings
 from augscope.studies.audit.subgroups import Measured
 from augscope.support.rendering import shown_name
+from augscope.support.styles import method_styles
 
-# Okabe & Ito's palette, told apart by colour-blind readers too; each method also has its own marker.
-STYLES = {
-    "erm": ("#000000", "o"),
-    "cutout-patch": ("#E69F00", "s"),
-    "cutout-box": ("#D55E00", "D"),
-    "cutmix-patch": ("#0072B2", "^"),
-    "cutmix-box": ("#56B4E9", "v"),
-}
 LONGEST = 36  # letters of a subgroup's name; the report's tables have all of them
 LANE = 0.15  # between two methods of one subgroup, which are 1 apart
 
@@ -26,9 +19,9 @@ def accuracy_figure(data: ImageData, settings: Settings, measured: Measured) -> 
     """A row for each subgroup, a mark for each method: test accuracy with its 95 % interval; small and open: training."""
     count = len(data.groups)
     figure = Figure(figsize=(7.2, 1.5 + count * (0.25 + 0.17 * len(settings.methods))), layout="constrained")
-    axis = figure.subplots()
+    axis, styles = figure.subplots(), method_styles(settings.methods)
     for place, method in enumerate(settings.methods):
-        colour, marker = STYLES[method]
+        colour, marker = styles[method].colour, styles[method].marker
         lane = LANE * (place - (len(settings.methods) - 1) / 2)
         for group in range(count):
             cell = measured.accuracies[method, group]
