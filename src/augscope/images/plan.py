@@ -27,13 +27,14 @@ class TrainingOptions(Value):
     model_config = ConfigDict(use_attribute_docstrings=True)  # the descriptions are the command line's help texts too
 
     model: str = "small"
-    "small, resnet, or your own `package.module:Class(arguments)` or `file.py:Class`, which maps images to logits."
+    """small, resnet, or your own, which maps images to logits,
+    as `package.module:Class(arguments)` or `file.py:Class`."""
     steps: int = 1000
     "Updates in each training."
     batch_size: int = 64
     "Images an update; every epoch is a fresh random order, and no batch is short."
     learning_rate: float = 2e-3
-    "Of AdamW, at its highest: it rises over the first 5 % of the steps, then falls as a cosine."
+    "Of AdamW, at its highest; it rises over the first 5 % of the steps, then falls as a cosine."
     weight_decay: float = 5e-4
     "Of AdamW."
     grid: int = 4
