@@ -204,7 +204,7 @@ def test_a_field_becomes_an_option_with_its_help(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine" / "__init__.py").touch()
     (tmp_path / "mine" / "values.py").write_text(
         'raise ImportError("only read")\n\nclass Noise(Value):\n    """Noise.\n\n    Args:\n        decay: how fast it decays,\n'
-        '            per step.\n        sizes: of patches.\n    """\n\n    decay: float = 0.5\n    sizes: tuple[int, int] | None = None\n'
+        '            per step.\n        sizes: of patches.\n    """\n\n    decay: float = 0.5\n    rate: float = 0.0\n    "Of decay."\n    sizes: tuple[int, int] | None = None\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
     table, found = fields_of("mine.values:Noise"), []
@@ -218,10 +218,11 @@ def test_a_field_becomes_an_option_with_its_help(tmp_path, monkeypatch, capsys):
     app(["--help"])
     printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--decay FLOAT How fast it decays, per step. [default: 0.5]" in printed
+    assert "--rate FLOAT Of decay. [default: 0.0]" in printed
     assert "--sizes STR Of patches. Such as 4, or 4x6." in printed
     app([])
     app(["--decay", "2", "--sizes", "4x6"])
-    assert found == [{"decay": 0.5}, {"decay": 2.0, "sizes": (4, 6)}]
+    assert found == [{"decay": 0.5, "rate": 0.0}, {"decay": 2.0, "rate": 0.0, "sizes": (4, 6)}]
 
 
 def test_every_field_of_an_experiment_is_an_option():

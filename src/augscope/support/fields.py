@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 _ENTRY = re.compile(r"    (\w+(?:, \w+)*): +(.*)")  # of a docstring's `Args:`, one name or several
@@ -26,7 +27,7 @@ class FieldText:
         name: of the field.
         kind: its type as written, without `| None`: "int", "tuple[float, ...]".
         default: where it is a literal; None otherwise, or where there is none.
-        meaning: what `Args:` or `Attributes:` of the docstring says of it.
+        meaning: the text below it, or what `Args:` or `Attributes:` of the docstring says of it.
     """
 
     name: str
@@ -38,6 +39,8 @@ class FieldText:
 @cache
 def fields_of(path: str) -> dict[str, FieldText]:
     """Return the public fields of a class of augscope, or a function's keywords, in their order, by name.
+
+    Inherited fields are not among them: merge what is read of both classes.
 
     Args:
         path: where it is defined, `augscope.module:Name`.
@@ -53,6 +56,8 @@ def fields_of(path: str) -> dict[str, FieldText]:
     node = next(node for node in ast.parse(source).body if getattr(node, "name", "") == name)
     assert isinstance(node, (ast.ClassDef, ast.FunctionDef))
     meanings = _meanings(ast.get_docstring(node) or "")
+    if isinstance(node, ast.ClassDef):
+        meanings |= _texts_below(node)
     parts = _class_fields(node) if isinstance(node, ast.ClassDef) else _keywords(node)
     return {
         name: FieldText(name, kind.removesuffix(" | None"), default, meanings.get(name, ""))
@@ -65,6 +70,16 @@ def _class_fields(node: ast.ClassDef) -> Iterator[tuple[str, str, Any]]:
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
             yield line.target.id, ast.unparse(line.annotation), _literal(line.value)
+
+
+def _texts_below(node: ast.ClassDef) -> dict[str, str]:
+    """The texts that stand below fields, by field."""
+    return {
+        field.target.id: inspect.cleandoc(str(text.value.value))
+        for field, text in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
 
 
 def _keywords(node: ast.FunctionDef) -> Iterator[tuple[str, str, Any]]:
