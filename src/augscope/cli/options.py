@@ -66,8 +66,8 @@ def options_for(
 
 
 def _sentence(field: FieldText) -> str:
-    """A field's meaning as help: it begins as a sentence does, unless with a symbol, and says how a list is typed."""
-    text = re.sub(r"^[a-z]{2}", lambda start: start[0].capitalize(), field.meaning)
+    """A field's meaning as help: it begins as a sentence does, unless with a symbol or a list, and says how one is typed."""
+    text = re.sub(r"^[a-z]{2,} ", lambda word: word[0].capitalize(), field.meaning)
     text = text.replace('"', "`")
     if field.kind.startswith("tuple[int, int]"):
         return f"{text} Such as 4, or 4x6."
