@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +9,7 @@ import altair as alt
 import numpy as np
 
 from augscope.explorer.regimes import Prediction
+from augscope.support.plain_data import csv_text
 from augscope.theorems.figures import COLOURS
 from augscope.theorems.statements import resolve_rarity
 from augscope.training.experiment import Experiment
@@ -92,14 +91,13 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
 
 def to_csv(runs: Iterable[SeedRun]) -> str:
     """Return every number behind the pictures, a row a method and recorded step."""
-    buffer, rows = io.StringIO(), []
-    for run in runs:
-        for index, step in enumerate(run.history.steps):
-            rows.append({"method": run.method.title, "seed": run.seed, "step": int(step), **_measures(run, index)})
-    writer = csv.DictWriter(buffer, list(rows[0]) if rows else ["method", "seed", "step"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    rows = [
+        {"method": run.method.title, "seed": run.seed, "step": int(step), **_measures(run, index)}
+        for run in runs
+        for index, step in enumerate(run.history.steps)
+    ]
+    columns = list(rows[0]) if rows else ["method", "seed", "step"]
+    return csv_text(columns, [list(row.values()) for row in rows])
 
 
 def _measures(run: SeedRun, index: int) -> Row:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +14,7 @@ from scipy.special import stdtrit
 
 from augscope.model.arrays import check
 from augscope.model.methods import METHOD_NAMES
-from augscope.support.plain_data import plain
+from augscope.support.plain_data import csv_text, plain
 from augscope.sweep.axes import rounded
 from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary
 from augscope.sweep.phase_options import PhaseOptions
@@ -115,18 +113,15 @@ class PhaseDiagram:
 
     def to_csv(self) -> str:
         """Return the data behind the picture, a row a panel and place."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
         names = ("count", "mean", "low", "high", "smallest", "largest")
         boundaries = list(dict.fromkeys(name for panel in self.panels for name in panel.boundaries))
-        writer.writerow(["panel", self.x, self.y, *names, *(f"{name}: quantity / level" for name in boundaries)])
+        columns = ["panel", self.x, self.y, *names, *(f"{name}: quantity / level" for name in boundaries)]
+        rows = []
         for panel in self.panels:
             for i in range(len(panel.x)):
                 ratios = [panel.boundaries[name][i] if name in panel.boundaries else "" for name in boundaries]
-                writer.writerow(
-                    [panel.name, panel.x[i], panel.y[i], *(getattr(panel, name)[i] for name in names), *ratios]
-                )
-        return buffer.getvalue()
+                rows.append([panel.name, panel.x[i], panel.y[i], *(getattr(panel, name)[i] for name in names), *ratios])
+        return csv_text(columns, rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON (NaN becomes None)."""
