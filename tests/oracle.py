@@ -27,7 +27,7 @@ def logistic_slope(z: float) -> float:
     return -math.exp(-z) / (1 + math.exp(-z)) if z > 0 else -1 / (1 + math.exp(z))
 
 
-def _loss_and_gradient(scores: np.ndarray, terms: Iterable[Term]) -> tuple[float, np.ndarray]:
+def loss_and_gradient(scores: np.ndarray, terms: Iterable[Term]) -> tuple[float, np.ndarray]:
     """Σ probability · ℓ(label · Σ scores), and its derivative in every score."""
     losses: list[float] = []
     slopes: dict[tuple[int, int], list[float]] = {index: [] for index in np.ndindex(*scores.shape)}
@@ -48,7 +48,7 @@ def subsets(num_patches: int) -> list[tuple[int, ...]]:
 def erm(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
     """(1/n) Σ_i ℓ(y_i f(X_i))."""
     n, num_patches = scores.shape
-    return _loss_and_gradient(scores, [(1 / n, labels[i], [(i, p) for p in range(num_patches)]) for i in range(n)])
+    return loss_and_gradient(scores, [(1 / n, labels[i], [(i, p) for p in range(num_patches)]) for i in range(n)])
 
 
 def cutout(scores: np.ndarray, labels: np.ndarray, num_cut: int = 1) -> tuple[float, np.ndarray]:
@@ -60,7 +60,7 @@ def cutout(scores: np.ndarray, labels: np.ndarray, num_cut: int = 1) -> tuple[fl
         for i in range(n)
         for cut in cuts
     ]
-    return _loss_and_gradient(scores, terms)
+    return loss_and_gradient(scores, terms)
 
 
 def cutmix(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
@@ -74,7 +74,7 @@ def cutmix(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
             for j in range(n):
                 mixed = [(i if p in chosen else j, p) for p in range(num_patches)]
                 terms += [(probability * share, labels[i], mixed), (probability * (1 - share), labels[j], mixed)]
-    return _loss_and_gradient(scores, terms)
+    return loss_and_gradient(scores, terms)
 
 
 def cutout_margins(scores: np.ndarray, labels: np.ndarray, num_cut: int) -> np.ndarray:

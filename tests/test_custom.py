@@ -99,7 +99,7 @@ def _brute_force(mixing: bool) -> tuple[float, np.ndarray]:
                 mixed = [(i if p in chosen else j, p) for p in range(3)]
                 terms.append((probability * weight / n**2, LABELS[i], mixed))
                 terms.append((probability * (1 - weight) / n**2, LABELS[j], mixed))
-    return oracle._loss_and_gradient(SCORES, terms)
+    return oracle.loss_and_gradient(SCORES, terms)
 
 
 @pytest.mark.parametrize("method", [Mixed(), Cut()], ids=["mixed", "cut"])

@@ -228,15 +228,15 @@ def name_the_rungs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         compiled.append(count)
         return jnp.full(len(pairs.rows), float(count)), jnp.zeros_like(pairs.rows), jnp.zeros_like(pairs.rows)
 
-    monkeypatch.setattr(pair_sums, "_interpolated", name_only)
-    monkeypatch.setattr(pair_sums, "_direct", lambda pairs: name_only(-1, pairs))
+    monkeypatch.setattr(pair_sums, "interpolated_sums", name_only)
+    monkeypatch.setattr(pair_sums, "direct_sums", lambda pairs: name_only(-1, pairs))
     return compiled
 
 
 def chosen_rung(scores) -> float:
     """The rung of `name_the_rungs` that pair sums at P = 3 choose."""
     rows, columns = (inside @ scores.T for inside in (jnp.eye(3), 1 - jnp.eye(3)))
-    value, _, _ = pair_sums._sums_over_pairs(TOLERANCE)(rows, columns, jnp.ones((1, len(scores))))
+    value, _, _ = pair_sums.sums_over_pairs(TOLERANCE)(rows, columns, jnp.ones((1, len(scores))))
     return float(value[0])
 
 
@@ -275,7 +275,7 @@ def worst_interpolation_error(num_nodes: int, half: float, rng: np.random.Genera
 
 @partial(jax.jit, static_argnums=0)
 def interpolated(num_nodes, rows, columns, signs):
-    return pair_sums._interpolated(num_nodes, pair_sums._prepared(rows, columns, signs))
+    return pair_sums.interpolated_sums(num_nodes, pair_sums.prepare_pairs(rows, columns, signs))
 
 
 class TestGradients:
@@ -299,7 +299,7 @@ class TestGradients:
         scores = jnp.asarray(np.random.default_rng(6).uniform(-20, 20, (40, 3)))
         labels = jnp.asarray(np.where(np.arange(40) % 3 == 0, -1.0, 1.0))
         loss = (
-            cutmix._enumerated_loss
+            cutmix.enumerated_loss
             if isinstance(method, ag.CutMix)
             else lambda *args: method.raw_loss_and_gradient(*args)[0]
         )

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 import augscope as ag
-from augscope.model import sampling
+from augscope.model import draws, sampling
 from augscope.training import coefficients as dual
 
 PASS = 1e-4
@@ -157,7 +157,7 @@ class TestGeometry:
         # symmetric. 1,000 frames in 5 dimensions.
         small = distribution.replace(dim=5)
         keys = jax.random.split(KEY, 1000)
-        frames = np.asarray(jax.vmap(lambda key: sampling._frame(key, small, "random", "float64"))(keys))
+        frames = np.asarray(jax.vmap(lambda key: draws.draw_frame(key, small, "random", "float64"))(keys))
         for label in (0, 1):
             entries = frames[:, label, 1, 0]
             assert stats.kstest(entries**2, stats.beta(0.5, 2).cdf).pvalue > PASS
@@ -311,13 +311,13 @@ class TestReducedHasTheLawOfDense:
     @pytest.mark.parametrize("num_samples", [3, 4, 6], ids=["N < d − 2K", "N = d − 2K", "N > d − 2K"])
     def test_gram_matrix_of_the_noise(self, distribution, num_samples):
         distribution = distribution.replace(dim=12)  # 8 dimensions for noise, 6, 8 or 12 noise vectors
-        features = sampling._standard_features(2, 12, "float64")
+        features = draws.standard_features(2, 12, "float64")
 
         def dense(key):
-            return sampling._dense_noise(key, distribution, num_samples, features, "standard", "float64")
+            return draws.dense_noise(key, distribution, num_samples, features, "standard", "float64")
 
         def reduced(key):
-            return sampling._reduced_noise(key, distribution, num_samples, "float64")
+            return draws.reduced_noise(key, distribution, num_samples, "float64")
 
         keys = jax.random.split(KEY, 2000)
         grams = [
@@ -338,7 +338,7 @@ class TestReducedHasTheLawOfDense:
     @pytest.mark.parametrize("freedom", [1, 2, 5])
     def test_residual_is_wishart(self, freedom):
         keys = jax.random.split(KEY, 2000)
-        ours = np.stack([sampling._wishart(key, freedom) for key in keys])
+        ours = np.stack([draws.wishart(key, freedom) for key in keys])
         vectors = np.asarray(jax.random.normal(KEY, (2000, 2, freedom)))
         direct = vectors @ vectors.transpose(0, 2, 1)
         for row, column in ((0, 0), (0, 1), (1, 1)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -11,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 from jaxtyping import Array, Float, Int
-from scipy.special import gammaincinv, ndtri
 
 from augscope.model.arrays import check, check_count, check_key, check_precision
 from augscope.model.distribution import FeatureNoise
+from augscope.model.draws import dense_noise, draw_frame, draw_parts, reduced_noise, standard_features, wishart
 from augscope.model.network import Network
 
 MEMORY_SHARE = 0.8  # of the free memory; the rest is left to the compiler and to everybody else
@@ -101,7 +100,7 @@ class Dataset:
         return replace(
             self,
             patches=self.patches @ basis.T,
-            features=_standard_features(num_features, basis.shape[0], self.patches.dtype),
+            features=standard_features(num_features, basis.shape[0], self.patches.dtype),
             initial_weights=weights,
             residual_gram=self.residual_gram + outside @ outside.T,
             coordinates="reduced",
@@ -170,18 +169,18 @@ def sample_dataset(
     check_precision(dtype)
     check_memory(distribution, num_samples, coordinates, frame, np.dtype(dtype).itemsize)
     part_key, noise_key, weight_key, frame_key = jax.random.split(key, 4)
-    parts = _draw_parts(part_key, distribution, num_samples)
+    parts = draw_parts(part_key, distribution, num_samples)
     if coordinates == "dense":
-        features = _frame(frame_key, distribution, frame, dtype)
-        noise = _dense_noise(noise_key, distribution, num_samples, features, frame, dtype)
+        features = draw_frame(frame_key, distribution, frame, dtype)
+        noise = dense_noise(noise_key, distribution, num_samples, features, frame, dtype)
         weights = Network().initial_weights(weight_key, distribution.dim, init_std, dtype)
         residual = jnp.zeros((2, 2), dtype)
     else:
-        noise = _reduced_noise(noise_key, distribution, num_samples, dtype)
-        features = _standard_features(distribution.num_features, noise.shape[-1], dtype)
+        noise = reduced_noise(noise_key, distribution, num_samples, dtype)
+        features = standard_features(distribution.num_features, noise.shape[-1], dtype)
         own_key, outside_key = jax.random.split(weight_key)
         weights = Network().initial_weights(own_key, noise.shape[-1], init_std, dtype)
-        residual = jnp.asarray(init_std**2 * _wishart(outside_key, distribution.dim - noise.shape[-1]), dtype)
+        residual = jnp.asarray(init_std**2 * wishart(outside_key, distribution.dim - noise.shape[-1]), dtype)
     return _assemble(distribution, parts, features, noise, weights, residual, coordinates)
 
 
@@ -227,105 +226,6 @@ def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str,
         f"`dim` = {distribution.dim} with num_samples = {num_samples} needs {needed:,} bytes in {coordinates} coordinates, "
         f"{free:,} are free: {advice}"
     )
-
-
-# Programs below are compiled for shapes alone: standard deviations and d are run-time numbers, so that the thousands of cells
-# of a sweep share them. What is small is drawn on the host.
-def _draw_parts(key: Any, distribution: FeatureNoise, num_samples: int) -> dict[str, Any]:
-    """Labels, feature indices, positions and u: the discrete part of every point."""
-    label, feature, position, shift, hidden = _uniforms(key, (5, num_samples))
-    num_patches, frequencies = distribution.num_patches, np.array(distribution.frequencies)
-    position = (position * num_patches).astype(int)
-    shift = 1 + (shift * (num_patches - 1)).astype(int)  # never 0: the dominant patch is another one
-    edges = np.cumsum(frequencies / frequencies.sum())[:-1]
-    parts = {
-        "labels": np.where(label < 0.5, 1, -1),
-        "feature_index": np.searchsorted(edges, feature, side="right"),
-        "feature_position": position,
-        "dominant_position": (position + shift) % num_patches,
-        "feature_noise_label": np.where(hidden < 0.5, 1, -1),
-    }
-    return {name: jnp.asarray(part) for name, part in parts.items()}
-
-
-def _uniforms(key: Any, shape: tuple[int, ...]) -> Float[np.ndarray, ...]:
-    """Independent uniform numbers in [0, 1), on the host: few are needed, and no program need be compiled for what they become."""
-    return np.asarray(jax.random.uniform(key, shape), np.float64)
-
-
-def _standard_features(num_features: int, dim: int, dtype: Any) -> Float[Array, "2 K D"]:
-    """The first 2K unit vectors."""
-    return jnp.asarray(np.eye(2 * num_features, dim, dtype=dtype).reshape(2, num_features, dim))
-
-
-def _frame(key: Any, distribution: FeatureNoise, frame: str, dtype: str) -> Float[Array, "2 K d"]:
-    """Standard or uniformly random orthonormal features in d dimensions."""
-    num_features, dim = distribution.num_features, distribution.dim
-    if frame == "standard":
-        return _standard_features(num_features, dim, dtype)
-    columns, triangle = jnp.linalg.qr(jax.random.normal(key, (dim, 2 * num_features), dtype))
-    return (columns * jnp.sign(jnp.diagonal(triangle))[None, :]).T.reshape(2, num_features, dim)
-
-
-def _noise_stds(distribution: FeatureNoise, num_samples: int, dtype: Any) -> Float[np.ndarray, "n P-1"]:
-    """σ_d for each point's first noise vector and σ_b for the others."""
-    stds = np.full((num_samples, distribution.num_patches - 1), distribution.background_noise_std)
-    stds[:, 0] = distribution.dominant_noise_std
-    return stds.astype(dtype)
-
-
-def _dense_noise(
-    key: Any, distribution: FeatureNoise, num_samples: int, features: Any, frame: str, dtype: str
-) -> Float[Array, "n P-1 d"]:
-    """ξ ~ N(0, σ² Λ) in all coordinates."""
-    stds = jnp.asarray(_noise_stds(distribution, num_samples, dtype)[:, :, None])
-    flat = features.reshape(-1, distribution.dim)
-    if frame == "standard":
-        inside = jax.random.normal(key, (*stds.shape[:2], distribution.noise_dim), dtype)
-        return jnp.concatenate([jnp.zeros((*stds.shape[:2], flat.shape[0]), dtype), stds * inside], axis=-1)
-    noise = jax.random.normal(key, (*stds.shape[:2], distribution.dim), dtype)
-    for _ in range(2):  # twice: once leaves a rounding error along the features as large as one projection's
-        noise = noise - (noise @ flat.T) @ flat
-    return stds * noise
-
-
-def _reduced_noise(key: Any, distribution: FeatureNoise, num_samples: int, dtype: str) -> Float[Array, "n P-1 D"]:
-    """The noise vectors in an orthonormal frame of their span, behind 2K zeros: Bartlett's lower triangle.
-
-    Rows i = 0 … N−1 are N(0,1) below the diagonal and √χ²_{d−2K−i} on it. With fewer dimensions than vectors the span is
-    everything: plain Gaussian rows.
-    """
-    stds, noise_dim = _noise_stds(distribution, num_samples, dtype), distribution.noise_dim
-    normal_key, chi_key = jax.random.split(key)
-    num_zeros = 2 * distribution.num_features
-    if stds.size > noise_dim:
-        return _spanned_noise(normal_key, stds, None, noise_dim, num_zeros)
-    diagonal = _chi(chi_key, noise_dim - np.arange(stds.size)).astype(dtype)
-    return _spanned_noise(normal_key, stds, diagonal, stds.size, num_zeros)
-
-
-@partial(jax.jit, static_argnums=(3, 4))
-def _spanned_noise(key: Any, stds: Any, diagonal: Any, span_dim: int, num_zeros: int) -> Float[Array, "n P-1 D"]:
-    """Gaussian rows, cut to the triangle below the diagonal where one is given, times their standard deviations."""
-    rows = jax.random.normal(key, (stds.size, span_dim), stds.dtype)
-    if diagonal is not None:
-        rows = jnp.tril(rows, -1) + jnp.diag(diagonal)
-    padded = jnp.pad(stds.reshape(-1, 1) * rows, ((0, 0), (num_zeros, 0)))
-    return padded.reshape(*stds.shape, -1)
-
-
-def _chi(key: Any, freedom: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """√χ² with the given degrees of freedom, elementwise, as quantiles of uniform numbers; 0 where there are none."""
-    return np.sqrt(2 * gammaincinv(np.maximum(freedom, 1) / 2, _uniforms(key, freedom.shape))) * (freedom > 0)
-
-
-def _wishart(key: Any, freedom: int) -> Float[np.ndarray, "2 2"]:
-    """A 2×2 Wishart matrix: the Gram matrix of two standard Gaussian vectors in `freedom` dimensions; zeros in none."""
-    normal_key, chi_key = jax.random.split(key)
-    factor = np.diag(_chi(chi_key, np.array([freedom, freedom - 1])))
-    if freedom > 0:
-        factor[1, 0] = ndtri(np.maximum(_uniforms(normal_key, (1,))[0], 2.0**-54))  # half the least uniform: finite
-    return factor @ factor.T
 
 
 def _assemble(

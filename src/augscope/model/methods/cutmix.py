@@ -78,7 +78,7 @@ class CutMix(Method):
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
         if self.algorithm == "enumerate":
-            return jax.value_and_grad(_enumerated_loss)(scores, labels)
+            return jax.value_and_grad(enumerated_loss)(scores, labels)
         num_samples, num_patches = scores.shape
         # The empty and the full set leave one point unmixed: an ERM loss of probability 2/(P+1).
         whole, whole_gradient = Erm().raw_loss_and_gradient(scores, labels)
@@ -97,7 +97,7 @@ class CutMix(Method):
         return cutmix_plateau(num_patches, positive_share)
 
 
-def _enumerated_loss(scores: Any, labels: Any) -> Any:
+def enumerated_loss(scores: Any, labels: Any) -> Any:
     """The CutMix loss term by term: every subset, every ordered pair (the definition, in arrays)."""
     num_samples, num_patches = scores.shape
     members, law = all_subsets(num_patches)

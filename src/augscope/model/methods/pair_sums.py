@@ -105,7 +105,7 @@ def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, shares: An
     """The sums over all pairs for the subsets `inside` (subsets, P), weighted; and their gradient in the scores."""
     rows, columns = inside @ scores.T, (1 - inside) @ scores.T  # A and B: (subsets, n)
     share, signs = shares[:, None], labels[None, :]
-    value, row_sums, column_sums = _sums_over_pairs(tolerance)(rows, columns, signs)
+    value, row_sums, column_sums = sums_over_pairs(tolerance)(rows, columns, signs)
     opposite = signs * (labels.shape[0] - signs * labels.sum()) / 2  # y_i times how many points carry the other label
     value = value + share[:, 0] * ((columns - rows) @ opposite[0])  # λ y_j (A_i + B_j) over pairs of unlike labels
     row_slopes = -weights[:, None] * (row_sums + share * opposite)
@@ -114,7 +114,7 @@ def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, shares: An
 
 
 @lru_cache(maxsize=64)
-def _sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
+def sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
     """Return the function (A, B, y) → (Σ_ij softplus(−y_j z_ij), R(A_i), Σ_i G_ij) for each subset, a row of A and B each.
 
     It takes the rung that the spread of A asks for. Under `vmap` the rows of all problems are worked on together, on one
@@ -123,11 +123,11 @@ def _sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, A
 
     @jax.custom_batching.custom_vmap
     def sums(rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
-        pairs = _prepared(rows, columns, signs)
+        pairs = prepare_pairs(rows, columns, signs)
         counts = [count for count in NODE_COUNTS if count < rows.shape[1]]
         limits = np.array([half_length_limit(count, tolerance) for count in counts])
         rung = (pairs.half.max() > limits).sum()  # every limit that the spread exceeds rules out one more rung
-        return jax.lax.switch(rung, [*(partial(_interpolated, count) for count in counts), _direct], pairs)
+        return jax.lax.switch(rung, [*(partial(interpolated_sums, count) for count in counts), direct_sums], pairs)
 
     @sums.def_vmap
     def together(size: int, batched: Any, *arrays: Any) -> tuple[Any, Any]:
@@ -141,7 +141,7 @@ def _sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, A
     return sums
 
 
-class _Pairs(NamedTuple):
+class Pairs(NamedTuple):
     """A chunk of subsets, as every rung needs it: what is computed here is not compiled once a rung."""
 
     rows: Any  # A_i, (subsets, n)
@@ -153,18 +153,19 @@ class _Pairs(NamedTuple):
     middle: Any  # n Σ_j softplus(−y_j (c + B_j)), (subsets,)
 
 
-def _prepared(rows: Any, columns: Any, signs: Any) -> _Pairs:
+def prepare_pairs(rows: Any, columns: Any, signs: Any) -> Pairs:
+    """Return what every rung needs of a chunk of subsets; arguments as in `sums_over_pairs`."""
     low, high = rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
     center, half = (low + high) / 2, (high - low) / 2
     t = (rows - center) / jnp.maximum(half, _tiny(rows.dtype))
     margins = signs * (center + columns)
     largest = np.log(jnp.finfo(rows.dtype).max) * 0.48  # e^{2 largest} is finite: beyond it G is 0 or 1 to all digits
     v = jnp.exp(jnp.clip(margins, -largest, largest))
-    return _Pairs(rows, columns, signs, t, half, v, rows.shape[1] * logistic(margins)[0].sum(axis=1))
+    return Pairs(rows, columns, signs, t, half, v, rows.shape[1] * logistic(margins)[0].sum(axis=1))
 
 
-def _direct(pairs: _Pairs) -> tuple[Any, Any, Any]:
-    """`_sums_over_pairs` pair by pair, a few rows at a time."""
+def direct_sums(pairs: Pairs) -> tuple[Any, Any, Any]:
+    """`sums_over_pairs` pair by pair, a few rows at a time."""
     rows, columns, signs = pairs.rows, pairs.columns, pairs.signs
 
     def add(total: Any, row: Any) -> tuple[Any, Any]:
@@ -176,8 +177,8 @@ def _direct(pairs: _Pairs) -> tuple[Any, Any, Any]:
     return value, row_sums.T, column_sums
 
 
-def _interpolated(num_nodes: int, pairs: _Pairs) -> tuple[Any, Any, Any]:
-    """`_sums_over_pairs` by interpolation in A at m Chebyshev nodes on the range of each row.
+def interpolated_sums(num_nodes: int, pairs: Pairs) -> tuple[Any, Any, Any]:
+    """`sums_over_pairs` by interpolation in A at m Chebyshev nodes on the range of each row.
 
     Nodes come in pairs c ± h x_k that share a division, so that arrays have shape (subsets, m/2, points). With t the place
     of A_i in [−1, 1], the barycentric terms of a pair are (t + x_k) q and −(t − x_k) q. With u = e^{h x_k} and
