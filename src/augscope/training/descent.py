@@ -77,7 +77,7 @@ def train(
         step_size: η > 0.
         num_steps: T ≥ 1.
         record_at: increasing steps in 0 … T at which to measure; by default 40, log-spaced. Step T is always measured.
-        progress: called with (step, loss) about once a second.
+        progress: called with (step, its loss) about once a second, first at step 0.
         store_gram: see `dual.geometry`.
         checkpoint: a file in which to keep where the descent stands, every 10 s, at the end and on Ctrl-C. If it holds this
             run's checkpoint the descent goes on from there, and its results have the same bits as without interruption.
