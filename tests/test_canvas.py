@@ -1,4 +1,4 @@
-"""The canvas study: what is drawn, that the span is plain training, that batches are single seeds, and what is reported."""
+"""The canvas study: what is drawn, that training by products is plain training, and what is reported."""
 
 from __future__ import annotations
 
@@ -8,21 +8,17 @@ import json
 import re
 
 import numpy as np
+import oracle
 import pytest
-import torch
 
 from augscope.studies.canvas.canvases import draw_canvases, draw_roles
 from augscope.studies.canvas.digits import pool, unit_digits
-from augscope.studies.canvas.losses import loss
-from augscope.studies.canvas.networks import network_of
 from augscope.studies.canvas.record import FILES, again, files_of, to_record
 from augscope.studies.canvas.settings import POOLS, RARITIES, CanvasSettings
 from augscope.studies.canvas.study import Measures, Study, run_study
-from augscope.studies.canvas.textures import _halves, draw_textures
-from augscope.studies.canvas.training import initial_weights, span_of, train
+from augscope.studies.canvas.textures import draw_textures, halves
+from augscope.studies.canvas.training import initial_weights, methods_of, network_of, outputs_of, spans_of, train
 from augscope.studies.canvas.wording import statements
-
-torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
 SMALL = CanvasSettings(side=12, counts=(6, 3, 1), width=6, num_steps=40, num_tests=9, init_std=0.05)
 
@@ -52,9 +48,11 @@ def test_bad_settings_are_refused_in_a_sentence(fields, sentence):
         CanvasSettings(**fields)
 
 
-def test_equal_settings_have_equal_identities():
-    assert CanvasSettings().identity == CanvasSettings(counts=(40, 8, 2)).identity
-    assert CanvasSettings().identity != CanvasSettings(noise="texture").identity
+def test_equal_studies_have_equal_identities():
+    identity = CanvasSettings().identity([0, 1])
+    assert identity == CanvasSettings(counts=(40, 8, 2)).identity((0, 1))
+    assert identity != CanvasSettings(noise="texture").identity([0, 1])
+    assert identity != CanvasSettings().identity([0, 1, 2])
 
 
 class TestDrawing:
@@ -119,7 +117,7 @@ class TestDrawing:
         patches = draw_textures(np.random.default_rng(0), 20, 16, half=1)
         np.testing.assert_allclose(np.linalg.norm(patches, axis=1), 1, rtol=1e-12)
         np.testing.assert_allclose(patches.mean(axis=1), 0, atol=1e-15)
-        left, right = _halves()
+        left, right = halves()
         assert [a.shape[1] + b.shape[1] for a, b in zip(left, right, strict=True)] == [640, 640]
         # Natural images are smooth: neighbouring pixels are alike, those of Gaussian noise are not.
         square = patches.reshape(-1, 16, 16)
@@ -130,63 +128,90 @@ class TestDrawing:
         np.testing.assert_array_equal(one.train.patches, other.train.patches)
 
 
+def plain_descent(settings: CanvasSettings, seed: int, title: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradient descent on W (m, d) itself, in NumPy over the oracle's losses: training and test scores, the last ‖∇L‖."""
+    losses = {"ERM": oracle.erm, "CutMix": oracle.cutmix}
+    loss = losses.get(title) or (lambda scores, labels: oracle.cutout(scores, labels, settings.cutouts[title]))
+    drawn, weights = draw_canvases(settings, seed), initial_weights(settings, seed)
+    relu = settings.network == "relu"
+    outputs = np.sqrt(2 / len(weights)) * np.array([1, -1] * (len(weights) // 2))
+
+    def activation(z):
+        bent = np.clip(z, 0, 1)
+        return np.maximum(z, 0) if relu else 0.1 * z + 0.9 * (bent**2 / 2 + np.maximum(z - 1, 0))
+
+    def activation_slope(z):
+        return np.where(z > 0, 1.0, 0.0) if relu else 0.1 + 0.9 * np.clip(z, 0, 1)
+
+    def gradient():
+        projections = drawn.train.patches @ weights.T  # (n, P, m)
+        _, by_score = loss(activation(projections) @ outputs, drawn.train.labels)
+        return np.einsum("np,npm,npd->md", by_score, activation_slope(projections) * outputs, drawn.train.patches)
+
+    for _ in range(settings.num_steps):
+        weights = weights - settings.step_size * gradient()
+    scores = [activation(part.patches @ weights.T) @ outputs for part in (drawn.train, drawn.test)]
+    return *scores, np.linalg.norm(gradient())
+
+
 class TestTraining:
-    @pytest.mark.parametrize("network", ["relu", "two-filter"])
-    def test_the_span_is_plain_training_on_pixels(self, network):
-        """Autograd on W (d, m) itself, 40 steps: equal up to rounding."""
-        settings = SMALL.replace(network=network)
-        span = span_of(settings, [11])
-        drawn = draw_canvases(settings, 11)
-        patches, tests = (torch.from_numpy(part.patches) for part in (drawn.train, drawn.test))
-        labels = torch.from_numpy(drawn.train.labels).double()
-        plain = network_of(settings)
-        for method in settings.methods:
-            weights = torch.from_numpy(initial_weights(settings, 11)).requires_grad_()
-            for _ in range(settings.num_steps):
-                scores = plain.scores((patches @ weights).view(1, -1, plain.num_filters), 3)
-                (slope,) = torch.autograd.grad(loss(method, scores, labels).sum(), weights)
-                weights = (weights.detach() - settings.step_size * slope).requires_grad_()
-            found = train(settings, span, method)
-            for points, reported in ((patches, found.scores), (tests, found.test_scores)):
-                expected = plain.scores((points @ weights).view(1, -1, plain.num_filters), 3).detach()
-                torch.testing.assert_close(reported, expected, rtol=1e-8, atol=1e-9)
-            scores = plain.scores((patches @ weights).view(1, -1, plain.num_filters), 3)
-            (slope,) = torch.autograd.grad(loss(method, scores, labels).sum(), weights)
-            assert float(found.gradient_norm[0]) == pytest.approx(float(slope.norm()), rel=1e-6)
+    TINY = CanvasSettings(
+        side=8, counts=(2, 1, 1), width=4, num_steps=12, num_tests=2, init_std=0.1, step_size=2.0, noise="texture"
+    )
 
-    def test_seeds_in_a_batch_are_single_seeds(self):
-        """Batched products may round differently: 40 steps leave 1e-9 of it."""
-        together, settings = span_of(SMALL, [3, 5]), SMALL
-        for method in settings.methods:
-            batch = train(settings, together, method)
-            for place, seed in enumerate((3, 5)):
-                alone = train(settings, span_of(settings, [seed]), method)
-                torch.testing.assert_close(batch.scores[place], alone.scores[0], rtol=1e-9, atol=1e-10)
+    @pytest.mark.parametrize(
+        ("title", "network"), [*((title, "relu") for title in methods_of(TINY)), ("CutMix", "two-filter")]
+    )
+    def test_training_by_products_is_plain_training_on_pixels(self, title, network):
+        """12 steps of rounding, and CutMix's tolerance of 1e-12."""
+        settings = self.TINY.replace(network=network)
+        training, test = spans_of(settings, 11, draw_canvases(settings, 11))
+        trained = train(settings, training, title)
+        test_scores, _ = test.scores(trained.coefficients, network_of(settings))
+        scores, plain_test_scores, norm = plain_descent(settings, 11, title)
+        np.testing.assert_allclose(trained.scores, scores, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(test_scores, plain_test_scores, rtol=1e-8, atol=1e-9)
+        assert np.abs(scores).max() > 0.5  # something was learned
+        assert float(trained.gradient_norm) == pytest.approx(norm, rel=1e-6)
 
-    def test_the_paper_s_activation_is_the_lab_s(self):
-        from augscope.model.network import Network
-
-        z = np.linspace(-3, 3, 61)
-        ours, lab = network_of(SMALL.replace(network="two-filter")), Network(negative_slope=0.1, smoothing=1.0)
-        np.testing.assert_allclose(ours.activation(torch.from_numpy(z)).numpy(), lab.activation(z), atol=1e-15)
-        np.testing.assert_allclose(ours.slope(torch.from_numpy(z)).numpy(), lab.activation_slope(z), atol=1e-15)
-        assert ours.outputs(torch.zeros(1).double()).tolist() == [1, -1]
+    def test_the_paper_s_network_is_the_study_s_of_two_filters(self):
+        assert outputs_of(self.TINY.replace(network="two-filter")).tolist() == [1, -1]
 
     def test_divergence_is_said_in_a_sentence(self):
         settings = SMALL.replace(step_size=1e200)
         with pytest.raises(FloatingPointError, match=r"diverged: the step size 1e\+200 is too large"):
-            run_study(settings, [0])
+            run_study(settings, [0, 1, 2])
+
+    def test_a_descent_that_stays_far_above_its_first_loss_ends_early(self):
+        shares, settings = [], self.TINY.replace(network="two-filter", step_size=1e4, num_steps=10**6)
+        training, _ = spans_of(settings, 0, draw_canvases(settings, 0))
+        with pytest.raises(FloatingPointError, match="CutMix diverged"):
+            train(settings, training, "CutMix", shares.append)
+        assert max(shares) < 0.01
 
 
 class TestStudy:
-    def test_the_same_seeds_give_the_same_bits_and_batches_do_not_matter(self, monkeypatch):
-        whole = run_study(SMALL, [4, 9, 2])
-        again_whole = run_study(SMALL, [4, 9, 2])
-        monkeypatch.setattr("augscope.studies.canvas.study.SEEDS_AT_ONCE", 2)
-        parted = run_study(SMALL, [4, 9, 2])
-        for title, found in whole.measures.items():
-            np.testing.assert_array_equal(found.training_margin, again_whole.measures[title].training_margin)
-            np.testing.assert_allclose(parted.measures[title].training_margin, found.training_margin, rtol=1e-9)
+    def test_the_same_seeds_give_the_same_bits_whatever_other_seeds_there_are(self):
+        study, alone = run_study(SMALL, [4, 9, 2]), run_study(SMALL, [9])
+        for title, measures in study.measures.items():
+            np.testing.assert_array_equal(measures.training_margin[1], alone.measures[title].training_margin[0])
+            np.testing.assert_array_equal(measures.gradient_norm[1:2], alone.measures[title].gradient_norm)
+
+    def test_progress_rises_to_the_end_and_names_what_runs(self):
+        reports = []
+        run_study(SMALL, [0, 1], lambda label, share: reports.append((label, share)))
+        labels, shares = zip(*reports, strict=True)
+        assert set(labels) == {"drawing canvases", *(f"training {title}" for title in methods_of(SMALL))}
+        assert list(shares) == sorted(shares)
+        assert shares[-1] == 1
+
+    def test_an_interruption_ends_all_seeds(self):
+        def interrupt(label, share):
+            if label.startswith("training"):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run_study(SMALL.replace(num_steps=10**9), range(4), interrupt)
 
     @pytest.mark.parametrize(("seeds", "sentence"), [([], "at least one seed"), ([1, 1], "differ"), ([-1], "from 0")])
     def test_bad_seeds_are_refused(self, seeds, sentence):
@@ -204,7 +229,7 @@ class TestStudy:
         assert erm[2] < cutout[2] < cutmix[2]
         assert cutmix[2] - erm[2] > 0.08
         assert abs(cutmix[0] - 1 / 3) < 0.05
-        assert all(found.fitted.min() == 1 for found in study.measures.values())
+        assert all(measures.fitted.min() == 1 for measures in study.measures.values())
 
 
 def invented(rows: dict[str, tuple[float, float, float]], num_seeds: int = 12) -> Study:
@@ -257,7 +282,7 @@ class TestFiles:
         files = files_of(study)
         assert tuple(sorted(files)) == tuple(sorted(FILES))
         record = json.loads(files["record.json"])
-        assert record["identity"] == study.settings.identity
+        assert record["identity"] == study.identity
         assert set(record["methods"]) == {"ERM", "Cutout C = 1", "CutMix"}
         assert set(record["methods"]["ERM"]["accuracy"]) == set(RARITIES)
         assert len(record["comparisons"]) == 9
@@ -265,7 +290,7 @@ class TestFiles:
         assert len(rows) == 2 * 3 * 3
         assert float(rows[0]["accuracy"]) == study.measures["ERM"].accuracy[0, 0]
         page = files["report.html"].decode()
-        for text in (study.settings.identity, "aria-label", "data:text/csv;base64,", "Holm", again(study)):
+        for text in (study.identity, "aria-label", "data:text/csv;base64,", "Holm", again(study)):
             assert text in page
         assert files["canvas.png"].startswith(b"\x89PNG")
 

@@ -60,16 +60,18 @@ def canvas(
         Print the record as JSON on stdout, everything else on stderr.
     """
     from augscope.cli import show
+    from augscope.model.jax_setup import set_up_jax
     from augscope.studies.canvas.settings import CanvasSettings
     from augscope.support.files import claim
 
     settings = CanvasSettings(**(options or CanvasOptions()).fields())
     chosen = read_seeds(seeds)
     _check_extra()
+    set_up_jax()
     from augscope.studies.canvas.record import COMMAND, FILES, files_of
     from augscope.studies.canvas.study import run_study
 
-    folder = None if out is None else claim(out, COMMAND, settings.identity, overwrite=overwrite, names=FILES)
+    folder = None if out is None else claim(out, COMMAND, settings.identity(chosen), overwrite=overwrite, names=FILES)
     try:
         with show.progress_bar() as progress:
             study = run_study(settings, chosen, progress)
@@ -85,9 +87,9 @@ def canvas(
 
 def _check_extra() -> None:
     """Raise ValueError if a package of the extra is missing."""
-    for module, package in (("torch", "torch"), ("sklearn", "scikit-learn"), ("PIL", "Pillow")):
+    for module, package in (("sklearn", "scikit-learn"), ("PIL", "Pillow")):
         if find_spec(module) is None:
-            raise ValueError(f"`images canvas` needs {package}: pip install 'augscope[images]'")
+            raise ValueError(f"`images canvas` needs {package}: pip install 'augscope[canvas]'")
 
 
 def _show(study: Study, *, as_json: bool) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import shlex
 from typing import Any
+
+import numpy as np
 
 from augscope.studies.canvas.picture import study_figure
 from augscope.studies.canvas.settings import RARITIES, CanvasSettings
 from augscope.studies.canvas.study import Study
 from augscope.studies.canvas.wording import MEASURES, comparison_table, conditions, measure_table, statements
+from augscope.support.command_line import command_line, seeds_text
 from augscope.support.files import RECORD
 from augscope.support.pages import Download, picture, render
-from augscope.support.plain_data import plain
+from augscope.support.plain_data import csv_text, plain
 from augscope.support.rendering import lay_out, to_bytes
 from augscope.support.versions import versions
 
 COMMAND = "images canvas"
 FILES = (RECORD, "seeds.csv", "canvas.svg", "canvas.png", "report.html")
-VERSIONED = ("augscope", "numpy", "scipy", "torch", "scikit-learn", "pillow")
+VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "pillow")
 SEED_MEASURES = ("accuracy", "fitted", "training_margin", "clean_margin", "clean_share")
 LABEL = "Above, three example points. Below, test accuracy and the digit's share of the margin, by rarity and method."
 CAPTION = (
@@ -34,7 +34,7 @@ def to_record(study: Study) -> dict[str, Any]:
     return {
         "format": 1,
         "command": COMMAND,
-        "identity": study.settings.identity,
+        "identity": study.identity,
         "configuration": study.settings.model_dump(mode="json"),
         "seeds": list(study.seeds),
         "again": again(study),
@@ -55,42 +55,33 @@ def to_record(study: Study) -> dict[str, Any]:
 
 
 def _method(study: Study, title: str) -> dict[str, Any]:
-    found = study.measures[title]
     means = {
         measure: {
             rarity: plain(study.interval(title, measure, column)._asdict()) for column, rarity in enumerate(RARITIES)
         }
         for measure in SEED_MEASURES
     }
-    return {**means, "largest_gradient_norm": float(found.gradient_norm.max())}
+    return {**means, "largest_gradient_norm": float(study.measures[title].gradient_norm.max())}
 
 
 def seeds_csv(study: Study) -> bytes:
     """Return a row for every seed, method and rarity."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["seed", "method", "rarity", *SEED_MEASURES])
-    for title, found in study.measures.items():
-        columns = [getattr(found, measure) for measure in SEED_MEASURES]
-        for row, seed in enumerate(study.seeds):
-            for place, rarity in enumerate(RARITIES):
-                writer.writerow([seed, title, rarity, *(float(values[row, place]) for values in columns)])
-    return text.getvalue().encode()
+    rows = []
+    for title, measures in study.measures.items():
+        values = np.stack([getattr(measures, measure) for measure in SEED_MEASURES], axis=2)
+        for index, seed in enumerate(study.seeds):
+            for column, rarity in enumerate(RARITIES):
+                rows.append([seed, title, rarity, *values[index, column].tolist()])
+    return csv_text(["seed", "method", "rarity", *SEED_MEASURES], rows).encode()
 
 
 def again(study: Study) -> str:
     """Return the command line that runs the study again."""
-    standard = CanvasSettings()
-    given: list[str] = []
-    for name in CanvasSettings.model_fields:
-        value = getattr(study.settings, name)
-        if value != getattr(standard, name):
-            option = "cut" if name == "num_cut" else name.replace("_", "-")
-            shown = (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
-            given += [f"--{option}", shown]
-    counted = study.seeds == tuple(range(len(study.seeds)))
-    seeds = str(len(study.seeds)) if counted else ",".join(map(str, study.seeds)) + "," * (len(study.seeds) == 1)
-    return shlex.join(["augscope", *COMMAND.split(), *given, "--seeds", seeds])
+    settings, standard = study.settings, CanvasSettings()
+    changed = {name: value for name, value in settings if value != getattr(standard, name)}
+    if "num_cut" in changed:
+        changed["cut"] = changed.pop("num_cut") or "none"
+    return command_line(COMMAND, options={**changed, "seeds": seeds_text(study.seeds)})
 
 
 def files_of(study: Study) -> dict[str, bytes]:
@@ -122,9 +113,9 @@ def html_page(study: Study, svg: bytes, downloads: list[Download]) -> str:
         tables={measure: _rows(measure_table(study, measure)) for measure in MEASURES},
         comparisons=_rows(comparison_table(study)),
         configuration=json.dumps(study.settings.model_dump(mode="json"), indent=2),
-        identity=study.settings.identity,
+        identity=study.identity,
         seeds=study.seeds,
-        gradient_norms={title: f"{found.gradient_norm.max():.1e}" for title, found in study.measures.items()},
+        gradient_norms={title: f"{measures.gradient_norm.max():.1e}" for title, measures in study.measures.items()},
         versions=versions(VERSIONED),
         again=again(study),
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -15,18 +16,6 @@ HELD_OUT = 20  # digits of every subclass that training must leave for the test
 MAX_PATCHES = 8  # every subset is enumerated for every pair of points: 2^(P−1) n² terms a step
 MAX_SIDE = 128  # a seed's patches are held in memory once
 POOLS = {"template": 10_000, "homogeneous": 80, "all": 174}  # digits to draw from; scikit-learn has 174 eights
-
-
-class TrainingMethod(NamedTuple):
-    """A training loss of the study: "erm", "cutout" (of `num_cut` patches) or "cutmix"."""
-
-    name: str
-    num_cut: int = 0
-
-    @property
-    def title(self) -> str:
-        """As shown."""
-        return {"erm": "ERM", "cutmix": "CutMix"}.get(self.name, f"Cutout C = {self.num_cut}")
 
 
 class CanvasSettings(Value):
@@ -109,10 +98,9 @@ class CanvasSettings(Value):
         check(sum(self.counts) <= 1_000, f"`counts` must sum to at most 1,000 a label, got {sum(self.counts):,}")
 
     @property
-    def methods(self) -> tuple[TrainingMethod, ...]:
-        """The losses to compare, in the theory's order."""
-        cutouts = (TrainingMethod("cutout", cut) for cut in sorted(self.num_cut))
-        return (TrainingMethod("erm"), *cutouts, TrainingMethod("cutmix"))
+    def cutouts(self) -> dict[str, int]:
+        """The C of each Cutout, by its title, in rising order."""
+        return {f"Cutout C = {num_cut}": num_cut for num_cut in sorted(self.num_cut)}
 
     @property
     def num_samples(self) -> int:
@@ -124,12 +112,8 @@ class CanvasSettings(Value):
         """d, pixels of a patch."""
         return self.side**2
 
-    @property
-    def canonical(self) -> str:
-        """The canonical JSON: equal if and only if the settings are."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-    @property
-    def identity(self) -> str:
-        """SHA-256 of the canonical JSON."""
-        return hashlib.sha256(self.canonical.encode()).hexdigest()
+    def identity(self, seeds: Sequence[int]) -> str:
+        """SHA-256 of all that determines a study: equal if and only if settings and seeds are."""
+        configuration = {**self.model_dump(mode="json"), "seeds": list(seeds)}
+        text = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ LEAST_STD = 8.0  # grey levels: below, a patch is plain sky, and scaling it up w
 
 
 @lru_cache(maxsize=1)
-def _halves() -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+def halves() -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
     """The left and right halves of the photographs, in grey levels: training and test never share a pixel."""
     greys = [np.asarray(Image.fromarray(load_sample_image(f"{name}.jpg")).convert("L"), float) for name in PHOTOGRAPHS]
     middles = [grey.shape[1] // 2 for grey in greys]
@@ -27,19 +27,19 @@ def draw_textures(generator: np.random.Generator, count: int, side: int, half: i
     Each is a uniform crop, turned and mirrored at random, of one half (0 left, 1 right) of a photograph; crops without
     texture are drawn again.
     """
-    found = np.empty((count, side * side))
+    patches = np.empty((count, side * side))
     for row in range(count):
         while True:
             crop = _crop(generator, side, half)
             if crop.std() >= LEAST_STD:
                 break
         centred = (crop - crop.mean()).ravel()
-        found[row] = centred / np.linalg.norm(centred)
-    return found
+        patches[row] = centred / np.linalg.norm(centred)
+    return patches
 
 
 def _crop(generator: np.random.Generator, side: int, half: int) -> np.ndarray:
-    photograph = _halves()[half][generator.integers(len(PHOTOGRAPHS))]
+    photograph = halves()[half][generator.integers(len(PHOTOGRAPHS))]
     row, column = (generator.integers(length - side + 1) for length in photograph.shape)
     crop = np.rot90(photograph[row : row + side, column : column + side], int(generator.integers(4)))
     return crop[:, ::-1] if generator.integers(2) else crop

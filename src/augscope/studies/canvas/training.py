@@ -1,145 +1,154 @@
-"""Full-batch gradient descent of many seeds at once, in the span of the training patches.
+"""The training of one seed's networks: a geometry for the lab's descent, of patches known by their inner products alone.
 
 A filter only ever moves by multiples of training patches, w_h(t) = w_h(0) + Σ_i c_{h,i} x_i. Kept as c, with the products
-⟨x_i, x_j⟩ taken once, a step costs N² m for N = n P patches whatever the number of pixels, and is the step that all d pixels would
-take (up to rounding). Test patches enter by their products with training patches and with w(0).
+⟨x_i, x_j⟩ taken once, a step costs N² m for N = n P training patches and m filters, and is the step that all d pixels would take
+(up to rounding).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-import torch
-from torch import Tensor
+from jaxtyping import Array, Float
 
-from augscope.studies.canvas.canvases import WEIGHTS, Canvases, draw_canvases, stream
-from augscope.studies.canvas.losses import gradient
-from augscope.studies.canvas.networks import PatchNetwork, network_of
-from augscope.studies.canvas.settings import CanvasSettings, TrainingMethod
+from augscope.model.methods import CutMix, Cutout, Erm, Method
+from augscope.model.network import BaseNetwork, Network
+from augscope.studies.canvas.canvases import WEIGHTS, Canvases, SeedCanvases, stream
+from augscope.studies.canvas.settings import CanvasSettings
+from augscope.training.descent import Descent
+from augscope.training.problem import Problem
 
 LARGEST_SCORE = 1e6  # margins grow as the logarithm of the steps: only a step that overshoots gets there
-TELL_EVERY = 50  # steps between two calls of `progress`
 
 
-@dataclass(frozen=True)
-class Span:
-    """What training needs to know of S seeds' patches, N = n P in training and M in test.
+class Relu(BaseNetwork):
+    """φ(z) = max(z, 0), with slope 0 at 0."""
+
+    def activation(self, z: Any) -> Any:
+        """Return φ(z), elementwise, of a NumPy or JAX array."""
+        return z.__array_namespace__().maximum(z, 0)
+
+    def activation_slope(self, z: Any) -> Any:
+        """Return φ'(z), elementwise."""
+        return (z > 0).astype(z.dtype)
+
+
+def network_of(settings: CanvasSettings) -> BaseNetwork:
+    """Return the activation that settings name: ReLU, or the paper's."""
+    return Relu() if settings.network == "relu" else Network(negative_slope=0.1, smoothing=1.0)
+
+
+def outputs_of(settings: CanvasSettings) -> Float[np.ndarray, " m"]:
+    """Return u in f(X) = Σ_p Σ_h u_h φ(⟨w_h, x^(p)⟩): ±√(2/m) in turn, fixed.
+
+    With that scale a step size means the same at every number m of filters, and m = 2 with the paper's φ is its network.
+    """
+    num_filters = settings.width if settings.network == "relu" else 2
+    return np.sqrt(2 / num_filters) * np.resize([1.0, -1.0], num_filters)
+
+
+def initial_weights(settings: CanvasSettings, seed: int) -> Float[np.ndarray, "m d"]:
+    """Return W(0), independent N(0, σ_0²): the same for every method of a seed."""
+    shape = (settings.dim, len(outputs_of(settings)))
+    return settings.init_std * stream(seed, WEIGHTS).standard_normal(shape).T
+
+
+class PatchSpan(NamedTuple):
+    """Points whose filters are known by their coefficients c, (m, N), on the N training patches.
+
+    Of training points it is the geometry that a descent goes by (see `training.problem.Geometry`); of other points, it gives their
+    scores. Its arrays are NumPy's; a descent has JAX's.
 
     Attributes:
-        gram: ⟨x_i, x_j⟩ among training patches, (S, N, N).
-        test_products: of test patches with training patches, (S, M, N).
-        initial, initial_test: ⟨w_h(0), x⟩ for training and test patches, (S, N, m) and (S, M, m).
-        labels: (n,), the same for all seeds.
-        num_patches: P.
-        train, test: the canvases' descriptions, one a seed, without pixels.
+        labels: +1 or −1.
+        products: ⟨x_i, x⟩ of training patches x_i with these points' patches x, point by point: M = len(labels) P.
+        initial: ⟨w_h(0), x⟩ of these points' patches.
+        outputs: u.
     """
 
-    gram: Tensor
-    test_products: Tensor
-    initial: Tensor
-    initial_test: Tensor
-    labels: Tensor
-    num_patches: int
-    train: tuple[Canvases, ...]
-    test: tuple[Canvases, ...]
+    labels: Float[Any, " points"]
+    products: Float[Any, "N M"]
+    initial: Float[Any, "m M"]
+    outputs: Float[Any, " m"]
+
+    def start(self) -> Float[Array, "m N"]:
+        """Return the coefficients of W(0): zeros."""
+        return jnp.zeros_like(self.initial)
+
+    def scores(self, coefficients: Float[Any, "m N"], network: BaseNetwork) -> tuple[Any, Any]:
+        """Return the patch scores, (points, P), and the projections ⟨w_h, x⟩, (m, M), that they come from."""
+        projections = self.initial + coefficients @ self.products
+        return (self.outputs @ network.activation(projections)).reshape(len(self.labels), -1), projections
+
+    def gradient(self, by_score: Any, projections: Any, network: BaseNetwork) -> Float[Array, "m N"]:
+        """Return ∂loss/∂W as coefficients: ∂loss/∂a φ'(⟨w_h, x⟩) u_h for every patch."""
+        return by_score.reshape(1, -1) * network.activation_slope(projections) * self.outputs[:, None]
+
+    def norm(self, coefficients: Float[Array, "m N"]) -> Float[Array, ""]:
+        """Return the length ‖Σ_i c_{h,i} x_i‖ over all filters."""
+        return jnp.sqrt(jnp.maximum((coefficients * (coefficients @ self.products)).sum(), 0))
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What S trained networks say.
+def spans_of(settings: CanvasSettings, seed: int, canvases: SeedCanvases) -> tuple[PatchSpan, PatchSpan]:
+    """Return a seed's training and test points. Cost: (N + M) N d."""
+    weights, outputs = initial_weights(settings, seed), outputs_of(settings)
+    training = canvases.train.patches.reshape(-1, settings.dim)
+
+    def span(points: Canvases) -> PatchSpan:
+        patches = points.patches.reshape(-1, settings.dim)
+        return PatchSpan(points.labels.astype(float), training @ patches.T, weights @ patches.T, outputs)
+
+    return span(canvases.train), span(canvases.test)
+
+
+class Trained(NamedTuple):
+    """One trained network.
 
     Attributes:
-        scores: of training patches, (S, n, P).
-        test_scores: of test patches, (S, tests, P).
-        coefficients: c, (S, N, m).
-        gradient_norm: ‖∇L(W)‖ at the end, (S,).
+        coefficients: c.
+        scores: of training patches.
+        gradient_norm: ‖∇L(W)‖ at the end.
     """
 
-    scores: Tensor
-    test_scores: Tensor
-    coefficients: Tensor
-    gradient_norm: Tensor
+    coefficients: Float[np.ndarray, "m N"]
+    scores: Float[np.ndarray, "n P"]
+    gradient_norm: float
 
 
-def span_of(settings: CanvasSettings, seeds: Sequence[int]) -> Span:
-    """Draw the seeds' canvases and reduce them to their products. Cost: (M + N) N d a seed, one seed's pixels at a time."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pieces = [_reduced(settings, seed, device) for seed in seeds]
-    products = [products for products, _, _ in pieces]
-    gram, test_products, initial, initial_test = (torch.stack(part) for part in zip(*products, strict=True))
-    return Span(
-        gram,
-        test_products,
-        initial,
-        initial_test,
-        labels=torch.from_numpy(pieces[0][1].labels).to(gram),
-        num_patches=settings.num_patches,
-        train=tuple(train for _, train, _ in pieces),
-        test=tuple(test for _, _, test in pieces),
-    )
-
-
-def _reduced(
-    settings: CanvasSettings, seed: int, device: torch.device
-) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Canvases, Canvases]:
-    drawn = draw_canvases(settings, seed)
-    train, test = (torch.from_numpy(part.patches).to(device).flatten(0, 1) for part in (drawn.train, drawn.test))
-    weights = torch.from_numpy(initial_weights(settings, seed)).to(device)
-    products = (train @ train.T, test @ train.T, train @ weights, test @ weights)
-    return products, _without_pixels(drawn.train), _without_pixels(drawn.test)
-
-
-def _without_pixels(canvases: Canvases) -> Canvases:
-    return Canvases(
-        **{**vars(canvases), "patches": np.empty((0, *canvases.patches.shape[1:]))}
-    )  # a slice would keep them all
-
-
-def initial_weights(settings: CanvasSettings, seed: int) -> np.ndarray:
-    """Return W(0), (d, m) float64, independent N(0, σ_0²): the same for every method of a seed."""
-    num_filters = network_of(settings).num_filters
-    return settings.init_std * stream(seed, WEIGHTS).standard_normal((settings.dim, num_filters))
+def methods_of(settings: CanvasSettings) -> dict[str, Method]:
+    """Return the losses to compare by their titles, in the theory's order."""
+    cutouts = {title: Cutout(num_cut=num_cut) for title, num_cut in settings.cutouts.items()}
+    return {"ERM": Erm(), **cutouts, "CutMix": CutMix()}
 
 
 def train(
-    settings: CanvasSettings,
-    span: Span,
-    method: TrainingMethod,
-    progress: Callable[[float], object] | None = None,
+    settings: CanvasSettings, span: PatchSpan, title: str, progress: Callable[[float], object] | None = None
 ) -> Trained:
-    """Train one method on all seeds of a span.
+    """Train one network from its seed's W(0) with the expected loss of one method.
 
     Args:
-        settings: step size, number of steps, network.
-        span: from `span_of`; every method of a seed starts from the same weights and sees the same points.
-        method: the loss.
-        progress: called with the share of steps done.
+        settings: step size, number of steps, activation.
+        span: the training points, from `spans_of`.
+        title: the method's, as `methods_of` has it.
+        progress: called with the share of steps done, about once a second. What it raises ends the training.
 
     Raises:
-        FloatingPointError: if a score is not finite or beyond 1e6: the step size is too large.
+        FloatingPointError: if the descent diverged, or a score is not finite or beyond 1e6: the step size is too large.
     """
-    network = network_of(settings)
-    outputs = network.outputs(span.gram)
-    coefficients = torch.zeros_like(span.initial)
-    for step in range(settings.num_steps):
-        projections = torch.baddbmm(span.initial, span.gram, coefficients)
-        coefficients -= settings.step_size * _slopes(network, span, method, projections, outputs)
-        if progress is not None and step % TELL_EVERY == 0:
-            progress(step / settings.num_steps)
-    projections = torch.baddbmm(span.initial, span.gram, coefficients)
-    scores = network.scores(projections, span.num_patches)
-    if not bool((scores.abs() < LARGEST_SCORE).all()):  # false for NaN too
-        raise FloatingPointError(f"{method.title} diverged: the step size {settings.step_size:g} is too large")
-    slopes = _slopes(network, span, method, projections, outputs)
-    test = torch.baddbmm(span.initial_test, span.test_products, coefficients)
-    norm = (slopes * torch.bmm(span.gram, slopes)).sum(dim=(1, 2)).clamp(min=0).sqrt()
-    return Trained(scores, network.scores(test, span.num_patches), coefficients, norm)
-
-
-def _slopes(network: PatchNetwork, span: Span, method: TrainingMethod, projections: Tensor, outputs: Tensor) -> Tensor:
-    """∂L/∂⟨w_h, x_i⟩, (S, N, m): the coefficients of the gradient in the training patches."""
-    scores = network.scores(projections, span.num_patches)
-    by_score = gradient(method, scores, span.labels)
-    return by_score.reshape(len(scores), -1, 1) * network.slope(projections) * outputs
+    network, num_steps = network_of(settings), settings.num_steps
+    data = PatchSpan(*map(jnp.asarray, span))
+    descent = Descent(Problem(data, network, (methods_of(settings)[title],), settings.step_size), num_steps)
+    while not (descent.has_reached(num_steps) or descent.is_over):
+        descent.advance(num_steps)
+        if progress is not None:
+            progress(descent.place / num_steps)
+    point = descent.state.point
+    coefficients = np.asarray(point.coefficients)
+    with np.errstate(over="ignore", invalid="ignore"):  # of a descent that diverged
+        scores, _ = span.scores(coefficients, network)
+    if descent.is_over or not (np.abs(scores) < LARGEST_SCORE).all():  # false for NaN too
+        raise FloatingPointError(f"{title} diverged: the step size {settings.step_size:g} is too large")
+    return Trained(coefficients, scores, float(data.norm(point.gradient)))

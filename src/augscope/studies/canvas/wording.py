@@ -10,6 +10,7 @@ import numpy as np
 from augscope.studies.canvas.settings import RARITIES
 from augscope.studies.canvas.study import Comparison, Study
 from augscope.support.statistics import Interval
+from augscope.support.wording import p_value_in_words
 
 LEVEL = 0.05  # of Holm's p-values, over all comparisons of a study
 MEASURES = {"accuracy": (100, ".1f"), "fitted": (100, ".1f"), "clean_share": (1, ".2f")}  # factor, digits as shown
@@ -25,24 +26,22 @@ class Statement(NamedTuple):
 def statements(study: Study) -> list[Statement]:
     """Return what the study says of the theory's order and evenness, then what lies outside the theory or against it."""
     order = [_order(study, rarity) for rarity in RARITIES[:0:-1]]
-    outside = [_outside(study, title) for title, inside in _cutouts(study) if not inside]
+    outside = [_outside(study, title) for title, inside in _cutouts(study).items() if not inside]
     return [*order, _evenness(study), *outside, _common(study), _fit(study)]
 
 
-def _cutouts(study: Study) -> list[tuple[str, bool]]:
-    """Each Cutout's title, and whether the theory covers it (C < P/2)."""
-    settings = study.settings
-    found = [method for method in settings.methods if method.name == "cutout"]
-    return [(method.title, 2 * method.num_cut < settings.num_patches) for method in found]
+def _cutouts(study: Study) -> dict[str, bool]:
+    """Whether the theory covers each Cutout (C < P/2), by title."""
+    return {title: 2 * num_cut < study.settings.num_patches for title, num_cut in study.settings.cutouts.items()}
 
 
 def _order(study: Study, rarity: str) -> Statement:
     """Whether accuracy rises from ERM over the theory's Cutouts to CutMix, step by step."""
-    chain = ["ERM", *(title for title, inside in _cutouts(study) if inside), "CutMix"]
+    chain = ["ERM", *(title for title, inside in _cutouts(study).items() if inside), "CutMix"]
     steps = [_comparison(study, rarity, later, earlier) for earlier, later in pairwise(chain)]
     column = RARITIES.index(rarity)
     shown = [f"{title} {100 * study.interval(title, 'accuracy', column).estimate:.1f} %" for title in chain]
-    shown[1:] = [f"{text} (p {p_text(step.adjusted)})" for text, step in zip(shown[1:], steps, strict=True)]
+    shown[1:] = [f"{text} ({p_value_in_words(step.adjusted)})" for text, step in zip(shown[1:], steps, strict=True)]
     rises = [step.adjusted <= LEVEL and step.difference.estimate > 0 for step in steps]
     falls = [step.adjusted <= LEVEL and step.difference.estimate < 0 for step in steps]
     tone = "holds" if all(rises) else "violated" if any(falls) else "open"
@@ -53,12 +52,7 @@ def _order(study: Study, rarity: str) -> Statement:
 
 
 def _step(step: Comparison) -> str:
-    return f"{100 * step.difference.estimate:+.1f} points on {step.rarity} digits (p {p_text(step.adjusted)})"
-
-
-def p_text(p_value: float) -> str:
-    """A p-value as shown."""
-    return "< 0.0001" if p_value < 1e-4 else f"= {p_value:.2g}"
+    return f"{100 * step.difference.estimate:+.1f} points on {step.rarity} digits ({p_value_in_words(step.adjusted)})"
 
 
 def _evenness(study: Study) -> Statement:
@@ -84,19 +78,19 @@ def _outside(study: Study, title: str) -> Statement:
 def _common(study: Study) -> Statement:
     step = _comparison(study, RARITIES[0], "CutMix", "ERM")
     certain, change = step.adjusted <= LEVEL, step.difference.estimate
-    found = "CutMix costs accuracy" if change < 0 else "CutMix gains accuracy"
+    effect = "CutMix costs accuracy" if change < 0 else "CutMix gains accuracy"
     return Statement(
-        f"{found if certain else 'No cost of CutMix is shown'}: CutMix less ERM {_step(step)}.", "reported"
+        f"{effect if certain else 'No cost of CutMix is shown'}: CutMix less ERM {_step(step)}.", "reported"
     )
 
 
 def _fit(study: Study) -> Statement:
-    least = min(float(found.fitted.min()) for found in study.measures.values())
+    least = min(float(measures.fitted.min()) for measures in study.measures.values())
     if least == 1:
         return Statement(
             "Every network fits every training point: what it gets wrong, it has memorised in training.", "reported"
         )
-    shares = ", ".join(f"{title} {100 * found.fitted.mean():.1f} %" for title, found in study.measures.items())
+    shares = ", ".join(f"{title} {100 * measures.fitted.mean():.1f} %" for title, measures in study.measures.items())
     return Statement(f"Training points fitted, mean over rarities: {shares}.", "reported")
 
 
@@ -124,7 +118,9 @@ def comparison_table(study: Study) -> list[tuple[str, list[str]]]:
     """Rows (comparison, rarity with difference, interval and Holm's p)."""
     rows: dict[str, list[str]] = {}
     for row in study.comparisons:
-        shown = f"{cell(Interval(*row.difference[:3]), 100, '+.1f')}, p {p_text(row.adjusted)}"
+        difference = row.difference
+        interval = Interval(difference.estimate, difference.low, difference.high)
+        shown = f"{cell(interval, 100, '+.1f')}, {p_value_in_words(row.adjusted)}"
         rows.setdefault(f"{row.first} − {row.second}", []).append(shown)
     return list(rows.items())
 
