@@ -127,7 +127,7 @@ def evenness_chart(runs: Sequence[SeedRun], experiment: Experiment) -> alt.VConc
     return _finished(alt.vconcat(*charts), description)
 
 
-def _plateau_chart(run: SeedRun, num_steps: int) -> alt.LayerChart:
+def _plateau_chart(run: SeedRun, num_steps: int) -> Any:
     """Mean patch scores of each label, with the predicted ones."""
     panel = Panel("mean patch score", LABELS, LABEL_COLOURS, num_steps)
     values = [float(value) for value in run.predicted_plateau]
@@ -136,7 +136,7 @@ def _plateau_chart(run: SeedRun, num_steps: int) -> alt.LayerChart:
     # The names stand outside of what the two levels enclose, so that they do not overlap.
     above, below = _rule_names({high: levels[high]}), _rule_names({low: levels[low]}, is_below=True)
     lines = panel.lines(_table(run, LABELS, run.history.plateau))
-    return alt.layer(lines, _rules(levels), above, below, title=f"{run.method.title} and its plateau")
+    return alt.layer(lines, _rules(levels), above, below).properties(title=f"{run.method.title} and its plateau")
 
 
 def to_csv(runs: Iterable[SeedRun]) -> str:
