@@ -9,25 +9,26 @@ import json
 import socket
 import sys
 import threading
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import numpy as np
 import pytest
+from commands import run_here
 from hypothesis import given
 from hypothesis import strategies as st
 
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
 from augscope.explorer import charts, controls, page, parts
-from augscope.explorer.gate import Assets, Covered, local_only
-from augscope.explorer.opening import Opening
+from augscope.explorer.gate import Assets, local_only
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
-from augscope.explorer.server import listen, prepare
-from augscope.explorer.session import TrainingSession
+from augscope.explorer.server import Explorer, listen, prepare
+from augscope.explorer.session import Frame, TrainingSession
 from augscope.explorer.settings import DEFAULT, KNOBS, PRESETS, Settings
 
 THEOREM = PRESETS["theorem"]
 SMALL = THEOREM.replace(num_samples=24, num_steps=20, dim=2_000)
+WAIT = 600  # seconds, however busy the machine is
 LONG = THEOREM.replace(num_samples=24, num_steps=100_000, dim=2_000)
 
 
@@ -48,7 +49,7 @@ def some_settings(draw) -> Settings:
 class TestSettings:
     @given(some_settings())
     def test_an_address_restores_them_exactly(self, chosen):
-        address = parse_qs(chosen.address.removeprefix("?"), strict_parsing=True)
+        address = parse_qs(urlencode(chosen.query()), strict_parsing=True)
         assert Settings.from_query(address) == (chosen, [])
 
     @given(some_settings())
@@ -63,16 +64,16 @@ class TestSettings:
         import augscope.theorems.verification as verification
         from augscope.cli import main
 
-        chosen, found = PRESETS[name].replace(stated_rarity=stated), []
+        chosen, prepared = PRESETS[name].replace(stated_rarity=stated), []
 
         def stop(experiment, seeds, *_, **__):
-            found.append((experiment.identity, tuple(seeds)))
+            prepared.append((experiment.identity, tuple(seeds)))
             raise ValueError("enough")
 
         monkeypatch.setattr(verification, "prepare", stop)
         with pytest.raises(SystemExit):
             main(chosen.command().split()[1:])
-        assert found == [(chosen.experiment().identity, (chosen.seed,))]
+        assert prepared == [(chosen.experiment().identity, (chosen.seed,))]
 
     @pytest.mark.parametrize("stated", [True, False])
     def test_so_does_the_configuration(self, stated, tmp_path):
@@ -97,11 +98,11 @@ class TestSettings:
             ({"<script>alert(1)</script>": "1"}, "is not a setting: it is left out"),
         ],
     )
-    def test_what_an_address_says_wrongly_is_told_and_the_rest_stands(self, part, sentence):
-        found, (told,) = Settings.from_query({**part, "num_patches": "5"})
-        assert sentence in told
-        assert found == PRESETS[DEFAULT].replace(num_patches=5)
-        assert "<script" not in parts.heading_html([told])
+    def test_what_an_address_says_wrongly_is_named_and_the_rest_stands(self, part, sentence):
+        settings, (problem,) = Settings.from_query({**part, "num_patches": "5"})
+        assert sentence in problem
+        assert settings == PRESETS[DEFAULT].replace(num_patches=5)
+        assert "<script" not in parts.heading_html([problem])
 
     @pytest.mark.parametrize(
         ("changes", "control", "sentence", "refused"),
@@ -119,9 +120,9 @@ class TestSettings:
     def test_a_bad_combination_is_explained_beside_its_slider(self, changes, control, sentence, refused):
         chosen = THEOREM.replace(**changes)
         problems = chosen.problems()
-        assert any(sentence in told for told in problems[control])
+        assert any(sentence in problem for problem in problems[control])
         assert bool(chosen.errors()) == refused
-        assert (page.session_of(chosen) is None) == refused
+        assert (page.Choice.of(chosen).session() is None) == refused
         beside = controls.RHO[0] if control == "frequencies" else control
         assert controls.sentences_beside(problems, beside) == problems[control]
 
@@ -133,11 +134,10 @@ class TestSettings:
             for slider in controls.sliders(THEOREM)
         }
         chosen = controls.read_sliders(marks, True)
-        if chosen.errors():
-            assert page.outlook_of(chosen) is None
+        expected = page.Choice.of(chosen).outlook
+        if expected is None:
             assert all(sentences for sentences in chosen.errors().values())
         else:
-            expected = page.outlook_of(chosen)
             assert all(0 <= row.low <= row.high <= 1 for row in expected.predictions)
             assert "<table>" in parts.outlook_html(expected)
 
@@ -148,48 +148,67 @@ class TestSettings:
 
 class TestOutlook:
     def test_stated_rarities_give_the_theorems_values(self):
-        found = outlook(ag.presets.theorem)
-        assert [row.low for row in found.predictions] == pytest.approx([0.9, 0.975, 1.0], abs=1e-12)
-        assert [row.low for row in found.predictions] == [row.high for row in found.predictions]
-        assert found.plateau == pytest.approx(1.39540, abs=1e-5)
+        expected = outlook(ag.presets.theorem)
+        assert [row.low for row in expected.predictions] == pytest.approx([0.9, 0.975, 1.0], abs=1e-12)
+        assert [row.low for row in expected.predictions] == [row.high for row in expected.predictions]
+        assert expected.plateau == pytest.approx(1.39540, abs=1e-5)
 
     def test_without_them_the_learning_speeds_decide_and_what_they_leave_open_is_a_range(self):
-        found = outlook(THEOREM.replace(stated_rarity=False).experiment())
+        expected = outlook(THEOREM.replace(stated_rarity=False).experiment())
         # R(σ_d) = 1.92, 0.36, 0.12 and R(σ_b) = 5.33, 1, 0.33 against 0.7, borderline within a factor 1.5.
-        assert [row.erm for row in found.features] == [LEARNED, COIN_FLIP, COIN_FLIP]
-        assert [row.cutout for row in found.features] == [LEARNED, BORDERLINE, COIN_FLIP]
-        assert [(round(row.low, 12), round(row.high, 12)) for row in found.predictions] == [
+        assert [row.erm for row in expected.features] == [LEARNED, COIN_FLIP, COIN_FLIP]
+        assert [row.cutout for row in expected.features] == [LEARNED, BORDERLINE, COIN_FLIP]
+        assert [(round(row.low, 12), round(row.high, 12)) for row in expected.predictions] == [
             (0.9, 0.9),
             (0.9, 0.975),
             (1, 1),
         ]
 
     def test_without_feature_noise_an_unlearned_feature_may_beat_a_coin(self):
-        found = outlook(PRESETS["no feature noise"].experiment())
+        expected = outlook(PRESETS["no feature noise"].experiment())
         # Above 5.2 √(n/d) = 0.20 in R_k, what test noise hides: 0.36 is, 0.12 is not.
-        assert [row.erm for row in found.features] == [LEARNED, BETTER, COIN_FLIP]
+        assert [row.erm for row in expected.features] == [LEARNED, BETTER, COIN_FLIP]
 
     def test_two_patches_have_no_plateau_and_say_so(self):
-        found = outlook(THEOREM.replace(num_patches=2).experiment())
-        assert np.isnan(found.plateau)
-        assert "no finite plateau" in " ".join(found.sentences)
+        expected = outlook(THEOREM.replace(num_patches=2).experiment())
+        assert np.isnan(expected.plateau)
+        assert "no finite plateau" in " ".join(expected.sentences)
+
+
+@pytest.fixture(scope="module")
+def session() -> TrainingSession:
+    return TrainingSession(SMALL.experiment(), SMALL.seed)
+
+
+@pytest.fixture(scope="module")
+def frames(session) -> list[Frame]:
+    """What a watcher sees of the session, from its start to its end."""
+    worker = threading.Thread(target=session.run)
+    worker.start()
+    frames = list(session.frames(every=0.0))
+    worker.join()
+    return frames
+
+
+@pytest.fixture(scope="module")
+def finished(session, frames) -> TrainingSession:
+    assert frames[-1].is_over
+    return session
 
 
 class TestSession:
-    def test_it_measures_what_train_does_bit_for_bit(self):
-        experiment = SMALL.experiment()
-        session = TrainingSession(experiment, SMALL.seed)
-        watched = []
-        threading.Thread(target=session.run).start()
-        for frame in session.frames(every=0.0):
-            watched.append(frame.version)
-        assert frame.is_over
-        assert watched == sorted(set(watched))
-        dataset = experiment.sample(SMALL.seed)
-        for run, method in zip(frame.runs, experiment.methods, strict=True):
-            expected = experiment.run(method, dataset)
+    def test_it_is_watched_frame_by_frame_and_after_its_end(self, finished, frames):
+        versions = [frame.version for frame in frames]
+        assert versions == sorted(set(versions))
+        assert [frame.is_over for frame in frames] == [False] * (len(frames) - 1) + [True]
+        assert list(finished.frames()) == [frames[-1]]
+
+    def test_it_measures_what_train_does_bit_for_bit(self, finished):
+        experiment = finished.experiment
+        dataset = experiment.sample(finished.seed)
+        for run, method in zip(finished.latest.runs, experiment.methods, strict=True):
             assert run.status == "completed"
-            assert run.history.to_dict() == expected.history.to_dict()
+            assert run.history.to_dict() == experiment.run(method, dataset).history.to_dict()
 
     def test_it_can_be_stopped_and_keeps_what_it_has(self):
         session = TrainingSession(LONG.experiment(), 1)
@@ -198,7 +217,7 @@ class TestSession:
         for frame in session.frames(every=0.0):
             if len(frame.runs) == 3:
                 session.stop()
-        worker.join(timeout=30)
+        worker.join(timeout=WAIT)
         assert not worker.is_alive()
         assert {run.status for run in frame.runs} == {"interrupted"}
         assert all(0 < run.history.steps[-1] < LONG.num_steps for run in frame.runs)
@@ -211,20 +230,13 @@ class TestSession:
         assert all(run.status == "interrupted" for run in frame.runs)
         assert list(session.frames(is_unwanted=lambda: True)) == []
 
-    def test_divergence_is_told(self):
+    def test_divergence_is_shown(self):
         chosen = SMALL.replace(step_size=1e8, num_steps=150)
         frame = TrainingSession(chosen.experiment().replace(record_at=(0, 1)), 1).run()
-        html = parts.standing_html(frame, outlook(chosen.experiment()), chosen.num_steps)
-        assert "diverged" in html
-        for run, prediction in page.pairs(frame, outlook(chosen.experiment())):
-            charts.method_chart(run, chosen.experiment(), prediction).to_dict()
-
-
-@pytest.fixture(scope="module")
-def finished() -> TrainingSession:
-    session = TrainingSession(SMALL.experiment(), SMALL.seed)
-    session.run()
-    return session
+        expected = outlook(chosen.experiment())
+        assert "diverged" in parts.standing_html(frame, expected, chosen.num_steps)
+        drawn = [chart.to_dict() for chart in page.charts_of(frame, chosen.experiment(), expected)]
+        assert len(drawn) == 4
 
 
 class TestPictures:
@@ -250,53 +262,16 @@ class TestPictures:
         assert [float(row["score_2_minus"]) for row in mine] == run.history.feature_scores[:, 1, 1].tolist()
         assert charts.to_csv([]).startswith("method,")
 
-    def test_downloads_are_made_when_asked_for(self, finished):
-        made = {name: make() for name, _, make in page.downloads(finished, SMALL)}
-        assert made["explored.svg"].startswith(b"<?xml")
-        assert made["explored.png"].startswith(b"\x89PNG")
-        assert made["explored.sh"].decode().strip() == SMALL.command()
+    def test_downloads_are_made_on_request(self, finished):
+        make = {name: function for name, _, function in page.downloads(finished, SMALL)}
+        assert make["explored.svg"]().startswith(b"<?xml")
+        assert make["explored.csv"]().decode() == charts.to_csv(finished.latest.runs)
+        assert make["explored.sh"]().decode().strip() == SMALL.command()
 
-
-@pytest.fixture(scope="module")
-def opening() -> Opening:
-    return Opening.of(SMALL)
-
-
-class TestOpening:
-    def test_its_picture_stands_at_its_own_settings_alone(self, opening):
-        mine = opening.cover(SMALL.address.removeprefix("?"))
-        assert "data:image/svg+xml;base64," in mine
-        for run in opening.session.latest.runs:
-            assert f"{run.method.title} {run.history.accuracy[-1]:.4f}" in mine
-        other = opening.cover(SMALL.replace(seed=SMALL.seed + 1).address.removeprefix("?"))
-        assert "<img" not in other
-        assert "Predicted regime of each feature" in other
-
-    @pytest.mark.parametrize(
-        ("query", "sentence"),
-        [
-            ("num_cut=5", "do not fit together"),
-            ("seed=x", "`seed` must be a whole number"),
-            ("%3Cscript%3Ealert(1)%3C%2Fscript%3E=1&dim=%FF%00", "&lt;script&gt;alert(1)"),
-            ("&&=&;%", "Predicted regime"),
-        ],
-    )
-    def test_whatever_an_address_holds_is_told_and_escaped(self, opening, query, sentence):
-        html = opening.cover(query)
-        assert sentence in html
-        assert "<script>alert" not in html
-
-    def test_what_is_over_is_not_trained_again(self, opening):
-        before = opening.session.latest
-        assert opening.session.run() == before
-        assert before.seconds == opening.session.latest.seconds
-
-    def test_the_page_begins_with_what_was_kept_and_trains_anew_when_asked(self, opening, monkeypatch):
-        monkeypatch.setattr(page, "_kept", {})
-        page.keep(opening.settings, opening.session)
-        assert page.session_of(SMALL) is opening.session
-        assert page.session_of(SMALL, anew=True) is not opening.session
-        assert page.session_of(SMALL.replace(seed=9)) is not opening.session
+    def test_before_anything_is_measured_there_is_an_empty_figure_and_no_chart(self):
+        session = TrainingSession(SMALL.experiment(), SMALL.seed)
+        assert page.figure(session, "png").startswith(b"\x89PNG")
+        assert page.charts_of(session.latest, session.experiment, outlook(session.experiment)) == []
 
 
 class TestDoor:
@@ -310,28 +285,23 @@ class TestDoor:
         with pytest.raises(ValueError, match="`port` must be from 1 to 65535, got 70000"):
             listen(70_000)
 
-    def test_the_command_refuses_in_one_line(self, capsys):
-        from augscope.cli import main
-
+    def test_the_command_refuses_in_one_line(self):
         with socket.create_server(("127.0.0.1", 0)) as held:
-            port = str(held.getsockname()[1])
-            with pytest.raises(SystemExit) as ended:
-                main(["explore", "--no-browser", "--port", port])
-        message = capsys.readouterr().err.strip()
-        assert ended.value.code == 2
-        assert "must be free" in message
-        assert len(message.splitlines()) == 1
+            ended = run_here("explore", "--no-browser", "--port", held.getsockname()[1])
+        assert ended.returncode == 2
+        assert "must be free" in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1
 
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "marimo", None)
         with pytest.raises(ValueError, match=r"needs marimo: pip install 'augscope\[explorer\]'"):
             prepare()
 
-    def test_the_token_is_new_each_time_and_part_of_the_address(self):
-        first, second, open_to_all = prepare(), prepare(), prepare(with_token=False)
-        for explorer in (first, second, open_to_all):
-            explorer.listening.close()
-        tokens = [explorer.address.partition("access_token=")[2] for explorer in (first, second, open_to_all)]
+    def test_the_command_prints_an_address_whose_token_is_new_each_time(self, monkeypatch):
+        monkeypatch.setattr(Explorer, "run", lambda explorer, browser: explorer.listening.close())
+        printed = [run_here("explore", "--no-browser", *more).stdout for more in ([], [], ["--no-token"])]
+        addresses, _, tokens = zip(*(text.strip().partition("?access_token=") for text in printed), strict=True)
+        assert all(address.startswith("http://127.0.0.1:") for address in addresses)
         assert len(tokens[0]) >= 20
         assert tokens[0] != tokens[1]
         assert tokens[2] == ""
@@ -374,35 +344,6 @@ class TestDoor:
             await send({"type": "passed on"})
 
         assert answer(Assets(nobody, tmp_path / "assets"), {}, "/assets/../secret") == [{"type": "passed on"}]
-
-
-class TestCover:
-    """The HTML that is put into the page which marimo gives out, and into nothing else."""
-
-    @pytest.mark.parametrize(
-        ("status", "kind", "path", "is_covered"),
-        [
-            (200, b"text/html; charset=utf-8", "/", True),
-            (303, b"text/html", "/", False),
-            (200, b"application/json", "/", False),
-            (200, b"text/html", "/auth/login", False),
-        ],
-    )
-    def test_it_lies_over_the_page_alone(self, status, kind, path, is_covered):
-        pieces = [b"<body><p>", b"page</p></body></html>"]
-
-        async def page_of_two_pieces(scope, receive, send):
-            headers = [(b"content-type", kind), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            for place, piece in enumerate(pieces):
-                await send({"type": "http.response.body", "body": piece, "more_body": place == 0})
-
-        start, *rest = answer(Covered(page_of_two_pieces, lambda query: f"<b>{query}</b>"), {}, path)
-        body = b"".join(message["body"] for message in rest)
-        assert body == b"<body><p>page</p>" + b"<b>n=1</b>" * is_covered + b"</body></html>"
-        assert [value for name, value in start["headers"] if name == b"set-cookie"] == [b"a=1", b"b=2"]
-        told = dict(start["headers"]).get(b"content-length")
-        assert told is None or int(told) == len(body)
 
 
 def answer(application, headers, path, kind="http") -> list:

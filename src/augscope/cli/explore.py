@@ -15,7 +15,7 @@ def explore(
 ) -> int:
     """Set a problem by slider and watch ERM, Cutout and CutMix learn it, in the browser.
 
-    Serves a page on this machine alone until Ctrl-C, and prints its address.
+    Serves a page on this machine alone until Ctrl-C, and prints its address. The page trains when it is opened.
 
     Parameters
     ----------
@@ -26,11 +26,9 @@ def explore(
     browser
         Whether to open the address in the browser.
     """
-    from augscope.explorer.server import prepare, warm_up
+    from augscope.explorer.server import prepare
 
     explorer = prepare(port=port, with_token=token)
-    print("augscope: training what the page begins with …", file=sys.stderr, flush=True)
-    warm_up()
     print(explorer.address, flush=True)
     print("augscope: serving until Ctrl-C", file=sys.stderr, flush=True)
     explorer.run(browser=browser)

@@ -1,5 +1,4 @@
-"""The explorer in the browser: settings, predictions, a training that can be watched and stopped, a sweep's diagrams.
+"""The explorer in the browser: settings by slider, predictions, and a training that can be watched and stopped.
 
-Everything but `app` can be used, and is tested, without a browser; `app` only lays out what the others say. Needs the extra
-`augscope[explorer]`.
+Everything but `app` can be used, and is tested, without a browser. Needs the extra `augscope[explorer]`.
 """

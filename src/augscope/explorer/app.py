@@ -2,28 +2,28 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""The explorer's page: it lays out what the modules beside it say, and computes nothing. Started by `augscope explore`."""
+"""The explorer's page: it lays out what the modules beside it return, and computes nothing. Started by `augscope explore`."""
 
 import marimo
 
 __generated_with = "0.25.2"
-app = marimo.App(width="full", app_title="augscope explore")
+app = marimo.App(width="full", app_title="augscope explore", css_file="front.css", html_head_file="front.html")
 
 
 @app.cell
 def _():
     import marimo as mo
 
-    from augscope.explorer import charts, controls, page, parts
+    from augscope.explorer import controls, page, parts
     from augscope.explorer.settings import PRESETS, Settings
 
-    return PRESETS, Settings, charts, controls, mo, page, parts
+    return PRESETS, Settings, controls, mo, page, parts
 
 
 @app.cell
 def _(Settings, mo):
-    started, address_problems = Settings.from_query(mo.query_params().to_dict())
-    get_start, set_start = mo.state(started)
+    start, address_problems = Settings.from_query(mo.query_params().to_dict())
+    get_start, set_start = mo.state(start)
     get_round, set_round = mo.state(0)
     streams = []  # the thread that shows the training, if any
     return address_problems, get_round, get_start, set_round, set_start, streams
@@ -61,48 +61,44 @@ def _(controls, get_start, mo):
 
 @app.cell
 def _(controls, knobs, page, rarity):
-    settings = controls.read_sliders(knobs.value, rarity.value == "stated")
-    problems = settings.problems()
-    errors = settings.errors()
-    outlook = page.outlook_of(settings)
-    return errors, outlook, problems, settings
+    choice = page.Choice.of(controls.read_sliders(knobs.value, rarity.value == "stated"))
+    return (choice,)
 
 
 @app.cell
-def _(mo, settings):
+def _(choice, mo):
     # The address of the page follows the sliders: it is the link that restores them.
-    _address = mo.query_params()
-    for _name, _text in settings.query().items():
+    _address, _query = mo.query_params(), choice.settings.query()
+    for _name, _text in _query.items():
         if _address.get(_name) != _text:
             _address.set(_name, _text)
-    for _name in set(_address.to_dict()) - set(settings.query()):
+    for _name in set(_address.to_dict()) - set(_query):
         _address.remove(_name)
     return
 
 
 @app.cell
-def _(controls, errors, knobs, mo, page, parts, preset, problems, rarity, settings):
+def _(choice, knobs, mo, parts, preset, rarity):
     _rows = [preset]
-    for _slider in controls.sliders(settings):
-        _told = controls.sentences_beside(problems, _slider.name)
-        _rows.append(mo.Html(page.knob_html(_slider, settings)))
-        _rows.append(knobs[_slider.name])
-        if _told:
-            _rows.append(mo.Html(parts.block(parts.paragraphs(_told, "problem" if errors else "note"))))
+    for _slider in choice.sliders:
+        _rows += [mo.Html(parts.knob_html(_slider)), knobs[_slider.name]]
+        _sentences = choice.sentences_beside(_slider)
+        if _sentences:
+            _rows.append(mo.Html(parts.block(parts.paragraphs(_sentences, choice.kind_of_problem))))
     mo.sidebar([*_rows, rarity], width="20rem")
     return
 
 
 @app.cell
-def _(mo, outlook, parts):
-    mo.Html(parts.outlook_html(outlook))
+def _(choice, mo, parts):
+    mo.Html(parts.outlook_html(choice.outlook))
     return
 
 
 @app.cell
-def _(get_round, mo, page, settings):
-    _round = get_round()  # a press trains again
-    session = page.session_of(settings, anew=_round > 0)
+def _(choice, get_round, mo):
+    get_round()  # "Train again" changes it, and so runs this cell again
+    session = choice.session()
 
     def _train():
         thread = mo.current_thread()
@@ -114,30 +110,25 @@ def _(get_round, mo, page, settings):
 
 
 @app.cell
-def _(mo, page, session, set_round, settings):
+def _(choice, mo, page, session, set_round):
+    mo.stop(session is None)
     # Elements that no global name holds are forgotten, and a press of them does nothing.
-    stop_button = mo.ui.button(label="Stop", on_click=lambda _: page.stop(session))
+    stop_button = mo.ui.button(label="Stop", on_click=lambda _: session.stop())
     again_button = mo.ui.button(label="Train again", on_click=lambda _: set_round(lambda count: count + 1))
     downloads = [
-        mo.download(data=make, filename=name, label=label) for name, label, make in page.downloads(session, settings)
+        mo.download(data=make, filename=name, label=label)
+        for name, label, make in page.downloads(session, choice.settings)
     ]
-    mo.hstack([stop_button, again_button, *downloads], justify="start", wrap=True) if session else None
+    mo.hstack([stop_button, again_button, *downloads], justify="start", wrap=True)
     return again_button, downloads, stop_button
 
 
 @app.cell
-def _(charts, mo, outlook, page, parts, session, settings, streams):
+def _(choice, mo, page, parts, session, streams):
     def _show(frame):
-        pictures = [
-            charts.method_chart(run, session.experiment, prediction) for run, prediction in page.pairs(frame, outlook)
-        ]
-        even = [charts.evenness_chart(frame.runs, session.experiment)] if frame.runs else []
-        return mo.vstack(
-            [
-                mo.Html(parts.standing_html(frame, outlook, settings.num_steps)),
-                mo.hstack([*pictures, *even], wrap=True, justify="start", align="start"),
-            ]
-        )
+        table = mo.Html(parts.standing_html(frame, choice.outlook, choice.settings.num_steps))
+        charts = page.charts_of(frame, session.experiment, choice.outlook)
+        return mo.vstack([table, mo.hstack(charts, wrap=True, justify="start", align="start")])
 
     def _stream():
         thread = mo.current_thread()
@@ -146,7 +137,7 @@ def _(charts, mo, outlook, page, parts, session, settings, streams):
             if not thread.should_exit:
                 mo.output.replace(picture)
 
-    for _earlier in streams:  # lest it write over what comes now
+    for _earlier in streams:  # so that it cannot write over the new pictures
         _earlier.join()
     streams.clear()
     if session is not None:

@@ -26,15 +26,18 @@ class Slider:
 
 def sliders(settings: Settings) -> list[Slider]:
     """Return the sliders that say these settings; a value that is not on a slider's marks is put among them."""
-    others = dict(zip(RHO, (*settings.frequencies[1:], *[0.0] * MAX_FEATURES), strict=False))
-    found = [
-        Slider(name, f"ρ_{name[-1]}", f"frequency of feature {name[-1]}, 0 for none", _with(RHO_MARKS, value), value)
-        for name, value in others.items()
-    ]
+    first, *others = settings.frequencies
+    others += [0.0] * (MAX_FEATURES - len(settings.frequencies))
+    result = []
+    for name, value in zip(RHO, others, strict=True):
+        meaning = f"frequency of feature {name[-1]}, 0 for none"
+        if name == RHO[0]:
+            meaning += f" (leaves ρ_1 = {first:g})"
+        result.append(Slider(name, f"ρ_{name[-1]}", meaning, _with(RHO_MARKS, value), value))
     for knob in KNOBS.values():
         value = getattr(settings, knob.name)
-        found.append(Slider(knob.name, knob.symbol, knob.meaning, _with(knob.marks, value), value))
-    return found
+        result.append(Slider(knob.name, knob.symbol, knob.meaning, _with(knob.marks, value), value))
+    return result
 
 
 def _with(marks: tuple[float, ...], value: float) -> tuple[float, ...]:

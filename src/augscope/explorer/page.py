@@ -1,66 +1,71 @@
-"""What the explorer's page asks for, in the form in which it shows it."""
+"""What the explorer's page works with: the choice that its sliders make, its charts, and its downloads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
+from dataclasses import dataclass
+from typing import Any
 
-from augscope.explorer.charts import to_csv
-from augscope.explorer.controls import Slider
-from augscope.explorer.regimes import Outlook, Prediction, outlook
+from augscope.explorer.charts import evenness_chart, method_chart, to_csv
+from augscope.explorer.controls import Slider, sentences_beside, sliders
+from augscope.explorer.regimes import Outlook, outlook
 from augscope.explorer.session import Frame, TrainingSession
 from augscope.explorer.settings import Settings
-from augscope.training.seed_run import SeedRun
+from augscope.training.experiment import Experiment
 
 
-def outlook_of(settings: Settings) -> Outlook | None:
-    """Return what theory expects, or None where the settings do not fit together."""
-    return None if settings.errors() else outlook(settings.experiment())
+@dataclass(frozen=True)
+class Choice:
+    """The sliders' settings, and what is known of them before any training.
 
-
-_kept: dict[Settings, TrainingSession] = {}  # trainings that were over before anybody came
-
-
-def keep(settings: Settings, session: TrainingSession) -> None:
-    """Have `session_of` return a finished training at these settings."""
-    _kept[settings] = session
-
-
-def session_of(settings: Settings, anew: bool = False) -> TrainingSession | None:
-    """Return a training, not begun, or None where the settings do not fit together.
-
-    Where a finished one was kept, that is returned, unless `anew`.
+    Attributes:
+        settings: what is chosen.
+        problems: sentences by control: see `Settings.problems`.
+        outlook: what theory expects, or None where the settings do not fit together and nothing can be trained.
     """
-    if settings in _kept and not anew:
-        return _kept[settings]
-    return None if settings.errors() else TrainingSession(settings.experiment(), settings.seed)
+
+    settings: Settings
+    problems: dict[str, list[str]]
+    outlook: Outlook | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Choice:
+        """Return the choice of these settings. Cost: microseconds, so that it can follow a slider."""
+        expected = None if settings.errors() else outlook(settings.experiment())
+        return cls(settings, settings.problems(), expected)
+
+    @property
+    def sliders(self) -> list[Slider]:
+        """The sliders as they stand."""
+        return sliders(self.settings)
+
+    @property
+    def kind_of_problem(self) -> str:
+        """The style of the sentences: "problem" if nothing can be trained, "note" if a theorem does not apply."""
+        return "problem" if self.outlook is None else "note"
+
+    def sentences_beside(self, slider: Slider) -> list[str]:
+        """Return the sentences that belong beside a slider."""
+        return sentences_beside(self.problems, slider.name)
+
+    def session(self) -> TrainingSession | None:
+        """Return a training that has not started, or None where the settings do not fit together."""
+        if self.outlook is None:
+            return None
+        return TrainingSession(self.settings.experiment(), self.settings.seed)
 
 
-def stop(session: TrainingSession | None) -> None:
-    """Stop a training, if there is one."""
-    if session is not None:
-        session.stop()
-
-
-def pairs(frame: Frame, expected: Outlook) -> list[tuple[SeedRun, Prediction]]:
-    """Return each run that has measured anything with what is expected of its method."""
-    by_title = {prediction.title: prediction for prediction in expected.predictions}
-    return [(run, by_title[run.method.title]) for run in frame.runs]
-
-
-def knob_html(slider: Slider, settings: Settings) -> str:
-    """Return a slider's label: symbol, value, meaning."""
-    first = f" (leaves ρ_1 = {settings.frequencies[0]:g})" if slider.name == "rho_2" else ""
-    return (
-        f'<div class="knob"><strong>{escape(slider.symbol)} = {slider.value:,g}</strong> '
-        f"<small>{escape(slider.meaning + first)}</small></div>"
-    )
-
-
-def downloads(session: TrainingSession | None, settings: Settings) -> list[tuple[str, str, Callable[[], bytes]]]:
-    """Return (file name, label, what makes it) for everything that can be downloaded; made when it is asked for."""
-    if session is None:
+def charts_of(frame: Frame, experiment: Experiment, expected: Outlook) -> list[Any]:
+    """Return a chart for each method that has measured anything, and one of evenness; none before the first measurement."""
+    if not frame.runs:
         return []
+    predictions = expected.by_title
+    charts = [method_chart(run, experiment, predictions[run.method.title]) for run in frame.runs]
+    return [*charts, evenness_chart(frame.runs, experiment)]
+
+
+def downloads(session: TrainingSession, settings: Settings) -> list[tuple[str, str, Callable[[], bytes]]]:
+    """Return (file name, label, function that makes it) for each download."""
     return [
         ("explored.svg", "Figure (SVG)", lambda: figure(session, "svg")),
         ("explored.png", "Figure (PNG)", lambda: figure(session, "png")),
@@ -84,5 +89,5 @@ def configuration(settings: Settings) -> bytes:
     """Return the experiment as TOML, with the line that runs it."""
     from augscope.theorems.report import configuration_toml
 
-    again = f"# augscope verify --config explored.toml --seeds {settings.seed},\n"
-    return (again + configuration_toml(settings.experiment())).encode()
+    command = f"# augscope verify --config explored.toml --seeds {settings.seed},\n"
+    return (command + configuration_toml(settings.experiment())).encode()

@@ -8,10 +8,10 @@ from math import sqrt
 
 import numpy as np
 
-from augscope.model.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, derive_rarity, learning_ratios
+from augscope.model.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, learning_ratios
 from augscope.model.methods import CutMix, Cutout, Method, cutmix_plateau
 from augscope.sweep.phase_boundaries import KAPPA_LEVEL, PULL, TEST_NOISE
-from augscope.theorems.statements import noise_ratio, theorem_for
+from augscope.theorems.statements import noise_ratio, resolve_rarity, theorem_for
 from augscope.training.experiment import Experiment
 
 LEARNED, BORDERLINE, BETTER, COIN_FLIP = "learned", "borderline", "not learned, better than a coin flip", "coin flip"
@@ -64,24 +64,24 @@ class Outlook:
     plateau: float
 
     @property
+    def by_title(self) -> dict[str, Prediction]:
+        """The predictions by their method's title."""
+        return {prediction.title: prediction for prediction in self.predictions}
+
+    @property
     def sentences(self) -> list[str]:
         """κ and the plateau in words."""
-        small = self.noise_ratio < KAPPA_LEVEL
-        told = [
-            f"κ = {self.noise_ratio:.3g}: the test noise of an even CutMix solution is "
-            + (
-                "small beside its plateau, as Theorem 3.3 (3) needs."
-                if small
-                else f"not small beside its plateau (from {KAPPA_LEVEL} on CutMix loses accuracy)."
-            )
-        ]
+        if self.noise_ratio < KAPPA_LEVEL:
+            size = "small beside its plateau, as Theorem 3.3 (3) needs."
+        else:
+            size = f"not small beside its plateau (from {KAPPA_LEVEL} on CutMix loses accuracy)."
         if np.isfinite(self.plateau):
-            told.append(
+            plateau = (
                 f"CutMix settles where every patch scores about {self.plateau:.4f} (both labels equally frequent)."
             )
         else:
-            told.append("CutMix has no finite plateau: it needs P ≥ 3.")
-        return told
+            plateau = "CutMix has no finite plateau: it needs P ≥ 3."
+        return [f"κ = {self.noise_ratio:.3g}: the test noise of an even CutMix solution is {size}", plateau]
 
 
 def outlook(experiment: Experiment) -> Outlook:
@@ -91,7 +91,7 @@ def outlook(experiment: Experiment) -> Outlook:
     """
     distribution, num_samples = experiment.distribution, experiment.num_samples
     ratios = learning_ratios(distribution, num_samples)
-    rarity = distribution.rarity or derive_rarity(distribution, num_samples)
+    rarity = resolve_rarity(distribution, num_samples)
     words = [[_regime(ratio, level) for ratio in row] for row, level in zip(ratios, _levels(experiment), strict=True)]
     features = tuple(
         FeatureRegime(
@@ -135,11 +135,9 @@ def _prediction(experiment: Experiment, method: Method, words: Sequence[Sequence
     theorem, distribution = theorem_for(method), experiment.distribution
     assert theorem is not None  # the explorer's methods are the theorems'
     if distribution.rarity is not None or isinstance(method, CutMix):
-        rarity = distribution.rarity or derive_rarity(distribution, experiment.num_samples)
-        value = theorem.statements[-1].predicted(distribution, rarity)
+        value = theorem.statements[-1].predicted(distribution, resolve_rarity(distribution, experiment.num_samples))
         return Prediction(method.title, theorem.number, value, value)
-    mine = words[isinstance(method, Cutout)]
-    told = list(zip(distribution.frequencies, mine, strict=True))
-    high = 1 - sum(rho for rho, word in told if word in (BETTER, COIN_FLIP)) / 2
-    low = high - sum(rho for rho, word in told if word == BORDERLINE) / 2
+    regimes = list(zip(distribution.frequencies, words[isinstance(method, Cutout)], strict=True))
+    high = 1 - sum(rho for rho, word in regimes if word in (BETTER, COIN_FLIP)) / 2
+    low = high - sum(rho for rho, word in regimes if word == BORDERLINE) / 2
     return Prediction(method.title, theorem.number, low, high)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from augscope.model.methods import Method
 from augscope.model.sampling import Dataset
-from augscope.training import coefficients as dual
+from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, checked_record_steps
 from augscope.training.experiment import Experiment
 from augscope.training.loop import Loop
 from augscope.training.problem import Problem
 from augscope.training.seed_run import SeedRun
 
-POLL_SECONDS = 0.1  # how often it is asked whether somebody still wants the training
+POLL_SECONDS = 0.1  # between two checks whether the training is still wanted
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Frame:
         version: counts frames.
         runs: by method in the experiment's order, those that have measured anything; status "running" while it runs.
         steps: the step that each method has reached, by its title.
-        seconds: since the training began.
+        seconds: since the training was made, to its end.
         is_over: whether all have ended.
     """
 
@@ -57,8 +57,8 @@ class TrainingSession:
         self._runs: dict[Method, SeedRun] = {}
         self._steps = {method.title: 0 for method in experiment.methods}
         self._version = 0
-        self._begun = time.perf_counter()
-        self._ended: float | None = None
+        self._start = time.perf_counter()
+        self._end: float | None = None
 
     def stop(self) -> None:
         """Ask the training to end; it does so within about a second, and keeps what it has."""
@@ -69,23 +69,19 @@ class TrainingSession:
         """Where it stands now."""
         with self._changed:
             runs = tuple(self._runs[method] for method in self.experiment.methods if method in self._runs)
-            until = self._ended or time.perf_counter()
-            return Frame(self._version, runs, dict(self._steps), until - self._begun, self._ended is not None)
+            until = self._end or time.perf_counter()
+            return Frame(self._version, runs, dict(self._steps), until - self._start, self._end is not None)
 
     def run(self, is_unwanted: Callable[[], bool] = lambda: False) -> Frame:
         """Train to the end, or until `stop` is called or `is_unwanted` says so; return the last frame.
 
-        What is over is not trained again.
-
         Raises:
             ValueError: if the sample does not fit into the memory.
         """
-        if self.latest.is_over:
-            return self.latest
         try:
             experiment = self.experiment
             dataset = experiment.sample(self.seed)
-            problem = Problem(dual.geometry(dataset), experiment.network, experiment.methods, experiment.step_size)
+            problem = Problem(geometry(dataset), experiment.network, experiment.methods, experiment.step_size)
             with ThreadPoolExecutor(len(experiment.methods)) as pool:
                 jobs = [pool.submit(self._descend, problem.only(method), dataset) for method in experiment.methods]
                 while not all(job.done() for job in jobs):
@@ -96,9 +92,8 @@ class TrainingSession:
                 job.result()
         finally:
             with self._changed:
-                self._ended = time.perf_counter()
-                self._version += 1
-                self._changed.notify_all()
+                self._end = time.perf_counter()
+                self._announce()
         return self.latest
 
     def frames(self, every: float = 0.3, is_unwanted: Callable[[], bool] = lambda: False) -> Iterator[Frame]:
@@ -120,13 +115,13 @@ class TrainingSession:
             time.sleep(every)
 
     def _descend(self, problem: Problem, dataset: Dataset) -> None:
-        """Train one method, and let everybody know at every record."""
+        """Train one method, and announce every record."""
         method, num_steps = problem.method, self.experiment.num_steps
 
         def watch(step: int, _: float) -> None:
             self._steps[method.title] = step
             if self._stopping.is_set():
-                raise KeyboardInterrupt  # which the loop takes as its own, and ends in good order
+                raise KeyboardInterrupt  # the loop treats it as Ctrl-C: it records and ends
 
         targets = checked_record_steps(self.experiment.record_at, num_steps)
         loop = Loop(Descent(problem, num_steps), [dataset], targets, watch)
@@ -134,5 +129,9 @@ class TrainingSession:
             run = SeedRun.of(self.seed, loop.run())
             with self._changed:
                 self._runs[method] = run
-                self._version += 1
-                self._changed.notify_all()
+                self._announce()
+
+    def _announce(self) -> None:
+        """Tell whoever watches that something has changed; the caller holds the lock."""
+        self._version += 1
+        self._changed.notify_all()

@@ -1,12 +1,11 @@
-"""What the explorer's sliders say, as one frozen value: to and from an address, an experiment and a command line."""
+"""What the explorer's sliders set, as one frozen value: to and from an address, an experiment and a command line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from pydantic import model_validator
 
@@ -72,7 +71,7 @@ def _wholes(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5,
     return tuple(int(number) for number in _decades(first, last, digits))
 
 
-_STDS = (*_decades(-3, 0, (1, 1.5, 2, 2.5, 3, 4, 5, 7)),)
+_STDS = _decades(-3, 0, (1, 1.5, 2, 2.5, 3, 4, 5, 7))
 KNOBS: dict[str, Knob] = {
     knob.name: knob
     for knob in (
@@ -136,13 +135,12 @@ class Settings(Value):
         return self
 
     @classmethod
-    def of(cls, experiment: Experiment, seed: int, num_steps: int | None = None) -> Settings:
-        """Return the settings of an experiment in terms of the sliders, or of its first `num_steps` steps."""
+    def of(cls, experiment: Experiment, seed: int) -> Settings:
+        """Return the settings of an experiment in terms of the sliders."""
         both = {**dict(experiment), **dict(experiment.distribution)}
         cut = next(method.num_cut for method in experiment.methods if isinstance(method, Cutout))
         fields = {name: both[name] for name in cls.model_fields if name in both}
-        others = {"num_cut": cut, "seed": seed, "stated_rarity": experiment.distribution.rarity is not None}
-        return cls(**fields, **others).replace(num_steps=num_steps or experiment.num_steps)
+        return cls(**fields, num_cut=cut, seed=seed, stated_rarity=experiment.distribution.rarity is not None)
 
     def experiment(self) -> Experiment:
         """Return what is trained. Raises ValueError, in a sentence, if the settings do not fit together."""
@@ -171,16 +169,15 @@ class Settings(Value):
             return errors
         experiment = self.experiment()
         rarity = resolve_rarity(experiment.distribution, self.num_samples)
-        problems: dict[str, list[str]] = {}
+        unmet: dict[str, dict[str, list[str]]] = {}  # by control and assumption, the theorems that need it
         for method in experiment.methods:
             theorem = theorem_for(method)
             for row in assumptions(method, experiment.distribution, rarity, self.num_samples):
                 control = _CONTROL_OF.get(row.text.partition(" =")[0])
                 if row.met or control is None or theorem is None:  # a rarity has a column in the table of predictions
                     continue
-                sentence = f"assumes {row.text}: it does not hold."
-                problems.setdefault(control, []).append(f"Theorem {theorem.number} {sentence}")
-        return {control: _joined(sentences) for control, sentences in problems.items()}
+                unmet.setdefault(control, {}).setdefault(row.text, []).append(theorem.number)
+        return {control: [_unmet(text, numbers) for text, numbers in rows.items()] for control, rows in unmet.items()}
 
     def query(self) -> dict[str, str]:
         """Return the settings as an address says them; `from_query` reads them back exactly."""
@@ -188,23 +185,18 @@ class Settings(Value):
         rarity = "stated" if self.stated_rarity else "derive"
         return {"frequencies": ",".join(map(str, self.frequencies)), "rarity": rarity, **numbers}
 
-    @property
-    def address(self) -> str:
-        """The query string."""
-        return "?" + urlencode(self.query(), safe=",")
-
     @classmethod
-    def from_query(cls, given: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    def from_query(cls, query: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         """Return the settings of an address, and a sentence for each part that is not used.
 
         A preset's name under `preset` is where they start from; what is missing or wrong is taken from there.
         """
-        problems, given = [], {name: _last(value) for name, value in given.items()}
-        name = given.pop("preset", DEFAULT)
+        problems, texts = [], {name: _last(value) for name, value in query.items()}
+        name = texts.pop("preset", DEFAULT)
         if name not in PRESETS:
             problems.append(f"`preset` must be one of {', '.join(PRESETS)}, got {name[:40]!r}")
         settings = PRESETS.get(name, PRESETS[DEFAULT])
-        for name, text in given.items():
+        for name, text in texts.items():
             try:
                 settings = settings.replace(**_parsed(name, text))
             except ValueError as error:
@@ -216,20 +208,15 @@ class Settings(Value):
         return command_line("verify", options={**self._values(), "seeds": f"{self.seed},", "out": "explored"})
 
 
-def _joined(sentences: list[str]) -> list[str]:
-    """Sentences that differ by the theorem only, once, naming all of them."""
-    numbers: dict[str, list[str]] = {}
-    for sentence in sentences:
-        _, number, rest = sentence.split(" ", 2)
-        numbers.setdefault(rest, []).append(number)
-    return [
-        f"Theorem{'s' if len(who) > 1 else ''} {', '.join(who)} {rest if len(who) == 1 else rest.replace('assumes', 'assume', 1)}"
-        for rest, who in numbers.items()
-    ]
+def _unmet(assumption: str, theorems: Sequence[str]) -> str:
+    """Return the sentence on an assumption that does not hold."""
+    if len(theorems) == 1:
+        return f"Theorem {theorems[0]} assumes {assumption}: it does not hold."
+    return f"Theorems {', '.join(theorems)} assume {assumption}: it does not hold."
 
 
 def _last(value: Any) -> str:
-    """A part of an address that is given twice counts as said last."""
+    """The text of a part of an address; of one that is given twice, the last."""
     return str(value[-1] if isinstance(value, (list, tuple)) else value)
 
 
