@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 
 HOST = "127.0.0.1"
 FIRST_PORT, TRIED = 2720, 20

@@ -13,9 +13,10 @@ import psutil
 from jaxtyping import Array, Float, Int
 from scipy.special import gammaincinv, ndtri
 
-from augscope.model.arrays import check, check_count, check_key, check_precision
+from augscope.model.arrays import check_key, check_precision
 from augscope.model.distribution import FeatureNoise
 from augscope.model.network import Network
+from augscope.support.values import check, check_count
 
 MEMORY_SHARE = 0.8  # of the free memory; the rest is left to the compiler and to everybody else
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 
 MAX_COUNT = 100_000  # of values on one axis: more is a slip of the hand
 DIGITS = 12  # significant, of computed values: grids meet in the same cells although they round differently on the way

@@ -17,7 +17,7 @@ import numpy as np
 from augscope.model.distribution import learning_ratios
 from augscope.model.methods import METHOD_NAMES, Method
 from augscope.model.network import Network
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 from augscope.sweep.schema import SCHEMA, numbers_of
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.windows import longest_window

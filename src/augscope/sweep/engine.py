@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
 MAX_WORKERS = 1_024  # local processes; more is a slip of the hand

@@ -26,8 +26,8 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augscope.model.arrays import check
 from augscope.support.files import check_free, remove_leftovers, write_whole
+from augscope.support.values import check
 from augscope.support.wording import in_words
 from augscope.sweep.cells import Cell
 from augscope.sweep.grid import Sweep

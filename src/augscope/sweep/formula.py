@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 
 _Function = Callable[[Mapping[str, Any]], float]
 _OPERATORS: dict[type, Callable[..., Any]] = {

@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from augscope.model.arrays import check
 from augscope.model.network import Network
 from augscope.support.command_line import read_seeds, read_toml
+from augscope.support.values import check
 from augscope.sweep.axes import Axis, points, rounded
 from augscope.sweep.cells import Cell
 from augscope.sweep.formula import Formula

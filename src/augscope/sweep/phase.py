@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
-from augscope.model.arrays import check
 from augscope.model.methods import METHOD_NAMES
 from augscope.support.plain_data import plain
+from augscope.support.values import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary
 from augscope.sweep.phase_options import PhaseOptions

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augscope.model.arrays import check
 from augscope.model.distribution import LEARNING_THRESHOLD
+from augscope.support.values import check
 
 # Of κ: test noise of half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23).
 KAPPA_LEVEL = 0.5

@@ -10,7 +10,7 @@ from typing import Any
 from augscope.support.files import OutputFolder
 from augscope.support.pages import Download, picture, render
 from augscope.support.rendering import lay_out, to_bytes
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 from augscope.sweep.phase import Panel, PhaseDiagram
 from augscope.sweep.phase_figures import phase_figure
 

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 from augscope.sweep.folder import SweepFolder
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep

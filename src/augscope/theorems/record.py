@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.support.lazy_names import named_pieces
 from augscope.support.plain_data import csv_text, plain
-from augscope.support.versions import versions
+from augscope.support.values import check
+from augscope.support.wording import versions
 from augscope.theorems.verdicts import TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment

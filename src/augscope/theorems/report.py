@@ -8,7 +8,7 @@ import numpy as np
 import tomli_w
 
 from augscope.support.pages import Download, picture, render
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 from augscope.theorems.record import Results, place, trajectories_csv
 from augscope.theorems.statements import resolve_rarity
 from augscope.theorems.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augscope.model.arrays import check
 from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
+from augscope.support.values import check
 from augscope.theorems.orders import describe_orders
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
