@@ -11,7 +11,7 @@ VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy")  # the packages that
 
 
 def in_words(seconds: float) -> str:
-    """A duration in the unit that people would use.
+    """Return a duration in the usual unit.
 
     Example:
         >>> [in_words(seconds) for seconds in (9000, 379, 12, 0.135, 0.0012)]
