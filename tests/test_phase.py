@@ -88,7 +88,7 @@ class TestRecords:
         found = records.to_xarray("method", "rho", "speed", "seed")
         assert dict(found.sizes) == {"method": 2, "rho": 3, "speed": 4, "seed": 3}
         assert float(found.accuracy.sel({"method": "cutout", "rho": 0.4, "speed": 0.02, "seed": 2})) == 1.02
-        with pytest.raises(ValueError, match="`dims` must tell records apart: several lie at rho, speed = "):
+        with pytest.raises(ValueError, match="`dims` must tell records apart: several have rho, speed = "):
             records.to_xarray("rho", "speed")
         with pytest.raises(ValueError, match="`dims` must be columns of `records`, got rhos"):
             records.to_xarray("rhos")
@@ -255,7 +255,7 @@ class TestRefinement:
             refined(grid, diagram(records), 0)
         with pytest.raises(ValueError, match="`refine` needs axes of the grid, not zipped: rho, speed, got 'dim'"):
             refined(grid, diagram(records, x="dim"), 1)
-        with pytest.raises(ValueError, match="found no place where num_samples changes"):
+        with pytest.raises(ValueError, match="got the same num_samples everywhere"):
             refined(grid, diagram(records, value="num_samples"), 1)
 
     def test_refined_cells_are_run_and_drawn(self, tmp_path, monkeypatch):

@@ -193,7 +193,7 @@ BAD = {
     "empty axis": ({"axes": {"dim": []}}, "axis `dim` must hold at least one value, got none"),
     "unknown key": ({"axis": {}}, "`axis` is not known in a grid"),
     "unknown derived": ({"derived": {"dims": "1"}}, "derived `dims` is no field"),
-    "said twice": ({"axes": {"dim": [2000]}, "derived": {"dim": "3"}}, "`dim` must be said once"),
+    "named twice": ({"axes": {"dim": [2000]}, "derived": {"dim": "3"}}, "`dim` must come once"),
     "circle": ({"derived": {"dim": "num_samples", "num_samples": "dim"}}, "must not depend on each other in a circle"),
     "zip lengths": (
         {"zip": [{"dim": [2000, 3000], "num_samples": [1]}]},

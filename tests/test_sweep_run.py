@@ -309,7 +309,7 @@ class TestProgress:
         with pytest.raises(ValueError, match="`folder` must be a sweep's"):
             SweepFolder(tmp_path).read_progress()
         place = SweepFolder(tmp_path / "out")
-        with place.claimed(), pytest.raises(ValueError, match="a sweep that has begun"):
+        with place.claimed(), pytest.raises(ValueError, match="a sweep that has started"):
             place.read_progress()
 
     def test_looking_does_not_take_the_lock(self, tmp_path):

@@ -1,4 +1,4 @@
-"""What a sweep records of a cell: the columns of its Parquet parts, typed and described."""
+"""The columns of a sweep's Parquet parts, with type and meaning: a row is a cell."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from functools import reduce
 
 import pyarrow as pa
 
+from augscope.support.wording import VERSIONED
 from augscope.training.measure_table import Measure, measures_of
 from augscope.training.measures import History
 
 FORMAT = 1  # of the records; raised when a column changes its meaning
-VERSIONED = ("python", "augscope", "jax", "jaxlib", "numpy", "scipy")
-UNREPEATABLE = ("seconds", "sample_seconds", "finished", "machine")  # all else is the same whenever a cell is run
+UNREPEATABLE = (
+    "seconds",
+    "sample_seconds",
+    "finished",
+    "machine",
+)  # all other columns are equal in every run of a cell
 
 _text, _whole, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _reals = pa.list_(_real)
@@ -84,7 +89,7 @@ _MEASURES = (
     ("feature_accuracy", _reals, "accuracy given the feature, mean of both labels (K)"),
     ("feature_score", _reals, "smaller of both labels' signed scores (K)"),
     ("learned", pa.list_(_flag), "whether the feature is learned (K), model.md §5"),
-    ("num_learned", _whole, "how many are"),
+    ("num_learned", _whole, "number of features learned"),
     *map(_at_the_end, ("loss", "gradient_norm", "margin", "augmented_margin", "unevenness", "excess_loss")),
     ("plateau", _reals, "mean y a over patches (2), label +1 first"),
     ("predicted_plateau", _reals, "where CutMix settles (2); else NaN"),
@@ -101,7 +106,7 @@ _CIRCUMSTANCES = (
     ("sample_seconds", _real, "wall time of drawing the sample"),
     ("finished", pa.timestamp("us", tz="UTC"), "when"),
     ("machine", _text, "kind of machine, and its name"),
-    ("versions", pa.struct([(name, _text) for name in VERSIONED]), "of what decides the numbers"),
+    ("versions", pa.struct([(name, _text) for name in ("python", *VERSIONED)]), "of packages that decide the numbers"),
 )
 
 
@@ -110,8 +115,8 @@ def schema_of(measures: Sequence[Measure]) -> pa.Schema:
 
     Null means: does not apply, or (status failed) not measured.
     """
-    placed = [name for name, *_ in _MEASURES]
-    newer = [(name, _real, meaning) for name, meaning in numbers_of(measures).items() if name not in placed]
+    names = [name for name, *_ in _MEASURES]
+    newer = [(name, _real, meaning) for name, meaning in numbers_of(measures).items() if name not in names]
     groups = (_IDENTITY, _CONFIGURATION, _PREDICTION, _MEASURES, newer, [_history(measures)], _CIRCUMSTANCES)
     fields = [_field(*row) for group in groups for row in group]
     return pa.schema(fields, metadata={"augscope.format": str(FORMAT)})
