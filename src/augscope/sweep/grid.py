@@ -231,10 +231,10 @@ def _read_axes(source: Mapping[str, Any]) -> tuple[Axis, ...]:
 
 
 def _read_derived(name: str, text: Any) -> Formula | tuple[Formula, ...]:
-    if isinstance(text, list):
-        check(len(text) >= 1, f"derived `{name}` must hold at least one formula, got none")
-        return tuple(Formula.read(name, part) for part in text)
-    return Formula.read(name, text)
+    if not isinstance(text, list):
+        return Formula.read(name, text)
+    check(len(text) >= 1, f"derived `{name}` must hold at least one formula, got none")
+    return tuple(Formula.read(name, part) for part in text)
 
 
 def _as_tuple(formula: Formula | tuple[Formula, ...]) -> tuple[Formula, ...]:
@@ -258,6 +258,5 @@ def _whole(name: str, value: Any) -> Any:
 
 
 def _in_words(point: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in point.items()
-    )
+    texts = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in point.items()}
+    return ", ".join(f"{name} = {text}" for name, text in texts.items())

@@ -132,18 +132,18 @@ class _Ledger:
         self.folder, self.report, self.workers = folder, report, 0
         self.pending = [cell for cell in cells if cell.identity not in recorded]
         statuses = [recorded[cell.identity] for cell in cells if cell.identity in recorded]
-        self._total, self._done, self._failed, self._computed = len(cells), len(statuses), statuses.count("failed"), 0
+        self._total, self._recorded, self._failed = len(cells), len(statuses), statuses.count("failed")
+        self._computed = self._received = 0  # rows of this run: written, and written or waiting
         self._waiting: list[pa.Table] = []
         self._written = time.monotonic()
-        self._received, self._recent = 0, deque[tuple[float, int]]()
+        self._recent = deque[tuple[float, int]]()  # times, with the rows received by then
 
     def add(self, table: pa.Table) -> None:
         """Add rows; write about once a second. Raises OSError if they cannot be written."""
         self._waiting.append(table)
         self._received += table.num_rows
         self._recent.append((time.monotonic(), self._received))
-        rows = sum(part.num_rows for part in self._waiting)
-        if time.monotonic() - self._written > WRITE_SECONDS or rows >= WRITE_ROWS:
+        if time.monotonic() - self._written > WRITE_SECONDS or self._received - self._computed >= WRITE_ROWS:
             self.write()
             self.folder.parts.merge_small()
             self.publish("running")
@@ -154,7 +154,6 @@ class _Ledger:
             table = pa.concat_tables(self._waiting)
             self.folder.parts.write(table)
             self._waiting.clear()
-            self._done += table.num_rows
             self._computed += table.num_rows
             self._failed += table["status"].to_pylist().count("failed")
         self._written = time.monotonic()
@@ -185,14 +184,14 @@ class _Ledger:
         if len(self._recent) > 1:
             first, received = self._recent[0]
             rate = (self._received - received) / max(now - first, 1e-9)
-        left = self._total - self._done
+        done = self._recorded + self._computed
         return Progress(
             total=self._total,
-            done=self._done,
+            done=done,
             failed=self._failed,
             computed=self._computed,
             rate=rate,
-            seconds_left=left / rate if rate > 0 and state == "running" else None,
+            seconds_left=(self._total - done) / rate if rate > 0 and state == "running" else None,
             workers=self.workers,
             state=state,
             updated=time.time(),

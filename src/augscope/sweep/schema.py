@@ -12,31 +12,18 @@ from augscope.training.measure_table import Measure, measures_of
 from augscope.training.measures import History
 
 FORMAT = 1  # of the records; raised when a column changes its meaning
-UNREPEATABLE = (
-    "seconds",
-    "sample_seconds",
-    "finished",
-    "machine",
-)  # all other columns are equal in every run of a cell
+UNREPEATABLE = ("seconds", "sample_seconds", "finished", "machine")  # all else is equal in every run of a cell
 
 _text, _whole, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _reals = pa.list_(_real)
 
 _IDENTITY = (
     ("cell", _text, "SHA-256 of configuration and seed"),
-    (
-        "experiment",
-        _text,
-        "SHA-256 of the configuration but for the method: with the seed, what methods are compared by",
-    ),
+    ("experiment", _text, "SHA-256 of the configuration without the method: compare methods where it is equal"),
     ("seed", _whole, "seed; the key is jax.random.key(seed)"),
     ("method", _text, "erm, cutout, cutmix, or module:Name of your own"),
     ("method_title", _text, "the method with its parameters, as people write it"),
-    (
-        "status",
-        _text,
-        "completed, diverged, unfinished (a flow whose solver gave up) or failed (no measures: see message)",
-    ),
+    ("status", _text, "completed, diverged, unfinished (a flow that ended early) or failed (no measures: see message)"),
     ("message", _text, "one sentence on how the run ended"),
 )
 _CONFIGURATION = (
@@ -93,12 +80,8 @@ _MEASURES = (
     *map(_at_the_end, ("loss", "gradient_norm", "margin", "augmented_margin", "unevenness", "excess_loss")),
     ("plateau", _reals, "mean y a over patches (2), label +1 first"),
     ("predicted_plateau", _reals, "where CutMix settles (2); else NaN"),
-    (
-        "window_opens",
-        _real,
-        "T_m: from when the accuracy stays within 0.01 of predicted_accuracy, longest window; null if never",
-    ),
-    ("window_closes", _real, "T*: until when; null if it still holds at the end, or never did"),
+    ("window_opens", _real, "T_m: start of the longest window of accuracy = predicted_accuracy ± 0.01, or null"),
+    ("window_closes", _real, "T*: its end; null if it still holds at the last step, or there is none"),
     ("window_until", _real, "the same, but the last step if it still holds then"),
 )
 _CIRCUMSTANCES = (
@@ -124,11 +107,11 @@ def schema_of(measures: Sequence[Measure]) -> pa.Schema:
 
 def _history(measures: Sequence[Measure]) -> tuple[str, pa.DataType, str]:
     """The column of all measures at all steps: a list each, nested as deep as its shape."""
-    parts = [
-        _field(row.name, reduce(lambda inner, _: pa.list_(inner), row.shape, _real), row.axes) for row in measures[1:]
-    ]
-    steps = _field(measures[0].name, _reals, f"{measures[0].meaning} {measures[0].axes}")
-    return "history", pa.struct([steps, *parts]), "every measure at every recorded step: see `History`"
+    steps, *others = measures
+    parts = [_field(steps.name, _reals, f"{steps.meaning} {steps.axes}")]
+    for row in others:
+        parts.append(_field(row.name, reduce(lambda inner, _: pa.list_(inner), row.shape, _real), row.axes))
+    return "history", pa.struct(parts), "every measure at every recorded step: see `History`"
 
 
 def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:
