@@ -1,4 +1,4 @@
-"""What every page of ours is held to: valid HTML, no address outside itself, and the accessibility rules of WCAG 2 A and AA."""
+"""Checks of every page: valid HTML, no address outside itself, and the accessibility rules of WCAG 2 A and AA."""
 
 from __future__ import annotations
 
@@ -43,29 +43,31 @@ def axe_violations(paths: list[Path], looks: tuple[tuple[str, int], ...] = LOOKS
         pytest.skip("no Chromium on this machine: the accessibility rules are checked where there is one")
     from playwright.sync_api import sync_playwright
 
-    found = []
+    violations = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for path in paths:
             for scheme, width in looks:
                 page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
-                asked = []
-                page.on("request", lambda request, asked=asked: asked.append(request.url))
+                addresses = []
+                page.on("request", lambda request, addresses=addresses: addresses.append(request.url))
                 page.goto(path.as_uri())
-                found += [f"{path.name} ({scheme}, {width} px): {said}" for said in violations_on(page)]
+                violations += [f"{path.name} ({scheme}, {width} px): {sentence}" for sentence in violations_on(page)]
                 # A phone must not scroll sideways, but inside what says so.
                 wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 if wide > 0:
-                    found.append(f"{path.name} ({scheme}, {width} px): {wide} px wider than the window")
-                found += [f"{path.name} asked for {url}" for url in asked if not url.startswith(("file:", "data:"))]
+                    violations.append(f"{path.name} ({scheme}, {width} px): {wide} px wider than the window")
+                violations += [
+                    f"{path.name} loads {url}" for url in addresses if not url.startswith(("file:", "data:"))
+                ]
                 page.close()
         browser.close()
-    return found
+    return violations
 
 
 def violations_on(page) -> list[str]:
     """What axe-core finds on a page that a browser shows, in its shadow trees too: a sentence a rule."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"runOnly": STANDARDS}).response["violations"]
-    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:160]}" for one in found]
+    violations = Axe().run(page, options={"runOnly": STANDARDS}).response["violations"]
+    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:160]}" for one in violations]

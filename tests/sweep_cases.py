@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import tomli_w
+
 import augscope as ag
 from augscope.sweep.cells import run_cell
 from augscope.sweep.schema import UNREPEATABLE
@@ -14,27 +16,12 @@ from augscope.sweep.worker import to_stream
 TINY = {
     "preset": "theorem",
     "methods": ["erm"],
-    "seeds": 4,
+    "seeds": 2,
     "experiment": {"num_samples": 12, "num_steps": 8, "record_at": [0, 2], "distribution": {"rarity": "derive"}},
     "axes": {"rho": [0.2, 0.4], "speed": {"from": 0.1, "to": 0.4, "count": 3, "scale": "log"}},
     "derived": {"frequencies": ["1 - rho", "rho"], "dominant_noise_std": "sqrt(speed * num_samples / dim)"},
 }
-TINY_TOML = """
-preset = "theorem"
-methods = ["erm"]
-seeds = 4
-[experiment]
-num_samples = 12
-num_steps = 8
-record_at = [0, 2]
-distribution.rarity = "derive"
-[axes]
-rho = [0.2, 0.4]
-speed = { from = 0.1, to = 0.4, count = 3, scale = "log" }
-[derived]
-frequencies = ["1 - rho", "rho"]
-dominant_noise_std = "sqrt(speed * num_samples / dim)"
-"""
+TINY_TOML = tomli_w.dumps(TINY)
 
 
 def tiny(**changes) -> ag.Sweep:

@@ -18,7 +18,7 @@ from augscope.studies.audit.result import conclude
 from augscope.studies.audit.settings import Settings
 from augscope.studies.audit.study import check_study
 from augscope.studies.audit.subgroups import LEARNED, MEMORISED, measure
-from augscope.support.crossed import crossed_difference, crossed_gap, crossed_share, given_share
+from augscope.support.statistics import crossed_difference, crossed_gap, crossed_share, given_share
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 

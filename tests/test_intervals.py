@@ -21,10 +21,10 @@ def test_clopper_pearson_is_the_exact_interval():
 
 def test_paired_difference_is_the_t_test():
     first, second = np.random.default_rng(0).normal(size=(2, 12))
-    found = paired_difference(first, second)
+    difference = paired_difference(first, second)
     expected = stats.ttest_rel(first, second)
     low, high = expected.confidence_interval()
-    assert found == pytest.approx((np.mean(first - second), low, high, expected.pvalue), abs=1e-12)
+    assert difference == pytest.approx((np.mean(first - second), low, high, expected.pvalue), abs=1e-12)
 
 
 def test_differences_without_spread_or_with_one_seed():

@@ -33,9 +33,9 @@ def parts(tmp_path) -> PartFolder:
 def test_rows_come_back(parts):
     parts.write(rows(1, 2))
     parts.write(rows(3))
-    found = parts.look(thoroughly=True)
-    assert not found.problems
-    assert parts.read(found.live).sort_by("cell").equals(rows(1, 2, 3))
+    contents = parts.look(thoroughly=True)
+    assert not contents.problems
+    assert parts.read(contents.live).sort_by("cell").equals(rows(1, 2, 3))
 
 
 def test_nothing_is_there_before_the_first(parts, tmp_path):

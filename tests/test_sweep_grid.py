@@ -119,12 +119,12 @@ class TestAxes:
 
 class TestCells:
     def test_derived_fields_and_whole_numbers(self):
-        found = sweep(
+        cells = sweep(
             axes={"speed": [0.4], "dim": {"from": 2000, "to": 200000, "count": 4, "scale": "log"}},
             derived={"dominant_noise_std": "sqrt(speed * num_samples / dim)", "num_samples": "dim / 100 + 0.4"},
         ).cells()
-        assert [cell.experiment.distribution.dim for cell in found] == [2000, 9283, 43089, 200000]
-        for cell in found:
+        assert [cell.experiment.distribution.dim for cell in cells] == [2000, 9283, 43089, 200000]
+        for cell in cells:
             at = cell.experiment
             assert at.num_samples == round(at.distribution.dim / 100 + 0.4)
             # σ_d² d / n = 0.4, with σ_d rounded to 12 digits
@@ -149,8 +149,8 @@ class TestCells:
         assert small < large
 
     def test_an_axis_of_one_method_leaves_the_others_alone(self):
-        found = sweep(methods=["erm", "cutout"], axes={"num_cut": [1, 2]}).cells()
-        assert sorted(cell.experiment.methods[0].title for cell in found) == ["Cutout", "Cutout (C = 2)", "ERM"]
+        cells = sweep(methods=["erm", "cutout"], axes={"num_cut": [1, 2]}).cells()
+        assert sorted(cell.experiment.methods[0].title for cell in cells) == ["Cutout", "Cutout (C = 2)", "ERM"]
 
     def test_settings_are_laid_over(self):
         given = {
@@ -193,7 +193,7 @@ BAD = {
     "empty axis": ({"axes": {"dim": []}}, "axis `dim` must hold at least one value, got none"),
     "unknown key": ({"axis": {}}, "`axis` is not known in a grid"),
     "unknown derived": ({"derived": {"dims": "1"}}, "derived `dims` is no field"),
-    "said twice": ({"axes": {"dim": [2000]}, "derived": {"dim": "3"}}, "`dim` must be said once"),
+    "named twice": ({"axes": {"dim": [2000]}, "derived": {"dim": "3"}}, "`dim` must come once"),
     "circle": ({"derived": {"dim": "num_samples", "num_samples": "dim"}}, "must not depend on each other in a circle"),
     "zip lengths": (
         {"zip": [{"dim": [2000, 3000], "num_samples": [1]}]},

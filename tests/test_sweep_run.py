@@ -9,6 +9,7 @@ import json
 import platform
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sweep_cases import HereEngine, comparable, here, tiny
 import augscope as ag
 from augscope.model.methods import cutmix
 from augscope.sweep import run as run_module
+from augscope.sweep.cells import failed_row
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.parquet import PartFolder
 from augscope.sweep.process import WorkerDied
@@ -42,11 +44,11 @@ def undisturbed(tmp_path_factory):
 
 def test_every_cell_is_recorded_once(undisturbed):
     outcome, folder = undisturbed
-    assert (outcome.progress.done, outcome.progress.total, outcome.progress.failed) == (24, 24, 0)
+    assert (outcome.progress.done, outcome.progress.total, outcome.progress.failed) == (12, 12, 0)
     assert (outcome.stopped, outcome.set_aside) == (None, {})
-    found = ag.Records(folder).query("SELECT cell, status FROM records")
-    assert sorted(found["cell"].to_pylist()) == sorted(cell.identity for cell in tiny().cells())
-    assert set(found["status"].to_pylist()) == {"completed"}
+    rows = ag.Records(folder).query("SELECT cell, status FROM records")
+    assert sorted(rows["cell"].to_pylist()) == sorted(cell.identity for cell in tiny().cells())
+    assert set(rows["status"].to_pylist()) == {"completed"}
     assert len(list((folder / "records").iterdir())) == 1  # merged at the end
 
 
@@ -82,7 +84,7 @@ def test_running_again_computes_nothing(undisturbed):
     _, folder = undisturbed
     before = {path: path.read_bytes() for path in (folder / "records").iterdir()}
     again = ag.run_sweep(tiny(), folder)
-    assert (again.progress.done, again.progress.computed) == (24, 0)
+    assert (again.progress.done, again.progress.computed) == (12, 0)
     assert {path: path.read_bytes() for path in (folder / "records").iterdir()} == before
 
 
@@ -96,9 +98,9 @@ def test_a_grid_is_extended_and_another_shares_cells(tmp_path):
         ),
         tmp_path / "out",
     )
-    assert [outcome.progress.computed for outcome in (first, longer, other)] == [8, 4, 4]
-    found = ag.Records(tmp_path / "out").query("SELECT count(*) AS n, count(q) AS q, count(rho) AS rho FROM records")
-    assert found.to_pylist() == [{"n": 16, "q": 8, "rho": 12}]  # four cells lie on both grids
+    assert [outcome.progress.computed for outcome in (first, longer, other)] == [4, 2, 2]
+    counts = ag.Records(tmp_path / "out").query("SELECT count(*) AS n, count(q) AS q, count(rho) AS rho FROM records")
+    assert counts.to_pylist() == [{"n": 8, "q": 4, "rho": 6}]  # two cells lie on both grids
 
 
 def test_the_result_does_not_depend_on_batches(undisturbed, tmp_path, monkeypatch):
@@ -124,8 +126,8 @@ def test_a_failed_cell_is_a_record_and_can_be_tried_again(tmp_path, monkeypatch)
     monkeypatch.setattr(run_module, "engine", here)
     again = ag.run_sweep(grid, tmp_path / "out", retry_failed=True)
     assert (again.progress.computed, again.progress.done, again.progress.failed) == (1, 2, 0)
-    found = ag.Records(tmp_path / "out").query("SELECT status, count(*) AS n FROM records GROUP BY status").to_pylist()
-    assert found == [{"status": "completed", "n": 2}]
+    counts = ag.Records(tmp_path / "out").query("SELECT status, count(*) AS n FROM records GROUP BY status").to_pylist()
+    assert counts == [{"status": "completed", "n": 2}]
 
 
 class DyingEngine(HereEngine):
@@ -144,7 +146,6 @@ class DyingEngine(HereEngine):
 
 def test_a_cell_that_kills_its_worker_does_not_take_others_along(undisturbed, tmp_path, monkeypatch):
     fatal = tiny().cells()[7].identity
-    from contextlib import contextmanager
 
     @contextmanager
     def dying(*_):
@@ -152,7 +153,7 @@ def test_a_cell_that_kills_its_worker_does_not_take_others_along(undisturbed, tm
 
     monkeypatch.setattr(run_module, "engine", dying)
     outcome = ag.run_sweep(tiny(), tmp_path / "out")
-    assert (outcome.progress.done, outcome.progress.failed) == (24, 1)
+    assert (outcome.progress.done, outcome.progress.failed) == (12, 1)
     rows = ag.Records(tmp_path / "out").query("SELECT cell, message FROM records WHERE status = 'failed'").to_pylist()
     assert rows == [{"cell": fatal, "message": "its process died 3 times, at last by SIGKILL"}]
     monkeypatch.setattr(run_module, "engine", here)
@@ -178,19 +179,19 @@ def test_a_full_disk_stops_cleanly_and_the_sweep_goes_on(undisturbed, tmp_path, 
     assert outcome.stopped == "stopped: No space left on device"
     assert outcome.progress.state == "stopped"
     held = ag.Records(tmp_path / "out").query("SELECT count(*) AS n FROM records").to_pylist()[0]["n"]
-    assert outcome.progress.done == held < 24
+    assert outcome.progress.done == held < 12
     assert (held > 0) == (writes > 0)
     monkeypatch.setattr(PartFolder, "write", real)
     again = ag.run_sweep(tiny(), tmp_path / "out")
-    assert (again.stopped, again.progress.computed) == (None, 24 - held)
+    assert (again.stopped, again.progress.computed) == (None, 12 - held)
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
 def test_ctrl_c_keeps_what_came_in(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "WRITE_SECONDS", 0.0)
 
-    def interrupt(found):
-        if found.done >= 1 and found.state == "running":
+    def interrupt(progress):
+        if progress.done >= 1 and progress.state == "running":
             raise KeyboardInterrupt
 
     outcome = ag.run_sweep(tiny(), tmp_path / "out", progress=interrupt)
@@ -218,8 +219,11 @@ def test_a_damaged_part_is_named_set_aside_and_run_again(undisturbed, tmp_path, 
 
 
 def test_two_sweeps_at_once_are_refused(tmp_path):
-    place = SweepFolder(tmp_path / "out")
-    with place.claimed(), pytest.raises(ValueError, match=r"must not be written by two sweeps at once.*process \d+ on"):
+    folder = SweepFolder(tmp_path / "out")
+    with (
+        folder.claimed(),
+        pytest.raises(ValueError, match=r"must not be written by two sweeps at once.*process \d+ on"),
+    ):
         ag.run_sweep(tiny(), tmp_path / "out")
     assert ag.run_sweep(tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]}), tmp_path / "out").stopped is None
 
@@ -235,14 +239,14 @@ def test_other_peoples_folders_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_sweep_killed_before_it_had_begun_can_be_run(tmp_path):
+def test_a_sweep_killed_before_it_started_can_be_run(tmp_path):
     (tmp_path / "lock").write_text("process 1 on somewhere")
     (tmp_path / ".sweep.json-1-abcd").write_text("{")
     assert ag.run_sweep(tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]}), tmp_path).stopped is None
     assert not list(tmp_path.glob(".*"))
 
 
-def test_an_invalid_cell_is_found_before_anything_is_made(tmp_path):
+def test_an_invalid_cell_is_named_before_anything_is_made(tmp_path):
     with pytest.raises(
         ValueError, match=r"the cell at rho = 0\.9, speed = 0\.1 is not valid: `frequencies` must be decreasing"
     ):
@@ -290,41 +294,44 @@ class TestProgress:
         assert str(self.progress(seconds_left=None)).endswith("3.14 a second")
         assert str(self.progress(state="finished")) == "12/1,200 cells, 1 failed, finished"
 
-    def test_what_is_told(self, tmp_path):
-        told = []
-        ag.run_sweep(tiny(), tmp_path / "out", progress=told.append)
-        assert (told[0].done, told[0].state, told[-1].done, told[-1].state) == (0, "running", 24, "finished")
-        assert all(a.done <= b.done for a, b in itertools.pairwise(told))
-        assert SweepFolder(tmp_path / "out").read_progress() == told[-1]
+    def test_reports(self, tmp_path):
+        reports = []
+        ag.run_sweep(tiny(), tmp_path / "out", progress=reports.append)
+        assert (reports[0].done, reports[0].state, reports[-1].done, reports[-1].state) == (
+            0,
+            "running",
+            12,
+            "finished",
+        )
+        assert all(a.done <= b.done for a, b in itertools.pairwise(reports))
+        assert SweepFolder(tmp_path / "out").read_progress() == reports[-1]
 
     def test_a_sweep_that_died_is_stopped(self, tmp_path):
-        place = SweepFolder(tmp_path / "out")
-        with place.claimed():
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed():
             here_now = {"machine": platform.node(), "updated": time.time()}
-            place.write_progress(self.progress(**here_now))
-            assert place.read_progress().state == "running"
-        assert place.read_progress().state == "stopped"
+            folder.write_progress(self.progress(**here_now))
+            assert folder.read_progress().state == "running"
+        assert folder.read_progress().state == "stopped"
 
-    def test_a_folder_that_says_nothing(self, tmp_path):
+    def test_a_folder_without_progress(self, tmp_path):
         with pytest.raises(ValueError, match="`folder` must be a sweep's"):
             SweepFolder(tmp_path).read_progress()
-        place = SweepFolder(tmp_path / "out")
-        with place.claimed(), pytest.raises(ValueError, match="a sweep that has begun"):
-            place.read_progress()
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed(), pytest.raises(ValueError, match="a sweep that has started"):
+            folder.read_progress()
 
     def test_looking_does_not_take_the_lock(self, tmp_path):
-        place = SweepFolder(tmp_path / "out")
-        with place.claimed():
-            assert place.is_running()
-        assert not place.is_running()
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed():
+            assert folder.is_running()
+        assert not folder.is_running()
         with (tmp_path / "out" / "lock").open() as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_rows_travel_unchanged():
     cell = tiny().cells()[0]
-    from augscope.sweep.cells import failed_row
-
     row = failed_row(cell, "reason")
     (back,) = from_stream(to_stream([row])).to_pylist()
     assert {name: back[name] for name in row} == row

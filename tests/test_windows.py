@@ -1,4 +1,4 @@
-"""Theorem windows along a flow: where they open and close, what a person is told, and `verify` with `until`."""
+"""Theorem windows along a flow: where they open and close, their words, and `verify` with `until`."""
 
 from __future__ import annotations
 

@@ -15,9 +15,10 @@ from augscope.accuracy.characteristic import sum_by_frequencies
 from augscope.accuracy.gaussian import GaussianPair
 from augscope.accuracy.law import Answer, ScoreLaw, law_of
 from augscope.accuracy.tabulated import tabulated
-from augscope.model.arrays import check, check_finite
+from augscope.model.arrays import check_finite
 from augscope.model.distribution import FeatureNoise
 from augscope.model.network import BaseNetwork, Network
+from augscope.support.values import check
 
 FLOOR = 1e-13  # rounding of the final sums
 SPREAD = 12.0  # standard deviations that a table of φ covers: 6.8 of the conditional mean and 9 around it fit in

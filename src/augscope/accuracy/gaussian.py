@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from augscope.model.arrays import check, check_finite
+from augscope.model.arrays import check_finite
+from augscope.support.values import check
 
 REACH = 6.8  # standard deviations integrated over
 OUTSIDE = 1.1e-11  # probability that a normal variable lies beyond them

@@ -143,13 +143,13 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 def show_verdict(screen: Console, results: Results) -> None:
     """Print the theorem table, a sentence per theorem, and the summary."""
-    from augscope.theorems.record import place
+    from augscope.theorems.record import time_name
     from augscope.theorems.report import how_to_read, tone
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
     columns = statement_columns(screen.width, [line for theorem in verdict.theorems for line in theorem.lines])
-    heading = {place(verdict.experiment) if name == "step" else name: width for name, width in columns.items()}
+    heading = {time_name(verdict.experiment) if name == "step" else name: width for name, width in columns.items()}
     screen.print(_aligned(heading, []))
     for theorem in verdict.theorems:
         style = TONES[tone(theorem.verdict)]

@@ -16,7 +16,7 @@ from augscope.laws.named import MaskLaw, PatchLaw
 from augscope.laws.probing import Evidence, Prober
 from augscope.laws.targets import resolve
 from augscope.support.values import check
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
 LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")

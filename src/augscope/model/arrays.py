@@ -1,4 +1,4 @@
-"""Values and arguments that refuse bad input in one sentence: the field, the rule, the value."""
+"""Checks of array arguments: one sentence that names the argument, the rule and the value."""
 
 from __future__ import annotations
 
@@ -9,19 +9,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.support.values import Value, check, check_count, check_positive
-
-__all__ = [
-    "X64_LINE",
-    "Value",
-    "check",
-    "check_count",
-    "check_finite",
-    "check_key",
-    "check_positive",
-    "check_precision",
-    "check_scores",
-]
+from augscope.support.values import check
 
 X64_LINE = 'jax.config.update("jax_enable_x64", True)'
 

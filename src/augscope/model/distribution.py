@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import field_validator, model_validator
 
-from augscope.model.arrays import Value, check, check_count, check_positive
+from augscope.support.values import Value, check, check_count, check_positive
 
 LEARNING_THRESHOLD = 0.7  # R at which a feature outruns the noise (model.md, identity 9; measured)
 BORDERLINE_FACTOR = 1.5  # within this factor of the threshold the rule does not decide

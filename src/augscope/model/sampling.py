@@ -11,10 +11,11 @@ import numpy as np
 import psutil
 from jaxtyping import Array, Float, Int
 
-from augscope.model.arrays import check, check_count, check_key, check_precision
+from augscope.model.arrays import check_key, check_precision
 from augscope.model.distribution import FeatureNoise
 from augscope.model.draws import dense_noise, draw_frame, draw_parts, reduced_noise, standard_features, wishart
 from augscope.model.network import Network
+from augscope.support.values import check, check_count
 
 MEMORY_SHARE = 0.8  # of the free memory; the rest is left to the compiler and to everybody else
 

@@ -1,4 +1,4 @@
-"""What people type: lists, pairs, seeds and files in options, and the command line that runs something again."""
+"""Texts of the command line: lists, pairs, seeds and files in options, and the line that runs something again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-MAX_SEEDS = 1_000_000  # a count above this is a slip of the hand
+MAX_SEEDS = 1_000_000  # a larger count is a typing error
 
 
 def parse_list(name: str, text: str, kind: type) -> tuple[Any, ...]:

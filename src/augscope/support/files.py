@@ -1,4 +1,4 @@
-"""Output folders: written whole or not at all, never over somebody else's work."""
+"""Files and output folders: written whole or not at all, never over somebody else's work."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RECORD = "record.json"
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that has been found fit to hold one run's files; get one from `claim`."""
+    """A folder that may hold one run's files; get one from `claim`."""
 
     path: Path
 
     def write(self, files: dict[str, bytes]) -> list[Path]:
-        """Write the files beside the folder's own and then rename them; the record last, so that it vouches for the rest.
+        """Write the files in a temporary folder and then rename them; the record last, so that its presence means that all are there.
 
         Raises:
             ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were.
@@ -43,8 +43,7 @@ class OutputFolder:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name beside it, then rename it: a reader sees the old content or the new, never a part.
 
-    Raises:
-        OSError: if that cannot be done; what was there is then as it was.
+    Raises OSError if that cannot be done; the old content then stays.
     """
     # Not `mkstemp`, whose files nobody else may read.
     temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -64,7 +63,7 @@ def check_file(out: Path | None) -> None:
 
 
 def write_file(out: Path, content: bytes) -> None:
-    """Write a file whole. Raises ValueError, and leaves what was there, if that cannot be done."""
+    """Write a file whole. Raises ValueError if that cannot be done; the old content then stays."""
     try:
         write_whole(out, content)
     except OSError as error:
@@ -75,24 +74,24 @@ _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is one that `write_whole` writes under: what is left of it was killed before it was renamed."""
+    """Whether a name is a temporary one of `write_whole`: such a file stays where a process was killed before renaming it."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writes have left, in a folder and below."""
+    """Remove the temporary files of killed processes, in a folder and below."""
     for path in folder.rglob(".*"):
         if is_temporary(path.name):
             path.unlink()
 
 
 def check_free(folder: Path, argument: str, content: str, own: Collection[str] = ()) -> None:
-    """Raise ValueError unless a folder is new, or holds nothing but `own` files and what a killed write has left.
+    """Raise ValueError unless a folder is new, or holds nothing but `own` files and temporary ones.
 
     Args:
         folder: the folder.
-        argument: whose value it is.
-        content: what it may hold once it is claimed, such as "this experiment's runs".
+        argument: the name of the argument, for the message.
+        content: what the folder is for, such as "this experiment's runs", likewise.
         own: names of files that do not count.
     """
     strangers = sorted(path.name for path in folder.glob("*") if path.name not in own and not is_temporary(path.name))
@@ -112,8 +111,8 @@ def _write(path: Path, content: bytes) -> None:
 def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: tuple[str, ...]) -> OutputFolder:
     """Check, before any work and without touching a file, that a run may write to a folder.
 
-    An empty or missing folder is free. One that holds this command's run of the same configuration will have its files
-    replaced. Another run's needs `overwrite`. Files of the same names that no record vouches for are never replaced.
+    An empty or missing folder is free. In one that holds this command's run of the same configuration, files are replaced.
+    Another run's needs `overwrite`. Files of the same names without a record beside them are never replaced.
 
     Raises:
         ValueError: with a sentence naming the folder and the rule.
@@ -122,28 +121,28 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
         parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not parent.is_dir():
             raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
-        tempfile.TemporaryFile(dir=parent).close()  # leaves no trace, and asks what permissions alone do not tell
+        tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not say whether this works
     except OSError as error:
         raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None
     strangers = [name for name in names if (folder / name).exists()]
     if not strangers:
         return OutputFolder(folder)
-    held = _held(folder / RECORD)
-    if held is None:
+    owner = _owner(folder / RECORD)
+    if owner is None:
         raise ValueError(
             f"`out` must not hold other files of these names, got {folder} with {', '.join(strangers)}: choose another folder"
         )
-    if held != (command, identity) and not overwrite:
+    if owner != (command, identity) and not overwrite:
         raise ValueError(
-            f"`out` must not hold another configuration's run, got {folder} with a run of `augscope {held[0]}`: choose another folder or give --overwrite"
+            f"`out` must not hold another configuration's run, got {folder} with a run of `augscope {owner[0]}`: choose another folder or give --overwrite"
         )
     return OutputFolder(folder)
 
 
-def _held(record: Path) -> tuple[str, str] | None:
-    """The command and identity of the run that a folder holds, or None if no record of ours can be read there."""
+def _owner(path: Path) -> tuple[str, str] | None:
+    """The command and identity of the run whose record this is, or None if it cannot be read as one of ours."""
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        return str(found["command"]), str(found["identity"])
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return str(record["command"]), str(record["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""Arrays in one file that is safe to load and says what they belong to: what is stopped goes on from them."""
+"""Checkpoints: arrays in one file that is safe to load and names their configuration."""
 
 from __future__ import annotations
 
@@ -17,9 +17,20 @@ import numpy as np
 from augscope.support.files import write_whole
 from augscope.support.values import check
 
-FORMAT = 1  # raised when what is kept changes
-SAVE_SECONDS = 10.0  # between two saves: what a power loss can cost
+FORMAT = 1  # raised when the file's content changes its meaning
+SAVE_SECONDS = 10.0  # between two saves: so much work a power loss can cost
 _ABOUT = "about"
+# What reading a damaged archive can raise: zipfile also for versions, methods and passwords that it does not know.
+DAMAGE = (
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 class KeptFile:
@@ -28,7 +39,7 @@ class KeptFile:
     Args:
         path: the file; it need not exist.
         configuration: what determines the arrays, ready for JSON.
-        versions: what else decides their bits: versions of packages, the device.
+        versions: what else their bits depend on: versions of packages, the device.
     """
 
     def __init__(self, path: str | Path, configuration: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
@@ -41,23 +52,23 @@ class KeptFile:
         """Return the arrays that were saved last, or None where nothing was saved yet.
 
         Raises:
-            ValueError: if the file is truncated, not a checkpoint, or another configuration's or version's; with a sentence.
+            ValueError: if the file is truncated, not a checkpoint, or another configuration's or version's.
         """
         if not self.path.exists():
             return None
         check(self.path.is_file(), f"`checkpoint` must be a file, got the folder {self.path}")
         arrays, about = _read(self.path)
-        found, theirs = about["configuration"], about["versions"]
-        if about.get("format") != FORMAT or theirs != self._about["versions"]:
-            raise ValueError(
-                f"`checkpoint` must be of this version, as others need not give the same bits, got {self.path} "
-                f"{_difference(theirs, self._about['versions'])}: finish it there, or remove it"
-            )
-        if found != self._about["configuration"]:
-            raise ValueError(
-                f"`checkpoint` must be of this configuration, got {self.path} "
-                f"{_difference(found, self._about['configuration'])}: choose another file, or remove it"
-            )
+        versions, configuration = self._about["versions"], self._about["configuration"]
+        check(
+            about.get("format") == FORMAT and about["versions"] == versions,
+            f"`checkpoint` must be of this version, as others need not give the same bits, got {self.path} "
+            f"{_difference(about['versions'], versions)}: finish it there, or remove it",
+        )
+        check(
+            about["configuration"] == configuration,
+            f"`checkpoint` must be of this configuration, got {self.path} "
+            f"{_difference(about['configuration'], configuration)}: choose another file, or remove it",
+        )
         return arrays
 
     def check_writable(self) -> None:
@@ -74,11 +85,7 @@ class KeptFile:
         return time.monotonic() - self._saved > SAVE_SECONDS
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep the arrays in place of what was kept before, whole or not at all.
-
-        Raises:
-            ValueError: if the file cannot be written; what it held is then as it was.
-        """
+        """Replace the file's arrays, whole or not at all. Raises ValueError if that fails; the old ones then stay."""
         buffer = io.BytesIO()
         about = {**self._about, "names": sorted(arrays)}
         np.savez(buffer, **{_ABOUT: np.array(json.dumps(about)), **arrays})  # pyright: ignore[reportArgumentType]
@@ -97,7 +104,7 @@ def check_whole(path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A checkpoint's arrays, and what it says of itself."""
+    """A checkpoint's arrays, and its description of itself."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
@@ -107,17 +114,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return arrays, {**about, "configuration": dict(about["configuration"]), "versions": dict(about["versions"])}
     except OSError as error:
         raise ValueError(f"`checkpoint` must be a readable file, got {path}: {error.strerror}") from None
-    # What a damaged archive can raise: zipfile also for versions, methods and passwords that it does not know.
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        TypeError,
-        NotImplementedError,
-        RuntimeError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
+    except DAMAGE as error:
         raise ValueError(
             f"`checkpoint` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
         ) from None

@@ -1,4 +1,4 @@
-"""Finished pieces of work in a folder that belongs to one configuration: what is stopped goes on from them."""
+"""A folder of finished pieces of work that belongs to one configuration: a study that was stopped resumes from it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class KeptFolder:
         path: of the folder; made at once.
         study: what the folder belongs to, in a word such as "audit"; the file audit.npz then says which.
         configuration: what all its files have in common, ready for JSON.
-        make_file: makes a `KeptFile` of a path and a configuration.
-        replace: pattern of the names of finished pieces, such as "seed-*.npz"; if the folder belongs to another
-            configuration, they are removed instead of being refused.
+        make_file: (path, configuration) → a `KeptFile`.
+        replace: pattern of the names of finished pieces, such as "seed-*.npz", to remove where the folder belongs to
+            another configuration, which is refused otherwise.
 
     Raises:
         ValueError: if the folder is another configuration's or another version's, holds anything else, or cannot be

@@ -1,4 +1,4 @@
-"""HTML pages of one design, each a single file that needs no other: templates filled, pictures and data put inside."""
+"""HTML pages of one design, each a single file: templates are filled, pictures and data stand inside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIME = {"csv": "text/csv", "json": "application/json", "svg": "image/svg+xml", "
 
 @dataclass(frozen=True)
 class Download:
-    """A file that a page carries inside: its name tells its kind (csv, json, svg, png, toml)."""
+    """A file inside a page; the end of its name is its kind (csv, json, svg, png, toml)."""
 
     name: str
     content: bytes
@@ -32,17 +32,14 @@ def render(template: str, **values: Any) -> str:
     A template extends `base.html`, which sets the design, and fills its blocks: `title`, `verdict` (first on the page),
     `evidence`, `exactly` (the configuration and how to run it again).
     """
-    return _environment().get_template(template).render(**values)
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("augscope.support"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    return environment.get_template(template).render(**values)
 
 
 def picture(svg: bytes, label: str, *, min_width: float = 0, max_width: float = 60) -> Markup:
@@ -56,7 +53,7 @@ def picture(svg: bytes, label: str, *, min_width: float = 0, max_width: float = 
     """
     text = svg.decode("utf-8")
     text = text[text.index("<svg") :]
-    text = re.sub(r' id="image[0-9a-f]+"', "", text)  # nobody refers to them, and equal images have equal ones
+    text = re.sub(r' id="image[0-9a-f]+"', "", text)  # unused, and equal images have equal ones
     style = f"min-width: {min_width:g}rem; max-width: {max_width:g}rem"
     return Markup(text.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" style="{style}" ', 1))
 

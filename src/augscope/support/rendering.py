@@ -1,4 +1,4 @@
-"""Figures as files in memory. Apart from `figures`, which loads all that runs are made of."""
+"""Matplotlib figures as the bytes of files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ UNDATED = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDa
 
 
 def shown_name(name: str, longest: int = 24) -> str:
-    """Return a name that users chose as a figure can show it: of any length, and with $ that begin no formula."""
+    """Return a user's name as a figure can show it: cut to a length, its $ starting no formula."""
     return (name if len(name) <= longest else name[: longest - 1] + "…").replace("$", r"\$")
 
 
 @contextmanager
 def _any_letters() -> Iterator[None]:
-    """Letters that the font lacks are drawn as boxes, without a warning for each."""
+    """Draw letters that the font lacks as boxes, without a warning for each."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
@@ -35,9 +35,9 @@ def to_bytes(figure: Figure, kind: str) -> bytes:
 
 
 def lay_out(figure: Figure) -> None:
-    """Lay the figure out once for all kinds of file: it takes longer than drawing."""
+    """Lay the figure out once for all kinds of file: that takes longer than drawing."""
     engine = figure.get_layout_engine()
     if engine is not None:
         with _any_letters():
             engine.execute(figure)
-        figure.set_layout_engine(None)  # "none" would have every file drawn twice
+        figure.set_layout_engine(None)  # with "none", every file would be drawn twice

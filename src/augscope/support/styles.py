@@ -1,4 +1,4 @@
-"""How things look in every picture: one colour, line and marker each (Okabe & Ito's palette, told apart by colour-blind readers)."""
+"""Colours, lines and markers of all pictures (Okabe & Ito's palette, which colour-blind readers can distinguish)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INK, GREY = "#1c1c1c", "#666666"
 
 
 class Style(NamedTuple):
-    """A colour, and a line and a marker in matplotlib's words, for those who cannot tell colours."""
+    """A colour, and a line and a marker in matplotlib's words for readers who cannot distinguish colours."""
 
     colour: str
     line: str

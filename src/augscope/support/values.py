@@ -1,4 +1,4 @@
-"""Frozen values that refuse bad input in one sentence, without JAX: what both wings validate with."""
+"""Frozen values and checks that refuse bad input in one sentence; no JAX."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Value(BaseModel):
         for name, value in fields.items() if isinstance(fields, dict) else ():
             for part in value if isinstance(value, (tuple, list)) else (value,):
                 check(not _is_number_as_text(part), f"`{name}` must hold numbers, got the text {part!r}")
-            known = cls.model_fields.get(name)
-            wants_number = known is not None and known.annotation in (int, float)
-            check(not (wants_number and isinstance(value, bool)), f"`{name}` must be a number, got {value}")
+            field = cls.model_fields.get(name)
+            is_number = field is not None and field.annotation in (int, float)
+            check(not (is_number and isinstance(value, bool)), f"`{name}` must be a number, got {value}")
         return fields
 
     def replace(self, **changes: Any):
@@ -78,9 +78,7 @@ def check_positive(name: str, value: float) -> None:
 
 def check_count(name: str, value: Any) -> None:
     """Raise ValueError unless `value` is a whole number, at least 1."""
-    check(
-        isinstance(value, Integral) and not isinstance(value, bool), f"`{name}` must be a whole number, got {value!r}"
-    )
+    check(_is_whole(value), f"`{name}` must be a whole number, got {value!r}")
     check(int(value) >= 1, f"`{name}` must be at least 1, got {value}")
 
 
@@ -89,13 +87,13 @@ def checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
     check(isinstance(seeds, Iterable), f"`seeds` must be a collection of integers such as range(8), got {seeds!r}")
     seeds = tuple(seeds)
     check(len(seeds) >= 1, "`seeds` must hold at least one seed, got none")
-    bad = [seed for seed in seeds if not _is_seed(seed)]
+    bad = [seed for seed in seeds if not (_is_whole(seed) and 0 <= int(seed) < 2**63)]
     check(not bad, f"`seeds` must be integers from 0 to 2^63 - 1, got {', '.join(map(repr, bad[:5]))}")
-    chosen = tuple(int(seed) for seed in seeds)
-    twice = sorted(seed for seed, times in Counter(chosen).items() if times > 1)
+    numbers = tuple(map(int, seeds))
+    twice = sorted(seed for seed, times in Counter(numbers).items() if times > 1)
     check(not twice, f"`seeds` must differ from each other, got {', '.join(map(str, twice[:5]))} more than once")
-    return chosen
+    return numbers
 
 
-def _is_seed(seed: Any) -> bool:
-    return isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= int(seed) < 2**63
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

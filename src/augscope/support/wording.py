@@ -1,12 +1,17 @@
-"""Numbers in words: durations, refused above an hour unless they are asked for twice, and p-values."""
+"""Durations, p-values and versions in words."""
 
 from __future__ import annotations
 
-LONG_SECONDS = 3600.0
+import platform
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+
+LONG_SECONDS = 3600.0  # what takes longer needs `yes`
+VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy")  # the packages that decide the lab's numbers
 
 
 def in_words(seconds: float) -> str:
-    """A duration in the unit that people would use.
+    """Return a duration in the usual unit.
 
     Example:
         >>> [in_words(seconds) for seconds in (9000, 379, 12, 0.135, 0.0012)]
@@ -38,3 +43,17 @@ def p_value_in_words(p_value: float) -> str:
     """Return a p-value as a sentence quotes it: "p = 0.012" or "p < 0.0001"."""
     text = p_value_text(p_value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+@lru_cache(maxsize=64)
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def versions(names: tuple[str, ...] = VERSIONED) -> dict[str, str]:
+    """Return the versions of Python and of those of the packages that are installed."""
+    installed = {name: text for name in names if (text := _version(name)) is not None}
+    return {"python": platform.python_version(), **installed}

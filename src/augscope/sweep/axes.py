@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 
-MAX_COUNT = 100_000  # of values on one axis: more is a slip of the hand
-DIGITS = 12  # significant, of computed values: grids meet in the same cells although they round differently on the way
+MAX_COUNT = 100_000  # values on one axis: more is a typing error
+DIGITS = 12  # significant digits of computed values: two grids then share cells although rounding differs
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Axis:
     Attributes:
         names: one, or several for a zipped axis.
         values: a row per step of the axis, with a value per name.
-        computed: the values come from a range: for whole-number fields they may be rounded.
+        computed: whether the values come from a range: whole-number fields round them.
     """
 
     names: tuple[str, ...]
@@ -30,57 +30,46 @@ class Axis:
     computed: bool = False
 
     @classmethod
-    def read(cls, name: str, given: Any) -> Axis:
+    def read(cls, name: str, values: Any) -> Axis:
         """Read `[…]` or `{ from = …, to = …, count = …, scale = "log" }`. Raises ValueError naming the axis."""
-        if isinstance(given, Mapping):
-            return cls._read_range(name, given)
-        check(
-            isinstance(given, Sequence) and not isinstance(given, str),
-            f"axis `{name}` must be a list or a range, got {given!r}",
-        )
-        check(len(given) >= 1, f"axis `{name}` must hold at least one value, got none")
-        values = tuple(_frozen(value) for value in given)
-        check(len(set(values)) == len(values), f"axis `{name}` must hold each value once, got {list(given)}")
-        return cls((name,), tuple((value,) for value in values))
+        if isinstance(values, Mapping):
+            return cls._read_range(name, values)
+        is_list = isinstance(values, Sequence) and not isinstance(values, str)
+        check(is_list, f"axis `{name}` must be a list or a range, got {values!r}")
+        check(len(values) >= 1, f"axis `{name}` must hold at least one value, got none")
+        rows = tuple((_hashable(value),) for value in values)
+        check(len(set(rows)) == len(rows), f"axis `{name}` must hold each value once, got {list(values)}")
+        return cls((name,), rows)
 
     @classmethod
-    def _read_range(cls, name: str, given: Mapping[str, Any]) -> Axis:
-        unknown = sorted(set(given) - {"from", "to", "count", "scale"})
+    def _read_range(cls, name: str, parts: Mapping[str, Any]) -> Axis:
+        unknown = sorted(set(parts) - {"from", "to", "count", "scale"})
         check(not unknown, f"axis `{name}` has no `{', '.join(unknown)}`: a range has from, to, count and scale")
-        missing = [part for part in ("from", "to", "count") if part not in given]
+        missing = [part for part in ("from", "to", "count") if part not in parts]
         check(not missing, f"axis `{name}` is a range without `{', '.join(missing)}`")
-        low, high, count, scale = given["from"], given["to"], given["count"], given.get("scale", "linear")
-        check(
-            type(count) is int and 1 <= count <= MAX_COUNT,
-            f"axis `{name}` must have a count from 1 to {MAX_COUNT:,}, got {count!r}",
-        )
+        low, high, count, scale = parts["from"], parts["to"], parts["count"], parts.get("scale", "linear")
+        in_range = type(count) is int and 1 <= count <= MAX_COUNT
+        check(in_range, f"axis `{name}` must have a count from 1 to {MAX_COUNT:,}, got {count!r}")
         check(scale in ("linear", "log"), f"axis `{name}` must have the scale linear or log, got {scale!r}")
         for part, value in (("from", low), ("to", high)):
-            check(
-                type(value) in (int, float) and np.isfinite(value),
-                f"axis `{name}` must go `{part}` a number, got {value!r}",
-            )
+            is_number = type(value) in (int, float) and np.isfinite(value)
+            check(is_number, f"axis `{name}` must go `{part}` a number, got {value!r}")
         check(scale == "linear" or min(low, high) > 0, f"axis `{name}` must lie above 0 to be log, got {low} to {high}")
         check(count == 1 or low != high, f"axis `{name}` must go from one number to another, got {low} to {high}")
         spaced = (np.geomspace if scale == "log" else np.linspace)(low, high, count)
         return cls((name,), tuple((rounded(value),) for value in spaced), computed=True)
 
     @classmethod
-    def read_zip(cls, given: Any) -> Axis:
-        """Read a zipped axis: names with lists of one length. Raises ValueError naming them."""
-        check(isinstance(given, Mapping) and len(given) >= 1, f"`zip` must hold tables of lists, got {given!r}")
-        columns = [cls.read_column(name, values) for name, values in given.items()]
-        lengths = {name: len(column) for name, column in zip(given, columns, strict=True)}
-        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        check(len(set(lengths.values())) == 1, f"zipped axes must be lists of one length, got {shown}")
-        return cls(tuple(given), tuple(zip(*columns, strict=True)))
-
-    @staticmethod
-    def read_column(name: str, values: Any) -> tuple[Any, ...]:
-        """One list of a zipped axis; unlike an axis of its own it may hold a value twice."""
-        check(isinstance(values, list), f"zipped axis `{name}` must be a list, got {values!r}")
-        check(len(values) >= 1, f"zipped axis `{name}` must hold at least one value, got none")
-        return tuple(_frozen(value) for value in values)
+    def read_zip(cls, table: Any) -> Axis:
+        """Read a zipped axis: names with lists of one length, which may hold a value twice. Raises ValueError naming them."""
+        check(isinstance(table, Mapping) and len(table) >= 1, f"`zip` must hold tables of lists, got {table!r}")
+        for name, values in table.items():
+            check(isinstance(values, list), f"zipped axis `{name}` must be a list, got {values!r}")
+            check(len(values) >= 1, f"zipped axis `{name}` must hold at least one value, got none")
+        lengths = ", ".join(f"{name} {len(values)}" for name, values in table.items())
+        check(len(set(map(len, table.values()))) == 1, f"zipped axes must be lists of one length, got {lengths}")
+        columns = [[_hashable(value) for value in values] for values in table.values()]
+        return cls(tuple(table), tuple(zip(*columns, strict=True)))
 
 
 def rounded(value: Any) -> float:
@@ -98,6 +87,6 @@ def points(axes: Sequence[Axis]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _frozen(value: Any) -> Any:
-    """Lists of a file as tuples, so that values can be compared and hashed."""
-    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
+def _hashable(value: Any) -> Any:
+    """A file's value with tuples in place of lists."""
+    return tuple(_hashable(part) for part in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A cell: one method, one configuration, one seed. Its identity, its run, and the row that is recorded of it."""
+"""A cell: one method, one configuration, one seed. Its identity, its run, and its row in the records."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from augscope.model.distribution import learning_ratios
-from augscope.model.methods import METHOD_NAMES, Method
+from augscope.model.methods import METHOD_NAMES
 from augscope.model.network import Network
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 from augscope.sweep.schema import SCHEMA, numbers_of
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.windows import longest_window
@@ -26,7 +26,7 @@ from augscope.training.experiment import Experiment
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History, features_learned
 
-# What a cell may end with; anything else is a bug of ours.
+# Errors that are a cell's result; any other is a bug of ours.
 FAILURES = (ValueError, ArithmeticError, RuntimeError, MemoryError)
 
 
@@ -48,34 +48,27 @@ class Cell:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of the canonical JSON of configuration and seed: what decides every number, and nothing else."""
+        """SHA-256 of the canonical JSON of configuration and seed, on which every number depends, and of nothing else."""
         text = f'{{"configuration":{self.configuration},"seed":{self.seed}}}'
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def program(self) -> tuple[Any, ...]:
         """Equal for cells that run the same compiled programs."""
-        at = self.experiment
-        shape = at.distribution.num_patches, at.distribution.num_features, at.num_samples
-        span = min(at.num_samples * (at.distribution.num_patches - 1), at.distribution.noise_dim)
-        whole = at.distribution.dim if at.coordinates == "dense" else 0
-        return (
-            at.methods[0].model_dump_json(),
-            at.network.model_dump_json(),
-            *shape,
-            span,
-            whole,
-            at.frame,
-            at.until is not None,
-        )
+        experiment, distribution = self.experiment, self.experiment.distribution
+        pieces = experiment.methods[0].model_dump_json(), experiment.network.model_dump_json()
+        shape = distribution.num_patches, distribution.num_features, experiment.num_samples
+        span = min(experiment.num_samples * (distribution.num_patches - 1), distribution.noise_dim)
+        dim = distribution.dim if experiment.coordinates == "dense" else 0
+        return (*pieces, *shape, span, dim, experiment.frame, experiment.until is not None)
 
     def message(self) -> dict[str, Any]:
-        """What a worker needs of it, ready for JSON."""
+        """Return what a worker needs, ready for JSON."""
         return {"cell": self.identity, "configuration": self.configuration, "seed": self.seed}
 
 
 def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a cell from its message; return its row, a failure's with the reason in place of measures."""
+    """Run a cell from its message; return its row, which holds the reason in place of measures if the cell fails."""
     experiment = Experiment(**json.loads(message["configuration"]))
     row = _known_before(message, experiment)
     start = time.perf_counter()
@@ -88,29 +81,26 @@ def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
         row |= {"sample_seconds": sampled - start, "seconds": run.seconds}
     except FAILURES as error:
         row |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
-    return row | circumstances()
+    return row | _circumstances()
 
 
 def failed_row(cell: Cell, reason: str) -> dict[str, Any]:
     """Return the row of a cell that could not be run."""
     row = _known_before(cell.message(), cell.experiment)
-    return {**row, "status": "failed", "message": reason, **circumstances()}
+    return {**row, "status": "failed", "message": reason, **_circumstances()}
 
 
 def _known_before(message: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """What a row says before anything is run."""
+    """The columns that are known without a run."""
+    fields = json.loads(experiment.canonical)
+    del fields["methods"]
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     identity = {name: message[name] for name in ("cell", "seed", "configuration")}
-    identity["experiment"] = _without_method(experiment)
+    identity["experiment"] = hashlib.sha256(text.encode()).hexdigest()
     return {**identity, **_configuration(experiment), **_predictions(experiment)}
 
 
-def _without_method(experiment: Experiment) -> str:
-    fields = json.loads(experiment.canonical)
-    del fields["methods"]
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def circumstances() -> dict[str, Any]:
+def _circumstances() -> dict[str, Any]:
     """When and where a row is made, and by which versions."""
     machine = f"{platform.machine()} {platform.system()} {platform.node()}"
     return {"finished": datetime.now(UTC), "machine": machine, "versions": versions()}
@@ -121,7 +111,7 @@ def _configuration(experiment: Experiment) -> dict[str, Any]:
     distribution, method = experiment.distribution, experiment.methods[0]
     flat = experiment.model_dump(mode="json")
     flat |= {**distribution.model_dump(mode="json"), "num_features": distribution.num_features}
-    # Of one's own network and method only names: their fields may be called anything.
+    # A user's own network or method may give its fields any names: only its name is recorded.
     network = experiment.network.model_dump(mode="json")
     flat |= {name: None if "name" in network else network[name] for name in Network.model_fields}
     fields = method.model_dump(mode="json")
@@ -132,23 +122,18 @@ def _configuration(experiment: Experiment) -> dict[str, Any]:
 
 
 def _predictions(experiment: Experiment) -> dict[str, Any]:
-    """What theory says before anything is trained."""
+    """What theory says without training."""
     distribution, num_samples = experiment.distribution, experiment.num_samples
     dominant, background = learning_ratios(distribution, num_samples).tolist()
+    theorem, accuracy = theorem_for(experiment.methods[0]), None
+    if theorem is not None:
+        accuracy = theorem.statements[-1].predicted(distribution, resolve_rarity(distribution, num_samples))
     return {
         "dominant_ratio": dominant,
         "background_ratio": background,
         "noise_ratio": noise_ratio(distribution, num_samples),
-        "predicted_accuracy": _predicted(experiment, experiment.methods[0]),
+        "predicted_accuracy": accuracy,
     }
-
-
-def _predicted(experiment: Experiment, method: Method) -> float | None:
-    theorem = theorem_for(method)
-    if theorem is None:
-        return None
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
-    return theorem.statements[-1].predicted(experiment.distribution, rarity)
 
 
 def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
@@ -156,7 +141,7 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
     history, last = run.history, len(run.history.steps) - 1
     scores = history.feature_scores[last]
     learned = features_learned(scores)
-    opens, closes = _window(experiment, run.method, history)
+    opens, closes = _window(experiment, history)
     return {
         "last_step": float(history.steps[last]),
         "oscillating": run.oscillating,
@@ -176,9 +161,9 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
     }
 
 
-def _window(experiment: Experiment, method: Method, history: History) -> tuple[float | None, float | None]:
+def _window(experiment: Experiment, history: History) -> tuple[float | None, float | None]:
     """From when to when the accuracy statement of the method's theorem holds."""
-    theorem = theorem_for(method)
+    theorem = theorem_for(experiment.methods[0])
     if theorem is None:
         return None, None
     rarity = resolve_rarity(experiment.distribution, experiment.num_samples)

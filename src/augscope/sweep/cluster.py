@@ -19,7 +19,7 @@ SCHEDULER_SECONDS = 8  # that a scheduler has to answer
 IN_FLIGHT = 2  # batches a worker: one running, one waiting
 COUNT_EVERY = 2.0  # seconds between two counts of the cluster's workers
 
-_idle: list[CellProcess] = []  # of this dask worker: processes that run nothing now
+_idle: list[CellProcess] = []  # this dask worker's processes that have no batch now
 
 
 class DaskEngine:
@@ -31,7 +31,7 @@ class DaskEngine:
 
     @property
     def num_workers(self) -> int:
-        """Threads of the cluster's workers, counted every two seconds: a cluster may grow and shrink."""
+        """Threads of the cluster's workers, counted every two seconds: a cluster grows and shrinks."""
         if time.monotonic() - self._counted > COUNT_EVERY:
             self._counted, self._num_workers = time.monotonic(), sum(self._client.nthreads().values())
         return self._num_workers
@@ -67,7 +67,7 @@ def run_batch(batch: bytes) -> bytes:
     """Run a batch in a process that is idle, or in a new one; called on the dask workers. Raises WorkerDied."""
     try:
         process = _idle.pop()
-    except IndexError:
+    except IndexError:  # not `if _idle`: another thread may take the last one in between
         process = CellProcess()
     try:
         return process.run(batch)
@@ -84,16 +84,18 @@ def end_idle() -> None:
 
 @contextmanager
 def cluster(scheduler: str) -> Iterator[DaskEngine]:
-    """Yield the cluster of a running scheduler, and let go of it after. Raises ValueError if the scheduler does not answer."""
+    """Yield the cluster of a running scheduler, and disconnect after. Raises ValueError if the scheduler does not answer."""
     try:
-        # First the question whether it answers at all: a client waits without end for one that accepts a connection and says nothing.
-        with ThreadPoolExecutor(1) as aside:  # not in this thread, which may be a notebook's and have an event loop
-            aside.submit(asyncio.run, _greet(scheduler)).result()
+        # A client would wait for ever for a scheduler that accepts a connection and never answers: so greet it first.
+        with ThreadPoolExecutor(1) as thread:  # this thread may be a notebook's and have an event loop
+            thread.submit(asyncio.run, _greet(scheduler)).result()
         client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else f"no word in {SCHEDULER_SECONDS} seconds"
+        reason = (
+            str(error).strip().splitlines()[0] if str(error).strip() else f"no answer in {SCHEDULER_SECONDS} seconds"
+        )
         raise ValueError(f"`scheduler` must be a dask scheduler that answers, got {scheduler}: {reason}") from None
-    # The sweep reports a lost scheduler in one sentence; dask's own log would add its tracebacks.
+    # The sweep reports a lost scheduler in one sentence; dask's log would add tracebacks.
     log = logging.getLogger("distributed.client")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -106,7 +108,7 @@ def cluster(scheduler: str) -> Iterator[DaskEngine]:
 
 
 async def _greet(scheduler: str) -> None:
-    """Open a connection to a scheduler and ask who it is. Raises OSError (TimeoutError is one) if it does not answer."""
+    """Connect to a scheduler and ask for its identity. Raises OSError (TimeoutError is one) if it does not answer."""
     async with asyncio.timeout(SCHEDULER_SECONDS):
         comm = await connect(scheduler, timeout=SCHEDULER_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""Who computes cells: processes of this machine (here), or a dask.distributed cluster (`cluster.py`)."""
+"""Engines that run batches of cells: processes of this machine (here), or a dask.distributed cluster (`cluster.py`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
-MAX_WORKERS = 1_024  # local processes; more is a slip of the hand
+MAX_WORKERS = 1_024  # local processes; more is a typing error
 
 
 class Engine(Protocol):
@@ -33,40 +33,38 @@ class LocalEngine:
         self._processes, self.num_workers = processes, len(processes)
 
     def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Answer]]:
-        """Yield answers as they come in; a process has its next batch before its answer is dealt with."""
+        """Yield answers as they come in; a process gets its next batch before its answer is used."""
         waiting = iter(batches)
         tags: dict[CellProcess, Any] = {}
 
-        def begin_next(process: CellProcess) -> None:
+        def start_next(process: CellProcess) -> None:
             following = next(waiting, None)
             if following is not None:
                 tags[process], batch = following
                 process.begin(batch)
 
         for process in self._processes:
-            begin_next(process)
+            start_next(process)
         while tags:
-            answered = wait([process.pipe for process in tags])
-            for process in [process for process in tags if process.pipe in answered]:
+            ready = wait([process.pipe for process in tags])
+            for process in [process for process in tags if process.pipe in ready]:
                 try:
                     answer = process.answer()
                 except WorkerDied as error:
                     answer = error
                 if answer is not None:
                     tag = tags.pop(process)
-                    begin_next(process)
+                    start_next(process)
                     yield tag, answer
 
 
 def check_engine(workers: int, scheduler: str | None) -> None:
-    """Raise ValueError, before any work, if the engine cannot be had."""
+    """Raise ValueError if the arguments of `engine` are bad or dask is needed and not installed: before any work."""
     check(1 <= workers <= MAX_WORKERS, f"`workers` must be from 1 to {MAX_WORKERS:,}, got {workers}")
     if scheduler is None:
         return
-    check(
-        workers == 1,
-        f"`workers` counts local processes and `scheduler` names a cluster that has its own: give one, got {workers} and {scheduler}",
-    )
+    rule = "`workers` counts local processes and `scheduler` names a cluster that has its own: give one"
+    check(workers == 1, f"{rule}, got {workers} and {scheduler}")
     try:
         import distributed  # noqa: F401
     except ImportError:
@@ -75,15 +73,7 @@ def check_engine(workers: int, scheduler: str | None) -> None:
 
 @contextmanager
 def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
-    """Yield a running engine and end it after.
-
-    Args:
-        workers: processes on this machine, from 1 to 1,024.
-        scheduler: the address of a running dask scheduler, such as "tcp://10.0.0.5:8786", in place of local processes.
-
-    Raises:
-        ValueError: if dask is needed and not installed, or the scheduler does not answer within 8 seconds.
-    """
+    """Yield a running engine and end it after; arguments and errors as for `run_sweep`."""
     check_engine(workers, scheduler)
     if scheduler is not None:
         from augscope.sweep.cluster import cluster
@@ -91,5 +81,5 @@ def engine(workers: int = 1, scheduler: str | None = None) -> Iterator[Engine]:
         with cluster(scheduler) as running:
             yield running
         return
-    with ExitStack() as ended:
-        yield LocalEngine([ended.enter_context(closing(CellProcess())) for _ in range(workers)])
+    with ExitStack() as stack:
+        yield LocalEngine([stack.enter_context(closing(CellProcess())) for _ in range(workers)])

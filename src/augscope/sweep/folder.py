@@ -1,11 +1,11 @@
-"""A sweep's folder: who may write, which grids it holds, how far it is.
+"""A sweep's folder: its lock, its grids, its records, its progress.
 
-DIR/sweep.json          that this is a sweep's folder
-DIR/lock                held by the sweep that runs, with its process and machine
-DIR/progress.json       how far it is
+DIR/sweep.json          marks a sweep's folder
+DIR/lock                locked by the sweep that runs; holds its process and machine
+DIR/progress.json
 DIR/records/part-….parquet
 DIR/grids/….parquet     a grid's cells by its free parameters, with the grid itself in the metadata
-DIR/set-aside/          files that were found in place of parts
+DIR/set-aside/          files that lay among the parts and are none
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augscope.model.arrays import check
 from augscope.support.files import check_free, remove_leftovers, write_whole
+from augscope.support.values import check
 from augscope.support.wording import in_words
 from augscope.sweep.cells import Cell
 from augscope.sweep.grid import Sweep
@@ -35,7 +35,7 @@ from augscope.sweep.parquet import PartFolder
 from augscope.sweep.schema import FORMAT, SCHEMA
 
 GRID_KEY = b"augscope.grid"
-STALE_SECONDS = 60.0  # a sweep says how far it is about every second
+STALE_SECONDS = 60.0  # a running sweep writes its progress about every second
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Progress:
 
     Attributes:
         total: cells of the grid. done: recorded, failed ones included. failed: recorded as failed.
-        computed: recorded by this run of the sweep, the others were there. rate: computed cells a second, of late.
-        seconds_left: at that rate; None while unknown. workers: at work now.
-        state: "running", "finished" or "stopped" (a person, a full disk, a lost scheduler).
-        updated: seconds since 1970. process, machine: who runs it.
+        computed: recorded by this run of the sweep. rate: computed cells a second, over the last half minute.
+        seconds_left: at that rate; None while unknown. workers: how many run now.
+        state: "running", "finished" or "stopped" (by a person, a full disk, a lost scheduler).
+        updated: seconds since 1970. process, machine: that run it.
     """
 
     total: int
@@ -79,20 +79,19 @@ class SweepFolder:
         self.parts = PartFolder(self.path / "records", SCHEMA, key="cell")
 
     def check_exists(self) -> None:
-        """Raise ValueError unless a sweep was written here."""
+        """Raise ValueError unless this is a sweep's folder."""
         check(self._marker.is_file(), f"`folder` must be a sweep's (made by `augscope sweep`), got {self.path}")
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold the folder for writing; the system lets go of it when the process ends, however it ends.
+        """Lock the folder for writing; the system unlocks it when the process ends, however it ends.
 
         Raises:
             ValueError: if the folder is somebody else's, cannot be written, or another sweep is writing to it.
         """
         try:
-            check(
-                self.path.is_dir() or not self.path.exists(), f"`out` must be a folder, got {self.path}: it is a file"
-            )
+            is_file = self.path.exists() and not self.path.is_dir()
+            check(not is_file, f"`out` must be a folder, got {self.path}: it is a file")
             if not self._marker.is_file():
                 check_free(self.path, "out", "a sweep's records", own=("lock",))
             self.path.mkdir(parents=True, exist_ok=True)
@@ -110,20 +109,18 @@ class SweepFolder:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise ValueError(
-                    f"`out` must be on a file system with locks, got {self.path}: {error.strerror}"
-                ) from None
+                rule = "`out` must be on a file system with locks"
+                raise ValueError(f"{rule}, got {self.path}: {error.strerror}") from None
             stream.seek(0)
             holder = stream.read().strip() or "another process"
-            raise ValueError(
-                f"`out` must not be written by two sweeps at once, got {self.path}: {holder} is writing"
-            ) from None
+            rule = "`out` must not be written by two sweeps at once"
+            raise ValueError(f"{rule}, got {self.path}: {holder} is writing") from None
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {platform.node()}")
         stream.flush()
 
     def is_running(self) -> bool:
-        """Whether a sweep holds the folder, as far as this machine can tell."""
+        """Whether a sweep has locked the folder, as far as this machine can see."""
         try:
             with (self.path / "lock").open("a+") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +131,7 @@ class SweepFolder:
         return False
 
     def repair(self) -> dict[str, str]:
-        """Set aside what is no part of a sweep, and remove what was being written when one was killed; see `PartFolder.repair`."""
+        """Remove a killed sweep's temporary files, and set aside files that are no parts; see `PartFolder.repair`."""
         remove_leftovers(self.path)
         return self.parts.repair(self.path / "set-aside")
 
@@ -144,7 +141,7 @@ class SweepFolder:
         return dict(zip(table["cell"].to_pylist(), table["status"].to_pylist(), strict=True))
 
     def save_grid(self, sweep: Sweep, cells: Sequence[Cell]) -> None:
-        """Keep the grid and where its cells lie on its free parameters; the same grid once."""
+        """Write the grid and its cells' free parameters, unless this grid was written before."""
         text = json.dumps(sweep.source, sort_keys=True).encode()
         path = self.path / "grids" / f"{hashlib.sha256(text).hexdigest()[:32]}.parquet"
         if path.exists():
@@ -168,24 +165,22 @@ class SweepFolder:
         return [Sweep.from_dict(json.loads(_metadata(path)[GRID_KEY])) for path in self.grid_files()]
 
     def write_progress(self, progress: Progress) -> None:
-        """Say how far the sweep is. Raises OSError."""
+        """Write the sweep's progress. Raises OSError."""
         write_whole(self.path / "progress.json", json.dumps(asdict(progress)).encode())
 
     def read_progress(self) -> Progress:
-        """Return how far the sweep is, "stopped" if it should be running and is not.
+        """Return the sweep's progress, "stopped" where it says "running" and nothing runs.
 
         Raises:
-            ValueError: if this is no sweep's folder, or the sweep has not begun.
+            ValueError: if this is no sweep's folder, or the sweep has not yet written any.
         """
         self.check_exists()
         try:
             progress = Progress(**json.loads((self.path / "progress.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
-            raise ValueError(
-                f"`folder` must hold a sweep that has begun, got {self.path}: it says nothing yet"
-            ) from None
-        silent = progress.machine == platform.node() and not self.is_running()
-        if progress.state == "running" and (silent or time.time() - progress.updated > STALE_SECONDS):
+            raise ValueError(f"`folder` must hold a sweep that has started, got {self.path} without progress") from None
+        ended = progress.machine == platform.node() and not self.is_running()
+        if progress.state == "running" and (ended or time.time() - progress.updated > STALE_SECONDS):
             return replace(progress, state="stopped", seconds_left=None)
         return progress
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 
 _Function = Callable[[Mapping[str, Any]], float]
 _OPERATORS: dict[type, Callable[..., Any]] = {
@@ -38,7 +38,7 @@ class Formula:
 
     Attributes:
         text: as written.
-        names: what it is a formula of.
+        names: that the formula uses.
     """
 
     text: str
@@ -58,22 +58,23 @@ class Formula:
 
     def evaluate(self, name: str, values: Mapping[str, Any]) -> float:
         """Return the value at a point. Raises ValueError, naming the field and the point, where there is none."""
-        for known in sorted(self.names):
-            is_number = isinstance(values.get(known), (int, float)) and not isinstance(values.get(known), bool)
-            check(is_number, f"`{name}` is derived from `{known}`, which must be a number, got {values.get(known)!r}")
+        for used in sorted(self.names):
+            value = values.get(used)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            check(is_number, f"`{name}` is derived from `{used}`, which must be a number, got {value!r}")
         try:
             value = self._value(values)
             reason = f"it is {value}"
         except (ArithmeticError, ValueError) as error:
             value, reason = math.nan, str(error)
-        point = ", ".join(f"{known} = {values[known]:g}" for known in sorted(self.names))
+        point = ", ".join(f"{used} = {values[used]:g}" for used in sorted(self.names))
         at = f" at {point}" if point else ""
         check(math.isfinite(value), f"`{name}` = {self.text!r} must be a finite number{at}: {reason}")
         return value
 
 
 class _NotArithmetic(Exception):
-    """Something else than arithmetic stands in a formula."""
+    """A formula holds something else than arithmetic."""
 
 
 def _function(node: ast.AST, names: set[str]) -> _Function:
@@ -91,8 +92,8 @@ def _function(node: ast.AST, names: set[str]) -> _Function:
             apply, arguments = _OPERATORS[type(op)], [left, right]
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
             apply, arguments = _OPERATORS[type(op)], [operand]
-        case ast.Call(func=ast.Name(id=called), args=[_, *_] as arguments, keywords=[]) if called in _FUNCTIONS:
-            apply = _FUNCTIONS[called]
+        case ast.Call(func=ast.Name(id=name), args=[_, *_] as arguments, keywords=[]) if name in _FUNCTIONS:
+            apply = _FUNCTIONS[name]
         case _:
             raise _NotArithmetic
     parts = [_function(argument, names) for argument in arguments]

@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from augscope.model.arrays import check
 from augscope.model.network import Network
 from augscope.support.command_line import read_seeds, read_toml
+from augscope.support.values import check
 from augscope.sweep.axes import Axis, points, rounded
 from augscope.sweep.cells import Cell
 from augscope.sweep.formula import Formula
@@ -27,7 +27,7 @@ class Sweep:
     """A grid of cells: one method, one configuration and one seed each. Read one with `from_toml` or `from_dict`.
 
     ```toml
-    preset = "theorem"                      # what fields are where nothing else is said
+    preset = "theorem"                      # values of all fields that the grid does not set
     methods = ["erm", { name = "cutout", num_cut = 2 }]
     seeds = 4                               # 0 … 3; or a list
     [experiment]                            # fields of `Experiment`, over the preset
@@ -44,7 +44,7 @@ class Sweep:
     dominant_noise_std = "sqrt(speed * num_samples / dim)"
     [labels]                                # for pictures
     rho = "frequency ρ"
-    [settings.small]                        # laid over all of the above when asked for by name
+    [settings.small]                        # changes to all of the above, chosen by name
     seeds = 1
     ```
 
@@ -56,8 +56,8 @@ class Sweep:
         seeds: one cell per seed.
         axes: in order; the last changes fastest.
         derived: formulas by field name, one or a list.
-        title: for pictures. labels: how axes and values are written there, by name.
-        source: what it was read from, as plain data.
+        title: for pictures. labels: names of axes and values there.
+        source: the grid as plain data, as it was read.
 
     Example:
         >>> import augscope as ag
@@ -80,22 +80,23 @@ class Sweep:
 
     @classmethod
     def from_toml(cls, path: Path | str, setting: str | None = None) -> Sweep:
-        """Read a grid from a file, with one of its settings laid over it. Raises ValueError naming file and rule."""
+        """Read a grid from a file, changed by one of its settings. Raises ValueError naming file and rule."""
         return cls.from_dict(read_toml("grid", path), setting)
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any], setting: str | None = None) -> Sweep:
+    def from_dict(cls, tables: Mapping[str, Any], setting: str | None = None) -> Sweep:
         """Read a grid from nested dictionaries such as a TOML file holds.
 
         Raises:
             ValueError: in a sentence, on an unknown key, axis or setting, an empty axis, or a formula that is not arithmetic.
         """
-        source = _with_setting(dict(given), setting)
+        source = _with_setting(dict(tables), setting)
         unknown = sorted(set(source) - set(KEYS))
         check(not unknown, f"`{', '.join(unknown)}` is not known in a grid: it has {', '.join(KEYS)}")
         for key in ("experiment", "axes", "derived"):
             check(isinstance(source.get(key, {}), Mapping), f"`{key}` must be a table, got {source.get(key)!r}")
-        base = read_tables(source.get("preset"), _experiment_tables(source))
+        methods = {"methods": source["methods"]} if "methods" in source else {}
+        base = read_tables(source.get("preset"), {**source.get("experiment", {}), **methods})
         methods = base.pop("methods")
         is_list = isinstance(methods, list) and len(methods) >= 1
         check(is_list, f"`methods` must be a list of at least one, got {methods!r}")
@@ -117,18 +118,16 @@ class Sweep:
         return sweep
 
     def _check_names(self) -> None:
-        """Every axis is a field or feeds a formula; nothing is said twice."""
+        """Check that every axis is a field or is used by a formula, and that no name comes twice."""
         names = list(chain(self.axis_names, self.derived))
         twice = sorted({name for name in names if names.count(name) > 1})
-        check(not twice, f"`{', '.join(twice)}` must be said once, as an axis or derived")
+        check(not twice, f"`{', '.join(twice)}` must come once, as an axis or derived")
         used = frozenset().union(*map(_names, self.derived.values()))
         fields = "no field of distribution, network, method or descent"
         for name in names:
             known = name in PARAMETERS or name in used
-            check(
-                known or name in self.derived,
-                f"axis `{name}` is not known: it is {fields}, and no derived field uses it",
-            )
+            sentence = f"axis `{name}` is not known: it is {fields}, and no derived field uses it"
+            check(known or name in self.derived, sentence)
             check(known, f"derived `{name}` is {fields}")
         present = {method.get("name") for method in self.methods if isinstance(method, dict)}
         for name in names:
@@ -143,7 +142,7 @@ class Sweep:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The axes that are not fields themselves but feed derived ones."""
+        """The free parameters: axes that are no fields themselves but are used by derived ones."""
         return tuple(name for name in self.axis_names if name not in PARAMETERS)
 
     def cells(self) -> list[Cell]:
@@ -159,7 +158,7 @@ class Sweep:
         check(size <= MAX_CELLS, f"a grid must have at most {MAX_CELLS:,} cells, got {size:,}")
         cells: dict[str, Cell] = {}
         failures: list[str] = []
-        shapes = set()
+        shapes = set()  # whose memory was checked
         for point in points(self.axes):
             try:
                 for experiment in self._experiments(point):
@@ -185,11 +184,8 @@ class Sweep:
     def _cells(self, experiment: Experiment, point: dict[str, Any]) -> Iterator[Cell]:
         """The cells of a configuration, one a seed."""
         configuration = experiment.canonical
-        check(
-            '"__main__:' not in configuration,
-            "a sweep's cells run in processes of their own: `methods` and `network` must name a module that "
-            "can be imported there, got __main__",
-        )
+        rule = "`methods` and `network` must name a module that can be imported there, got __main__"
+        check('"__main__:' not in configuration, f"a sweep's cells run in processes of their own: {rule}")
         for seed in self.seeds:
             yield Cell(experiment, configuration, seed, point)
 
@@ -201,7 +197,7 @@ class Sweep:
             yield Experiment(**{**tables, "methods": (method,)})
 
     def _derive(self, point: dict[str, Any]) -> dict[str, Any]:
-        """The point's axis values and derived fields; a formula may use fields of the base and other derived fields."""
+        """The point's axis values and derived fields; formulas use fields of the base and other derived fields."""
         computed = {name for axis in self.axes if axis.computed for name in axis.names}
         values = {name: _whole(name, value) if name in computed else value for name, value in point.items()}
         known = {**_flat(self.base), **values}
@@ -216,35 +212,29 @@ class Sweep:
         return values
 
 
-def _with_setting(given: dict[str, Any], setting: str | None) -> dict[str, Any]:
-    """Lay a setting over a grid: tables entry by entry, everything else whole."""
-    settings = given.pop("settings", {})
+def _with_setting(tables: dict[str, Any], setting: str | None) -> dict[str, Any]:
+    """A grid changed by a setting: tables entry by entry, everything else whole."""
+    settings = tables.pop("settings", {})
     check(isinstance(settings, Mapping), f"`settings` must be a table of tables, got {settings!r}")
     if setting is None:
-        return given
+        return tables
     check(setting in settings, f"`setting` must be one of {', '.join(settings) or 'none'}, got {setting!r}")
-    return lay_over(given, settings[setting])
-
-
-def _experiment_tables(source: Mapping[str, Any]) -> dict[str, Any]:
-    """What a grid says of the fields of `Experiment`: its methods may stand beside them."""
-    methods = {"methods": source["methods"]} if "methods" in source else {}
-    return {**source.get("experiment", {}), **methods}
+    return lay_over(tables, settings[setting])
 
 
 def _read_axes(source: Mapping[str, Any]) -> tuple[Axis, ...]:
     """The axes in their order, zipped ones last."""
-    zipped = source.get("zip", [])
-    check(isinstance(zipped, list), f"`zip` must be tables, written [[zip]], got {zipped!r}")
-    alone = tuple(Axis.read(name, values) for name, values in source.get("axes", {}).items())
-    return alone + tuple(Axis.read_zip(table) for table in zipped)
+    tables = source.get("zip", [])
+    check(isinstance(tables, list), f"`zip` must be tables, written [[zip]], got {tables!r}")
+    single = tuple(Axis.read(name, values) for name, values in source.get("axes", {}).items())
+    return single + tuple(Axis.read_zip(table) for table in tables)
 
 
 def _read_derived(name: str, text: Any) -> Formula | tuple[Formula, ...]:
-    if isinstance(text, list):
-        check(len(text) >= 1, f"derived `{name}` must hold at least one formula, got none")
-        return tuple(Formula.read(name, part) for part in text)
-    return Formula.read(name, text)
+    if not isinstance(text, list):
+        return Formula.read(name, text)
+    check(len(text) >= 1, f"derived `{name}` must hold at least one formula, got none")
+    return tuple(Formula.read(name, part) for part in text)
 
 
 def _as_tuple(formula: Formula | tuple[Formula, ...]) -> tuple[Formula, ...]:
@@ -256,7 +246,7 @@ def _names(formula: Formula | tuple[Formula, ...]) -> frozenset[str]:
 
 
 def _flat(base: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by name, without their sections; defaults where the base is silent."""
+    """Fields by name, without their sections; defaults where the base has none."""
     defaults = {name: part.default for model in (Network, Experiment) for name, part in model.model_fields.items()}
     return {**defaults, **base, **base.get("network", {}), **base.get("distribution", {})}
 
@@ -268,6 +258,5 @@ def _whole(name: str, value: Any) -> Any:
 
 
 def _in_words(point: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}" for name, value in point.items()
-    )
+    texts = {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in point.items()}
+    return ", ".join(f"{name} = {text}" for name, text in texts.items())

@@ -1,7 +1,7 @@
-"""Rows as Parquet parts in a folder: written whole, named by their content, merged without a moment of doubt.
+"""Rows as Parquet parts in a folder: written whole, named by their content, merged safely.
 
-A part's name holds the SHA-256 of its bytes, so a truncated or changed one gives itself away. Merging writes one part that
-names those it replaces, and only then removes them: whoever reads in between leaves the replaced ones out.
+A part's name holds the SHA-256 of its bytes, which shows truncation and changes. Merging writes one part that names those
+it replaces, and only then removes them: readers in between leave the replaced ones out.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from augscope.support.files import remove_leftovers, write_whole
 
 NAME = re.compile(r"part-([0-9a-f]{32})\.parquet")
 FORMAT_KEY, REPLACES = b"augscope.format", b"augscope.replaces"
-SMALL_ROWS = 2_000  # parts below are merged
-MANY_PARTS = 64  # as soon as there are so many of them
+SMALL_ROWS = 2_000  # smaller parts are merged …
+MANY_PARTS = 64  # … as soon as there are so many of them
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder holds: parts that count, in order of name, parts that others replace, and why other files do not count."""
+    """A folder's parts that count, in order of name, those that others replace, and the problem of each other file."""
 
     live: tuple[Path, ...]
     replaced: tuple[Path, ...]
@@ -42,25 +42,24 @@ class PartFolder:
     Args:
         path: the folder; made when the first part is written.
         schema: of the rows; its metadata name the format.
-        key: the column that tells rows apart.
+        key: the column that identifies a row.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, key: str) -> None:
         self.path, self.schema, self.key = path, schema, key
 
     def look(self, *, thoroughly: bool = False) -> Contents:
-        """Return what counts here. Reads the parts' footers, or, thoroughly, all their bytes."""
+        """Return the folder's contents. Reads the parts' footers, or, thoroughly, all their bytes."""
         parts, problems, replaced = [], {}, set()
         for path in sorted(self.path.glob("*.parquet")):
             try:
                 metadata = self._checked(path, thoroughly)
+                parts.append(path)
+                replaced |= set(json.loads(metadata.get(REPLACES, b"[]")))
             except FileNotFoundError:  # merged since the folder was listed
                 continue
             except ValueError as error:
                 problems[path] = str(error)
-            else:
-                parts.append(path)
-                replaced |= set(json.loads(metadata.get(REPLACES, b"[]")))
         live = tuple(path for path in parts if path.name not in replaced)
         return Contents(live, tuple(path for path in parts if path.name in replaced), problems)
 
@@ -99,7 +98,7 @@ class PartFolder:
         return path
 
     def repair(self, set_aside: Path) -> dict[str, str]:
-        """Make the folder sound before writing: move what is no part of ours away, finish a merge that was cut short.
+        """Prepare the folder for writing: move files away that are no parts, finish a merge that was killed.
 
         Returns:
             The name of every file that was moved to `set_aside`, and why.
@@ -125,13 +124,13 @@ class PartFolder:
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def merge_small(self, *, all_of_them: bool = False) -> None:
-        """Merge small parts into one: where many have gathered, or all of them at the end of a sweep."""
+        """Merge small parts into one: where there are many, or all of them at the end of a sweep."""
         parts = [path for path in self.look().live if pq.read_metadata(path).num_rows < SMALL_ROWS]
         if len(parts) >= (2 if all_of_them else MANY_PARTS):
             self.merge(parts)
 
     def merge(self, parts: Sequence[Path], keep: pc.Expression | None = None) -> None:
-        """Replace parts by one with the same rows, each key once; with `keep`, by the rows for which that holds."""
+        """Replace parts by one with the same rows, each key once; with `keep`, only the rows for which that holds."""
         table = self.read(parts)
         _, first = np.unique(table[self.key].to_numpy(), return_index=True)
         table = table.take(np.sort(first))
@@ -143,8 +142,7 @@ def _digest(content: bytes) -> str:
 
 
 def _free_name(path: Path) -> Path:
-    count = 1
-    while path.exists():
-        path = path.with_name(f"{path.stem}-{count}{path.suffix}")
-        count += 1
-    return path
+    free, count = path, 1
+    while free.exists():
+        free, count = path.with_name(f"{path.stem}-{count}{path.suffix}"), count + 1
+    return free

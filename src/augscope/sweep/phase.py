@@ -12,28 +12,28 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
-from augscope.model.arrays import check
 from augscope.model.methods import METHOD_NAMES
 from augscope.support.plain_data import csv_text, plain
+from augscope.support.values import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary
 from augscope.sweep.phase_options import PhaseOptions
 from augscope.sweep.records import Records
 
 CONFIDENCE = 0.95
-_ORDER = {name: place for place, name in enumerate(METHOD_NAMES)}
+_ORDER = {name: index for index, name in enumerate(METHOD_NAMES)}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One diagram: the records of one group, by place. All arrays have a row a place, places in order of x, then y.
+    """One diagram: the records of one group, by place (x, y). All arrays have an entry a place, in order of x, then y.
 
     Attributes:
         name: of the group, "" for all.
-        x, y: where.
-        count: records there. mean, low, high: of the value, and the 95 % t-interval of its mean over seeds (NaN where there is
-            one record). smallest, largest: over seeds.
+        x, y: the place.
+        count: records there. mean, low, high: mean of the value over seeds and its 95 % t-interval (NaN where there is one
+            record). smallest, largest: over seeds.
         boundaries: by name, the quantity divided by its level: 1 on the boundary.
     """
 
@@ -60,7 +60,7 @@ class Panel:
             level: of the value (`column` "mean"), or 1 for a boundary (`column` its name).
             column: "mean" or the name of a boundary.
 
-        A column of places that lies on one side of the level has none.
+        An x whose places all lie on one side of the level is left out.
         """
         values = self.mean if column == "mean" else self.boundaries[column]
         crossings = {}
@@ -81,11 +81,11 @@ class PhaseDiagram:
     """A value over two axes.
 
     Attributes:
-        x, y, value: what was asked for, as written.
+        x, y, value: as in `PhaseOptions`.
         level: of the value, where the contour is drawn.
         x_log, y_log: whether an axis is logarithmic.
         panels: one a group: methods in their usual order, others by name.
-        title: for the picture. labels: how x, y and value are written there.
+        title: for the picture. labels: of x, y and value there.
     """
 
     x: str
@@ -101,10 +101,8 @@ class PhaseDiagram:
     def __str__(self) -> str:
         lines = []
         for panel in self.panels:
-            title = f"{panel.name}: " if panel.name else ""
-            lines.append(
-                f"{title}{self.value} from {panel.mean.min():.4g} to {panel.mean.max():.4g} at {len(panel.x)} places"
-            )
+            title, smallest, largest = f"{panel.name}: " if panel.name else "", panel.mean.min(), panel.mean.max()
+            lines.append(f"{title}{self.value} from {smallest:.4g} to {largest:.4g} at {len(panel.x)} places")
             for x, y in panel.crossings(self.level).items():
                 near = [f"{name} at {at[x]:.3g}" for name in panel.boundaries if x in (at := panel.crossings(1, name))]
                 predicted = f"; predicted: {', '.join(near)}" if near else ""
@@ -115,13 +113,12 @@ class PhaseDiagram:
         """Return the data behind the picture, a row a panel and place."""
         names = ("count", "mean", "low", "high", "smallest", "largest")
         boundaries = list(dict.fromkeys(name for panel in self.panels for name in panel.boundaries))
-        columns = ["panel", self.x, self.y, *names, *(f"{name}: quantity / level" for name in boundaries)]
         rows = []
         for panel in self.panels:
-            for i in range(len(panel.x)):
-                ratios = [panel.boundaries[name][i] if name in panel.boundaries else "" for name in boundaries]
-                rows.append([panel.name, panel.x[i], panel.y[i], *(getattr(panel, name)[i] for name in names), *ratios])
-        return csv_text(columns, rows)
+            arrays = [panel.x, panel.y, *(getattr(panel, name) for name in names)]
+            ratios = [panel.boundaries.get(name, np.full(len(panel.x), "")) for name in boundaries]
+            rows += [(panel.name, *values) for values in zip(*arrays, *ratios, strict=True)]
+        return csv_text(["panel", self.x, self.y, *names, *(f"{name}: quantity / level" for name in boundaries)], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON (NaN becomes None)."""
@@ -170,7 +167,7 @@ def phase_diagram(records: Records, options: PhaseOptions | None = None, /, **fi
 
 
 def boundaries(options: PhaseOptions, method: str | None = None) -> list[Boundary]:
-    """Return the boundaries that are drawn: those named, else the defaults of a method, or of all methods."""
+    """Return the boundaries to draw: those of the options, else the usual ones of a method, or of all methods."""
     names = options.boundaries
     if names is None:
         known = DEFAULT_BOUNDARIES if method is None else {method: DEFAULT_BOUNDARIES.get(method, ())}
@@ -180,34 +177,32 @@ def boundaries(options: PhaseOptions, method: str | None = None) -> list[Boundar
 
 def _panel_order(name: str) -> tuple[Any, ...]:
     """Methods in their usual order; then by name, numbers in it by size."""
-    return _ORDER.get(name, len(_ORDER)), [
-        (float(part), "") if _NUMBER.fullmatch(part) else (0.0, part) for part in _NUMBER.split(name)
-    ]
+    parts = [(float(part), "") if _NUMBER.fullmatch(part) else (0.0, part) for part in _NUMBER.split(name)]
+    return _ORDER.get(name, len(_ORDER)), parts
 
 
 def _places_sql(options: PhaseOptions, lines: Sequence[Boundary]) -> str:
-    """The query for value and quantities by panel and place; places to ten digits, so that formulas need not agree in the last."""
+    """The query for value and quantities by panel and place; x and y to ten digits, as formulas may differ in the last one."""
     group = "''" if options.panels is None else f"CAST({options.panels} AS VARCHAR)"
     x, y = (f"CAST(printf('%.9e', CAST({name} AS DOUBLE)) AS DOUBLE)" for name in (options.x, options.y))
-    averages = "".join(
-        f", {_in_order('avg', f'CAST({line.quantity} AS DOUBLE)')} AS q{i}" for i, line in enumerate(lines)
-    )
-    own, source = f"CAST({options.value} AS DOUBLE)", "records"
+    quantities = [_in_order("avg", f"CAST({line.quantity} AS DOUBLE)") for line in lines]
+    averages = "".join(f", {quantity} AS q{i}" for i, quantity in enumerate(quantities))
+    value, source = f"CAST({options.value} AS DOUBLE)", "records"
     if options.minus is not None:
-        reference = f"SELECT experiment, seed, {own} AS reference_value FROM records WHERE {options.minus}"
-        own, source = f"{own} - reference_value", f"records JOIN ({reference}) USING (experiment, seed)"
+        reference = f"SELECT experiment, seed, {value} AS reference_value FROM records WHERE {options.minus}"
+        value, source = f"{value} - reference_value", f"records JOIN ({reference}) USING (experiment, seed)"
     return f"""
         SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
             {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,
             min(method) AS first, max(method) AS last{averages}
-        FROM (SELECT *, {group} AS place_panel, {x} AS place_x, {y} AS place_y, {own} AS place_value
+        FROM (SELECT *, {group} AS place_panel, {x} AS place_x, {y} AS place_y, {value} AS place_value
             FROM {source} WHERE ({options.where}) AND status <> 'failed')
         WHERE isfinite(place_value) AND place_x IS NOT NULL AND place_y IS NOT NULL
         GROUP BY ALL ORDER BY ALL"""
 
 
 def _in_order(aggregate: str, value: str) -> str:
-    """An SQL aggregate that adds in order of size: DuckDB's threads would add as they come, and the last digit vary."""
+    """An SQL aggregate that adds in order of size: DuckDB's threads add in any order, and the last digit would vary."""
     return f"list_{aggregate}(list_sort(list({value})))"
 
 
@@ -249,8 +244,10 @@ def _panel_dict(panel: Panel, level: float) -> dict[str, Any]:
         "name": panel.name,
         **plain(arrays),
         "boundaries": plain(panel.boundaries),
-        "crossings": {str(x): y for x, y in panel.crossings(level).items()},
-        "predicted_crossings": {
-            name: {str(x): y for x, y in panel.crossings(1, name).items()} for name in panel.boundaries
-        },
+        "crossings": _by_text(panel.crossings(level)),
+        "predicted_crossings": {name: _by_text(panel.crossings(1, name)) for name in panel.boundaries},
     }
+
+
+def _by_text(crossings: dict[float, float]) -> dict[str, float]:
+    return {str(x): y for x, y in crossings.items()}

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augscope.model.arrays import check
 from augscope.model.distribution import LEARNING_THRESHOLD
+from augscope.support.values import check
 
-# Of κ: test noise of half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23).
+# Level of κ, where test noise is half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23).
 KAPPA_LEVEL = 0.5
 DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
-# Of `Boundary.named("erm")`: fitted to 46 measured boundaries, worst factor 1.6 (docs/sweeps.md).
+# Constants of `Boundary.named("erm")`: fitted to 46 measured boundaries, worst factor 1.6 (docs/sweeps.md).
 PULL, TEST_NOISE = 5.4, 5.4
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
 _FEATURE = re.compile(r"(dominant|background|erm|cutout)(?::(\d+))?")
@@ -55,15 +55,12 @@ class Boundary:
             value = float(level)
         except ValueError:
             value = float("nan")
-        check(
-            bool(quantity.strip()) and np.isfinite(value) and value > 0,
-            f"`boundary` must be dominant, background, erm or cutout (or one of them with :k), kappa, kappa=x or EXPRESSION=LEVEL, got {name!r}",
-        )
-        return (
-            cls(f"κ = {value:g}", _KAPPA, value)
-            if quantity == "kappa"
-            else cls(f"{quantity} = {value:g}", quantity, value)
-        )
+        rule = "dominant, background, erm or cutout (or one of them with :k), kappa, kappa=x or EXPRESSION=LEVEL"
+        valid = bool(quantity.strip()) and np.isfinite(value) and value > 0
+        check(valid, f"`boundary` must be {rule}, got {name!r}")
+        if quantity == "kappa":
+            return cls(f"κ = {value:g}", _KAPPA, value)
+        return cls(f"{quantity} = {value:g}", quantity, value)
 
     @classmethod
     def _of_feature(cls, kind: str, index: int) -> Boundary:

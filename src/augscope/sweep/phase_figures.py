@@ -63,34 +63,34 @@ def _name(diagram: PhaseDiagram, column: str) -> str:
     return shown_name(diagram.labels.get(column, column), 60)
 
 
-def scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
-    """Return a panel's places in the coordinates in which axes are even."""
+def _scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """A panel's places in coordinates in which the axes are even."""
     return np.log(panel.x) if diagram.x_log else panel.x, np.log(panel.y) if diagram.y_log else panel.y
 
 
-def unscaled(diagram: PhaseDiagram, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return coordinates as from `scaled` in the axes' own units again."""
+def _unscaled(diagram: PhaseDiagram, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse of `_scaled`."""
     return np.exp(x) if diagram.x_log else x, np.exp(y) if diagram.y_log else y
 
 
 def _heat(
     axis: Axes, diagram: PhaseDiagram, panel: Panel, values: np.ndarray, limits: tuple[float, float], colours: str
 ) -> Any:
-    """A heat map: cells of a full grid, or every pixel coloured by the place nearest to it, and the places as dots."""
-    x, y = scaled(diagram, panel)
+    """A heat map: cells of a full grid; or every pixel in the colour of the nearest place, and the places as dots."""
+    x, y = _scaled(diagram, panel)
     columns, rows = np.unique(x), np.unique(y)
-    across, up = edges(columns), edges(rows)
+    across, up = _edges(columns), _edges(rows)
     full = len(columns) * len(rows) == len(values)
     if full:
         table = values.reshape(len(columns), len(rows)).T  # places come in order of x, then y
     else:
-        from scipy.interpolate import NearestNDInterpolator  # takes longer to import than most pictures to draw
+        from scipy.interpolate import NearestNDInterpolator  # importing it takes longer than drawing most pictures
 
         across, up = (np.linspace(float(part[0]), float(part[-1]), RASTER + 1) for part in (across, up))
         middles = np.meshgrid((across[1:] + across[:-1]) / 2, (up[1:] + up[:-1]) / 2)
         table = NearestNDInterpolator(np.stack([x, y], axis=1), values, rescale=True)(*middles)
     mesh = axis.pcolormesh(
-        *unscaled(diagram, across, up), table, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True
+        *_unscaled(diagram, across, up), table, vmin=limits[0], vmax=limits[1], cmap=colours, rasterized=True
     )
     if not full:
         axis.plot(panel.x, panel.y, ".", color="white", markersize=2.5, markeredgewidth=0)
@@ -101,15 +101,15 @@ def _heat(
 
 
 def _log_ticks(side: Any, decades: float) -> None:
-    """A logarithmic axis labelled in plain numbers, few enough not to touch."""
+    """Label a logarithmic axis in plain numbers, few enough not to touch."""
     side.axes.set(**{f"{side.axis_name}scale": "log"})
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < TICKS_EVERY_DECADE else (1.0,)))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     side.set_minor_locator(NullLocator())  # ticks are half of the time that a picture takes
 
 
-def edges(centres: np.ndarray) -> np.ndarray:
-    """Return cell edges half way between increasing centres; the outer cells are as wide as inside."""
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Edges half way between increasing centres; the outer cells are symmetric."""
     if len(centres) == 1:
         return centres[0] + np.array([-0.5, 0.5])
     middles = (centres[1:] + centres[:-1]) / 2
@@ -117,12 +117,12 @@ def edges(centres: np.ndarray) -> np.ndarray:
 
 
 def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, Line2D]) -> None:
-    """Where the mean crosses the level, and where theory expects it; adds what is new to the legend."""
-    wanted = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
+    """Draw where the mean crosses the level and where theory expects it; add new lines to the legend."""
+    contours = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
     for (name, ratios), style in zip(panel.boundaries.items(), BOUNDARIES, strict=False):
-        wanted.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), style.colour, style.line))
+        contours.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), style.colour, style.line))
     triangles, scratch = _triangles(diagram, panel), Figure().subplots()
-    for name, heights, colour, style in wanted:
+    for name, heights, colour, style in contours:
         if triangles is None or not heights.min() < 0 < heights.max():
             continue
         for line in _level_lines(diagram, panel, scratch.tricontour(triangles, heights, levels=[0.0])):
@@ -133,7 +133,7 @@ def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, 
 
 def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
     """Triangles between the places in the axes' own scale, from 0 to 1; None if all places lie on one line."""
-    x, y = scaled(diagram, panel)
+    x, y = _scaled(diagram, panel)
     if np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2:
         return None
     return Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
@@ -141,7 +141,7 @@ def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
 
 def _level_lines(diagram: PhaseDiagram, panel: Panel, contour: ContourSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The lines of a contour on those triangles, back at the places' own scale."""
-    x, y = scaled(diagram, panel)
+    x, y = _scaled(diagram, panel)
     for vertices in contour.get_paths()[0].to_polygons(closed_only=False):
         points = np.asarray(vertices)
-        yield unscaled(diagram, x.min() + points[:, 0] * np.ptp(x), y.min() + points[:, 1] * np.ptp(y))
+        yield _unscaled(diagram, x.min() + points[:, 0] * np.ptp(x), y.min() + points[:, 1] * np.ptp(y))

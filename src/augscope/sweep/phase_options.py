@@ -1,4 +1,4 @@
-"""What a phase diagram shows, as the command line and `phase_diagram` take it; light to import."""
+"""The options of a phase diagram, for the command line and `phase_diagram`; light to import."""
 
 from __future__ import annotations
 

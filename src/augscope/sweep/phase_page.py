@@ -10,7 +10,7 @@ from typing import Any
 from augscope.support.files import OutputFolder
 from augscope.support.pages import Download, picture, render
 from augscope.support.rendering import lay_out, to_bytes
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 from augscope.sweep.phase import Panel, PhaseDiagram
 from augscope.sweep.phase_figures import phase_figure
 
@@ -19,9 +19,9 @@ def write_phase(diagram: PhaseDiagram, folder: Path, *, grids: Sequence[str] = (
     """Write phase.png, phase.svg, phase.csv and phase.json (the data behind them) and phase.html, each whole; return their paths.
 
     Args:
-        diagram: what is drawn.
-        folder: where to.
-        grids: for the page, the grids swept, as TOML.
+        diagram: to draw.
+        folder: for the files.
+        grids: for the page, the sweep's grids as TOML.
         again: for the page, the command that draws it again.
 
     Raises:
@@ -32,19 +32,11 @@ def write_phase(diagram: PhaseDiagram, folder: Path, *, grids: Sequence[str] = (
     files = {f"phase.{kind}": to_bytes(figure, kind) for kind in ("png", "svg")}
     files["phase.csv"] = diagram.to_csv().encode()
     files["phase.json"] = json.dumps(diagram.to_dict(), allow_nan=False).encode()
-    files["phase.html"] = phase_page(diagram, files["phase.svg"], grids=grids, again=again).encode()
+    files["phase.html"] = _page(diagram, files["phase.svg"], grids, again).encode()
     return OutputFolder(folder).write(files)
 
 
-def phase_page(diagram: PhaseDiagram, svg: bytes, *, grids: Sequence[str] = (), again: str = "") -> str:
-    """Return the page; every value is escaped.
-
-    Args:
-        diagram: what is shown.
-        svg: its picture.
-        grids: the grids swept, as TOML.
-        again: the command that draws it again.
-    """
+def _page(diagram: PhaseDiagram, svg: bytes, grids: Sequence[str], again: str) -> str:
     return render(
         "phase.html",
         title=diagram.title or "Phase diagram",
@@ -59,9 +51,10 @@ def phase_page(diagram: PhaseDiagram, svg: bytes, *, grids: Sequence[str] = (), 
 
 
 def _label(diagram: PhaseDiagram) -> str:
-    panels = ", ".join(panel.name for panel in diagram.panels if panel.name)
+    names = ", ".join(panel.name for panel in diagram.panels if panel.name)
+    panels = f", one each for {names}" if names else ""
     return (
-        f"Heat maps of {diagram.value} over {diagram.x} and {diagram.y}{f', one each for {panels}' if panels else ''}, with the "
+        f"Heat maps of {diagram.value} over {diagram.x} and {diagram.y}{panels}, with the "
         "contour at the level and the predicted boundaries; its spread over seeds below. The tables give the numbers."
     )
 
@@ -69,13 +62,10 @@ def _label(diagram: PhaseDiagram) -> str:
 def _crossings(diagram: PhaseDiagram, panel: Panel) -> dict[str, Any]:
     """One panel's range, and rows of where the value, and then each boundary, crosses its level."""
     predicted = {name: panel.crossings(1, name) for name in panel.boundaries}
-    rows = [
-        {
-            "name": f"{x:g}",
-            "values": [f"{y:.3g}", *(f"{at[x]:.3g}" if x in at else "–" for at in predicted.values())],
-        }
-        for x, y in panel.crossings(diagram.level).items()
-    ]
+    rows = []
+    for x, y in panel.crossings(diagram.level).items():
+        values = [f"{at[x]:.3g}" if x in at else "–" for at in predicted.values()]
+        rows.append({"name": f"{x:g}", "values": [f"{y:.3g}", *values]})
     low, high = panel.count.min(), panel.count.max()
     records = f"{low} records" if low == high else f"{low} to {high} records"
     return {

@@ -1,4 +1,4 @@
-"""The process that runs cells, seen from outside: started with one XLA thread, started again when it dies."""
+"""The process that runs cells, as its parent sees it: started with one XLA thread, started again when it dies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from multiprocessing import Pipe
 
-ATTEMPTS = 3  # times that a batch may take its process down before it is given up
+ATTEMPTS = 3  # deaths of its process after which a batch is given up
 
 # What makes a process compute with one thread. NPROC sizes the thread pool of XLA's CPU client; XLA_FLAGS alone leaves that
 # pool as wide as the machine (measured with jax 0.10: CutMix at n = 1,200 used 1.7 cores). The rest is for NumPy and SciPy.
@@ -31,7 +31,7 @@ Answer = bytes | WorkerDied  # a batch's rows as an Arrow stream, or why there a
 
 
 class CellProcess:
-    """Runs one batch at a time in a process of its own; one that dies is replaced, and its batch begun again.
+    """Runs one batch at a time in a process of its own; if that dies, another one starts the batch again.
 
     Either `run` a batch, or `begin` it and take its `answer` when there is something to read in `pipe`.
     """
@@ -53,10 +53,10 @@ class CellProcess:
         self._send()
 
     def answer(self) -> bytes | None:
-        """Wait for news of the batch: its rows as an Arrow stream, or None where the process died and another has begun it.
+        """Wait for the batch's rows as an Arrow stream; return None if the process died and another has started the batch.
 
         Raises:
-            WorkerDied: with the reason, when the batch has taken its process down three times.
+            WorkerDied: with the reason, when processes have died of the batch three times.
         """
         try:
             return self.pipe.recv_bytes()
@@ -77,7 +77,7 @@ class CellProcess:
         self.pipe.close()
 
     def _send(self) -> None:
-        with suppress(OSError):  # it has died: `answer` will notice
+        with suppress(OSError):  # the process has died: `answer` will notice
             self.pipe.send_bytes(self._batch)
 
     def _start(self) -> None:
@@ -89,12 +89,12 @@ class CellProcess:
                 stdout=2,  # whatever a cell prints goes to stderr
                 env={**os.environ, **ONE_THREAD},
                 pass_fds=[theirs.fileno()],
-                process_group=0,  # Ctrl-C reaches the sweep alone, which then ends its processes in good order
+                process_group=0,  # Ctrl-C reaches only the sweep, which then ends its processes
             )
 
 
 def _ending(status: int) -> str:
-    """How a process ended, in words."""
+    """The end of a process in words."""
     if status >= 0:
         return f"with status {status}"
     name = signal.Signals(-status).name

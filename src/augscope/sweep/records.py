@@ -1,4 +1,4 @@
-"""What a sweep recorded, for reading: SQL over its Parquet parts through DuckDB, as tables, data frames or arrays."""
+"""A sweep's records, for reading: SQL over its Parquet parts through DuckDB, as tables, data frames or arrays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 from augscope.sweep.folder import SweepFolder
+from augscope.sweep.schema import SCHEMA
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-ATTEMPTS = 5  # a running sweep may merge parts between the look and the read
+ATTEMPTS = 5  # at a query: a running sweep may merge parts just before they are read
 _PER_STEP = [row.name for row in measures_of(History)[1:] if row.shape in (("R",), ("R", "2", "K"))]
 
 
@@ -31,39 +32,37 @@ class Records:
 
     Attributes:
         folder: the sweep's folder.
-        problems: Parquet files there that are no records, by name, and why; they are left out.
+        problems: why Parquet files there are no records, by name; they are left out.
 
     Raises:
         ValueError: if the folder is not a sweep's.
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self._place = SweepFolder(folder)
-        self._place.check_exists()
-        self.folder = self._place.path
-        self.problems = {path.name: reason for path, reason in self._place.parts.look().problems.items()}
+        self._sweep = SweepFolder(folder)
+        self._sweep.check_exists()
+        self.folder = self._sweep.path
+        self.problems = {path.name: reason for path, reason in self._sweep.parts.look().problems.items()}
 
     @property
     def columns(self) -> dict[str, str]:
         """What every column of `records` means, by name."""
-        described = {
-            part.name: (part.metadata or {}).get(b"description", b"").decode() for part in self._place.parts.schema
-        }
-        return {**described, **dict.fromkeys(self._parameters(), "free parameter of a grid")}
+        meanings = {column.name: column.metadata[b"description"].decode() for column in SCHEMA}
+        return {**meanings, **dict.fromkeys(self._parameters(), "free parameter of a grid")}
 
     @property
     def title(self) -> str:
         """The newest grid's title."""
-        grids = self._place.grids()
+        grids = self._sweep.grids()
         return grids[-1].title if grids else ""
 
     @property
     def labels(self) -> dict[str, str]:
-        """How the grids want columns, parameters and expressions written in pictures."""
-        return {name: label for sweep in self._place.grids() for name, label in sweep.labels.items()}
+        """The grids' labels of columns, parameters and expressions, for pictures."""
+        return {name: label for sweep in self._sweep.grids() for name, label in sweep.labels.items()}
 
     def query(self, sql: str) -> pa.Table:
-        """Return the rows of a SELECT statement. Raises ValueError, with DuckDB's words, if it is not one or fails.
+        """Return the rows of a SELECT statement. Raises ValueError, with DuckDB's message, if it is not one or fails.
 
         Cost: 10⁵ records in well under a second where few columns are asked for (benchmarks/sweep_records.py).
         """
@@ -92,11 +91,11 @@ class Records:
         """Return the measures that are single numbers, as arrays over columns such as "dim", "method", "seed".
 
         Args:
-            dims: columns that together tell the records apart.
+            dims: columns that together identify a record.
             where: which records, as an SQL condition.
 
         Raises:
-            ValueError: if xarray or pandas is not installed, or two records share one place.
+            ValueError: if xarray or pandas is not installed, or two records have equal `dims`.
         """
         _check_installed("xarray")
         check(len(dims) >= 1, "`dims` must name at least one column, got none")
@@ -104,14 +103,14 @@ class Records:
         missing = [name for name in dims if name not in frame.columns]
         check(not missing, f"`dims` must be columns of `records`, got {', '.join(missing)}")
         frame = frame.set_index(list(dims))
-        double = frame.index[frame.index.duplicated()]
-        at = double[0] if len(double) else None
-        check(not len(double), f"`dims` must tell records apart: several lie at {', '.join(dims)} = {at}")
+        repeated = frame.index[frame.index.duplicated()]
+        first = repeated[0] if len(repeated) else None
+        check(not len(repeated), f"`dims` must tell records apart: several have {', '.join(dims)} = {first}")
         return frame.select_dtypes(["number", "bool"]).to_xarray()
 
     def _parameters(self) -> list[str]:
         names: dict[str, None] = {}
-        for path in self._place.grid_files():
+        for path in self._sweep.grid_files():
             names |= dict.fromkeys(pq.read_schema(path).names[1:])
         return list(names)
 
@@ -119,18 +118,18 @@ class Records:
         """A database with both views."""
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
-        parts = [str(path) for path in self._place.parts.look().live]
+        parts = [str(path) for path in self._sweep.parts.look().live]
         if parts:
             connection.read_parquet(parts).create_view("parts")
         else:
-            connection.register("parts", self._place.parts.schema.empty_table())
+            connection.register("parts", SCHEMA.empty_table())
         names = self._parameters()
         if names:
-            grids = [str(path) for path in self._place.grid_files()]
+            grids = [str(path) for path in self._sweep.grid_files()]
             connection.read_parquet(grids, union_by_name=True).create_view("grids")
             largest = ", ".join(f'max("{name}") AS "{name}"' for name in names)
-            connection.execute(f"CREATE VIEW places AS SELECT cell, {largest} FROM grids GROUP BY cell")
-            connection.execute("CREATE VIEW records AS SELECT * FROM parts LEFT JOIN places USING (cell)")
+            connection.execute(f"CREATE VIEW parameters AS SELECT cell, {largest} FROM grids GROUP BY cell")
+            connection.execute("CREATE VIEW records AS SELECT * FROM parts LEFT JOIN parameters USING (cell)")
         else:
             connection.execute("CREATE VIEW records AS SELECT * FROM parts")
         unnested = ", ".join(f"unnest(history.{name}) AS {name}" for name in _PER_STEP)

@@ -1,4 +1,4 @@
-"""Refinement: where a phase diagram's value changes fastest, the grid's two axes get places half way."""
+"""Refinement: new places half way between neighbours where a phase diagram's value changes fastest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check
+from augscope.support.values import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
@@ -32,22 +32,21 @@ def refined(sweep: Sweep, diagram: PhaseDiagram, count: int) -> Sweep:
         count: how many places to add, at least 1.
 
     Raises:
-        ValueError: if x or y is not an axis of the grid by its own, or nothing changes anywhere.
+        ValueError: if x or y is not an axis of its own in the grid, or the value is the same everywhere.
     """
     check(1 <= count <= MAX_PLACES, f"`refine` must be from 1 to {MAX_PLACES:,}, got {count}")
-    alone = {axis.names[0]: axis for axis in sweep.axes if len(axis.names) == 1}
+    names = [axis.names[0] for axis in sweep.axes if len(axis.names) == 1]
     for name in (diagram.x, diagram.y):
-        check(name in alone, f"`refine` needs axes of the grid, not zipped: {', '.join(alone) or 'none'}, got {name!r}")
-    held = {(x, y) for panel in diagram.panels for x, y in zip(panel.x.tolist(), panel.y.tolist(), strict=True)}
-    steepest: dict[tuple[float, float], float] = {}
+        check(name in names, f"`refine` needs axes of the grid, not zipped: {', '.join(names) or 'none'}, got {name!r}")
+    known = {(x, y) for panel in diagram.panels for x, y in zip(panel.x.tolist(), panel.y.tolist(), strict=True)}
+    changes: dict[tuple[float, float], float] = {}
     for panel in diagram.panels:
         for place, change in _middles(panel, (diagram.x_log, diagram.y_log)):
-            if place not in held:
-                steepest[place] = max(change, steepest.get(place, 0.0))
-    changing = [place for place in steepest if steepest[place] > 0]
-    chosen = sorted(changing, key=lambda place: (-steepest[place], place))[:count]
-    check(bool(chosen), f"`refine` found no place where {diagram.value} changes")
-    return _with_places(sweep, (diagram.x, diagram.y), chosen)
+            if place not in known and change > 0:
+                changes[place] = max(change, changes.get(place, 0.0))
+    places = sorted(changes, key=lambda place: (-changes[place], place))[:count]
+    check(bool(places), f"`refine` needs a place where the value changes, got the same {diagram.value} everywhere")
+    return _with_places(sweep, (diagram.x, diagram.y), places)
 
 
 def refine(

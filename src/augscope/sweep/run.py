@@ -25,12 +25,12 @@ from augscope.sweep.process import Answer, WorkerDied
 from augscope.sweep.schema import SCHEMA
 from augscope.sweep.worker import from_stream
 
-BATCH_SECONDS = 0.5  # a batch of small cells is meant to last
+BATCH_SECONDS = 0.5  # planned for a batch of small cells
 MAX_BATCH = 100  # cells
-GROWTH = 8  # times a batch may be larger than the one before: the first one of a shape also compiles
-WRITE_SECONDS = 1.0  # between two parts
-WRITE_ROWS = 1_000
-RATE_SECONDS = 30.0  # over which the rate is taken
+GROWTH = 8  # largest factor from one batch to the next: the first one of a shape also compiles
+WRITE_SECONDS = 1.0  # between two parts, unless there are …
+WRITE_ROWS = 1_000  # … rows before
+RATE_SECONDS = 30.0  # over which the rate is a mean
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class SweepOutcome:
     """How a sweep ended.
 
     Attributes:
-        progress: the last word on how far it is.
-        set_aside: files that were found in place of records, and why each was set aside; their cells were run again.
-        stopped: why not every cell was run, in a sentence, or None.
+        progress: at the end.
+        set_aside: files that lay among the records, with the reason why each was set aside; their cells were run again.
+        stopped: the reason why not every cell was run, or None.
     """
 
     progress: Progress
@@ -84,24 +84,24 @@ def run_sweep(
     Cost: beyond drawing samples and training, see benchmarks/sweep_overhead.py.
     """
     check_engine(workers, scheduler)
-    cells, place = sweep.cells(), SweepFolder(folder)
-    with place.claimed():
+    cells, target = sweep.cells(), SweepFolder(folder)
+    with target.claimed():
         try:
-            set_aside = place.repair()
+            set_aside = target.repair()
             if retry_failed:
-                _forget_failures(place, cells)
-            recorded = place.recorded()
-            place.save_grid(sweep, cells)
+                _forget_failures(target, cells)
+            recorded = target.recorded()
+            target.save_grid(sweep, cells)
         except OSError as error:
-            raise ValueError(f"`out` could not be written, got {place.path}: {error.strerror}") from None
-        ledger = _Ledger(place, cells, recorded, progress)
+            raise ValueError(f"`out` could not be written, got {target.path}: {error.strerror}") from None
+        ledger = _Ledger(target, cells, recorded, progress)
         stopped = None
         try:
             if ledger.pending:
                 with engine(min(workers, len(ledger.pending)), scheduler) as running:
                     _run(ledger, running)
             ledger.write()
-            place.parts.merge_small(all_of_them=True)
+            target.parts.merge_small(all_of_them=True)
         except KeyboardInterrupt:
             stopped = "interrupted"
         except OSError as error:
@@ -109,69 +109,68 @@ def run_sweep(
         return SweepOutcome(ledger.finish(stopped), set_aside, stopped)
 
 
-def _forget_failures(place: SweepFolder, cells: Sequence[Cell]) -> None:
+def _forget_failures(folder: SweepFolder, cells: Sequence[Cell]) -> None:
     """Remove the failed rows of these cells: they will be run again."""
     identities = pa.array([cell.identity for cell in cells])
     failed = (pc.field("status") == "failed") & pc.field("cell").isin(identities)
-    parts = place.parts
+    parts = folder.parts
     affected = [part for part in parts.look().live if parts.read([part], ["cell", "status"]).filter(failed).num_rows]
     if affected:
         parts.merge(affected, keep=~failed)
 
 
 class _Ledger:
-    """What is recorded, what has come in and waits to be written, and what is still to be run."""
+    """What is recorded, which rows wait to be written, and which cells are still to be run."""
 
     def __init__(
         self,
-        place: SweepFolder,
+        folder: SweepFolder,
         cells: Sequence[Cell],
         recorded: Mapping[str, str],
         report: Callable[[Progress], Any] | None,
     ) -> None:
-        self.place, self.report, self.workers = place, report, 0
+        self.folder, self.report, self.workers = folder, report, 0
         self.pending = [cell for cell in cells if cell.identity not in recorded]
         statuses = [recorded[cell.identity] for cell in cells if cell.identity in recorded]
-        self._total, self._done, self._failed, self._computed = len(cells), len(statuses), statuses.count("failed"), 0
+        self._total, self._recorded, self._failed = len(cells), len(statuses), statuses.count("failed")
+        self._computed = self._received = 0  # rows of this run: written, and written or waiting
         self._waiting: list[pa.Table] = []
         self._written = time.monotonic()
-        self._received, self._recent = 0, deque[tuple[float, int]]()
+        self._recent = deque[tuple[float, int]]()  # times, with the rows received by then
 
     def add(self, table: pa.Table) -> None:
-        """Take rows in; write about once a second. Raises OSError if they cannot be written."""
+        """Add rows; write about once a second. Raises OSError if they cannot be written."""
         self._waiting.append(table)
         self._received += table.num_rows
         self._recent.append((time.monotonic(), self._received))
-        rows = sum(part.num_rows for part in self._waiting)
-        if time.monotonic() - self._written > WRITE_SECONDS or rows >= WRITE_ROWS:
+        if time.monotonic() - self._written > WRITE_SECONDS or self._received - self._computed >= WRITE_ROWS:
             self.write()
-            self.place.parts.merge_small()
+            self.folder.parts.merge_small()
             self.publish("running")
 
     def write(self) -> None:
-        """Write what waits, and count it."""
+        """Write the waiting rows, and count them."""
         if self._waiting:
             table = pa.concat_tables(self._waiting)
-            self.place.parts.write(table)
+            self.folder.parts.write(table)
             self._waiting.clear()
-            self._done += table.num_rows
             self._computed += table.num_rows
             self._failed += table["status"].to_pylist().count("failed")
         self._written = time.monotonic()
 
     def finish(self, stopped: str | None) -> Progress:
-        """Write what can still be written, and publish how the sweep ended."""
-        with suppress(OSError):  # the disk is full: what waits is run again next time
+        """Write the waiting rows if possible, and publish how the sweep ended."""
+        with suppress(OSError):  # the disk is full: the cells of these rows run again next time
             self.write()
         return self.publish("finished" if stopped is None else "stopped")
 
     def publish(self, state: str) -> Progress:
-        """Report how far the sweep is, to the caller and in the folder."""
+        """Report the progress to the caller and in the folder."""
         progress = self._progress(state)
         if self.report is not None:
             self.report(progress)
         try:
-            self.place.write_progress(progress)
+            self.folder.write_progress(progress)
         except OSError:
             if state == "running":
                 raise
@@ -185,14 +184,14 @@ class _Ledger:
         if len(self._recent) > 1:
             first, received = self._recent[0]
             rate = (self._received - received) / max(now - first, 1e-9)
-        left = self._total - self._done
+        done = self._recorded + self._computed
         return Progress(
             total=self._total,
-            done=self._done,
+            done=done,
             failed=self._failed,
             computed=self._computed,
             rate=rate,
-            seconds_left=left / rate if rate > 0 and state == "running" else None,
+            seconds_left=(self._total - done) / rate if rate > 0 and state == "running" else None,
             workers=self.workers,
             state=state,
             updated=time.time(),
@@ -202,7 +201,7 @@ class _Ledger:
 
 
 def _run(ledger: _Ledger, running: Engine) -> None:
-    """Run the pending cells; a batch that took its worker down three times is run cell by cell, and such a cell is failed."""
+    """Run the pending cells; a batch whose worker died three times is run cell by cell, and such a cell is recorded as failed."""
     ledger.workers = running.num_workers
     ledger.publish("running")
     sizes: dict[Any, int] = {}
@@ -220,21 +219,21 @@ def _run(ledger: _Ledger, running: Engine) -> None:
 
 
 def _rows(cells: Sequence[Cell], answer: Answer) -> pa.Table:
-    """A batch's rows; that of a cell whose worker died says so."""
+    """A batch's rows; a failed row for a cell whose worker died."""
     if isinstance(answer, WorkerDied):
         return pa.Table.from_pylist([failed_row(cells[0], str(answer))], SCHEMA)
     return from_stream(answer)
 
 
 def _next_size(rows: pa.Table) -> int:
-    """How many cells to send at once, to last half a second, from how long these took."""
+    """The next batch's number of cells, to last half a second, from the time that these took."""
     seconds = sum(rows["seconds"].drop_null().to_pylist()) or BATCH_SECONDS
     fitting = int(BATCH_SECONDS * rows.num_rows / max(seconds, 1e-6))
     return max(1, min(fitting, GROWTH * rows.num_rows, MAX_BATCH))
 
 
 def _batches(cells: Sequence[Cell], sizes: Mapping[Any, int]) -> Iterator[tuple[list[Cell], bytes]]:
-    """Yield batches of cells that share compiled programs, program by program, of the size known by then: at first one."""
+    """Yield batches of cells, one compiled program after the other; a program's first batch is one cell."""
     ordered = sorted(cells, key=lambda cell: repr(cell.program))
     for program, group in groupby(ordered, key=lambda cell: cell.program):
         while batch := list(islice(group, sizes.get(program, 1))):

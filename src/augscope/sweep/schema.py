@@ -1,4 +1,4 @@
-"""What a sweep records of a cell: the columns of its Parquet parts, typed and described."""
+"""The columns of a sweep's Parquet parts, with type and meaning: a row is a cell."""
 
 from __future__ import annotations
 
@@ -7,31 +7,23 @@ from functools import reduce
 
 import pyarrow as pa
 
+from augscope.support.wording import VERSIONED
 from augscope.training.measure_table import Measure, measures_of
 from augscope.training.measures import History
 
 FORMAT = 1  # of the records; raised when a column changes its meaning
-VERSIONED = ("python", "augscope", "jax", "jaxlib", "numpy", "scipy")
-UNREPEATABLE = ("seconds", "sample_seconds", "finished", "machine")  # all else is the same whenever a cell is run
+UNREPEATABLE = ("seconds", "sample_seconds", "finished", "machine")  # all else is equal in every run of a cell
 
 _text, _whole, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _reals = pa.list_(_real)
 
 _IDENTITY = (
     ("cell", _text, "SHA-256 of configuration and seed"),
-    (
-        "experiment",
-        _text,
-        "SHA-256 of the configuration but for the method: with the seed, what methods are compared by",
-    ),
+    ("experiment", _text, "SHA-256 of the configuration without the method: compare methods where it is equal"),
     ("seed", _whole, "seed; the key is jax.random.key(seed)"),
     ("method", _text, "erm, cutout, cutmix, or module:Name of your own"),
     ("method_title", _text, "the method with its parameters, as people write it"),
-    (
-        "status",
-        _text,
-        "completed, diverged, unfinished (a flow whose solver gave up) or failed (no measures: see message)",
-    ),
+    ("status", _text, "completed, diverged, unfinished (a flow that ended early) or failed (no measures: see message)"),
     ("message", _text, "one sentence on how the run ended"),
 )
 _CONFIGURATION = (
@@ -84,16 +76,12 @@ _MEASURES = (
     ("feature_accuracy", _reals, "accuracy given the feature, mean of both labels (K)"),
     ("feature_score", _reals, "smaller of both labels' signed scores (K)"),
     ("learned", pa.list_(_flag), "whether the feature is learned (K), model.md §5"),
-    ("num_learned", _whole, "how many are"),
+    ("num_learned", _whole, "number of features learned"),
     *map(_at_the_end, ("loss", "gradient_norm", "margin", "augmented_margin", "unevenness", "excess_loss")),
     ("plateau", _reals, "mean y a over patches (2), label +1 first"),
     ("predicted_plateau", _reals, "where CutMix settles (2); else NaN"),
-    (
-        "window_opens",
-        _real,
-        "T_m: from when the accuracy stays within 0.01 of predicted_accuracy, longest window; null if never",
-    ),
-    ("window_closes", _real, "T*: until when; null if it still holds at the end, or never did"),
+    ("window_opens", _real, "T_m: start of the longest window of accuracy = predicted_accuracy ± 0.01, or null"),
+    ("window_closes", _real, "T*: its end; null if it still holds at the last step, or there is none"),
     ("window_until", _real, "the same, but the last step if it still holds then"),
 )
 _CIRCUMSTANCES = (
@@ -101,7 +89,7 @@ _CIRCUMSTANCES = (
     ("sample_seconds", _real, "wall time of drawing the sample"),
     ("finished", pa.timestamp("us", tz="UTC"), "when"),
     ("machine", _text, "kind of machine, and its name"),
-    ("versions", pa.struct([(name, _text) for name in VERSIONED]), "of what decides the numbers"),
+    ("versions", pa.struct([(name, _text) for name in ("python", *VERSIONED)]), "of packages that decide the numbers"),
 )
 
 
@@ -110,8 +98,8 @@ def schema_of(measures: Sequence[Measure]) -> pa.Schema:
 
     Null means: does not apply, or (status failed) not measured.
     """
-    placed = [name for name, *_ in _MEASURES]
-    newer = [(name, _real, meaning) for name, meaning in numbers_of(measures).items() if name not in placed]
+    names = [name for name, *_ in _MEASURES]
+    newer = [(name, _real, meaning) for name, meaning in numbers_of(measures).items() if name not in names]
     groups = (_IDENTITY, _CONFIGURATION, _PREDICTION, _MEASURES, newer, [_history(measures)], _CIRCUMSTANCES)
     fields = [_field(*row) for group in groups for row in group]
     return pa.schema(fields, metadata={"augscope.format": str(FORMAT)})
@@ -119,11 +107,11 @@ def schema_of(measures: Sequence[Measure]) -> pa.Schema:
 
 def _history(measures: Sequence[Measure]) -> tuple[str, pa.DataType, str]:
     """The column of all measures at all steps: a list each, nested as deep as its shape."""
-    parts = [
-        _field(row.name, reduce(lambda inner, _: pa.list_(inner), row.shape, _real), row.axes) for row in measures[1:]
-    ]
-    steps = _field(measures[0].name, _reals, f"{measures[0].meaning} {measures[0].axes}")
-    return "history", pa.struct([steps, *parts]), "every measure at every recorded step: see `History`"
+    steps, *others = measures
+    parts = [_field(steps.name, _reals, f"{steps.meaning} {steps.axes}")]
+    for row in others:
+        parts.append(_field(row.name, reduce(lambda inner, _: pa.list_(inner), row.shape, _real), row.axes))
+    return "history", pa.struct(parts), "every measure at every recorded step: see `History`"
 
 
 def _field(name: str, kind: pa.DataType, description: str) -> pa.Field:

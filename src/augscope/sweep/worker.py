@@ -1,7 +1,7 @@
 """The process in which cells run: `python -m augscope.sweep.worker DESCRIPTOR`, one batch in, one table of rows out.
 
 `CellProcess` starts it with one XLA thread and one end of a pipe. In: JSON, a list of cells' messages. Out: an Arrow stream.
-It ends at once when the pipe is closed, and so when whoever started it ends.
+It ends as soon as the pipe is closed, and so when the process that started it ends.
 """
 
 from __future__ import annotations

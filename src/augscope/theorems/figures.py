@@ -39,9 +39,8 @@ def features_figure(results: Results) -> Figure:
     axes[1, 0].set_ylabel("exact test accuracy, P[y f(X) > 0]")
     axes[0, 0].legend(loc="upper left", fontsize=8, frameon=False)
     dim, count = experiment.distribution.dim, max(len(runs) for runs in results.shown.values())
-    figure.suptitle(
-        f"Features learned over training, d = {dim:,}, n = {experiment.num_samples:,}, {count} seed{'s' * (count > 1)}"
-    )
+    size = f"d = {dim:,}, n = {experiment.num_samples:,}, {count} seed{'s' * (count > 1)}"
+    figure.suptitle(f"Features learned over training, {size}")
     return figure
 
 
@@ -64,31 +63,18 @@ def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[floa
     steps, mean = _log_steps(steps), mean.mean(axis=1)  # (R, K)
     for k, (rho, name) in enumerate(zip(frequencies, rarity, strict=True)):
         label = f"{str(name).replace('_', ' ')}, ρ = {rho:g}"
-        axis.plot(
-            steps, mean[:, k], color=RARITIES[name].colour, linestyle=RARITIES[name].line, linewidth=2, label=label
-        )
+        style = RARITIES[name]
+        axis.plot(steps, mean[:, k], color=style.colour, linestyle=style.line, linewidth=2, label=label)
         for run in runs:
-            history = run.history
-            axis.plot(
-                _log_steps(history.steps),
-                history.feature_scores[:, :, k].mean(axis=1),
-                color=RARITIES[name].colour,
-                alpha=SEED_ALPHA,
-                linewidth=0.8,
-            )
-    axis.axhline(LEARNED_SHARE * mean[-1].max(), color="0.6", linewidth=0.9)
-    axis.annotate(
-        "learned above",
-        (steps[0], LEARNED_SHARE * mean[-1].max()),
-        (0, 2),
-        textcoords="offset points",
-        fontsize=7,
-        color="0.4",
-    )
+            scores = run.history.feature_scores[:, :, k].mean(axis=1)
+            axis.plot(_log_steps(run.history.steps), scores, color=style.colour, alpha=SEED_ALPHA, linewidth=0.8)
+    level, words = LEARNED_SHARE * mean[-1].max(), {"textcoords": "offset points", "fontsize": 7}
+    axis.axhline(level, color="0.6", linewidth=0.9)
+    axis.annotate("learned above", (steps[0], level), (0, 2), color="0.4", **words)
     plateau = float(runs[0].predicted_plateau.mean())
     if np.isfinite(plateau):
         axis.axhline(plateau, color="black", linewidth=0.9, linestyle=":")
-        axis.annotate("predicted plateau", (steps[0], plateau), (0, 3), textcoords="offset points", fontsize=7)
+        axis.annotate("predicted plateau", (steps[0], plateau), (0, 3), **words)
     axis.set_xscale("log")
     _tidy(axis)
 

@@ -1,4 +1,4 @@
-"""A finished `verify` or `train` as plain data: what is written to disk, printed as JSON and drawn from."""
+"""A finished `verify` or `train`, and its record as plain data, for files, JSON and pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.support.lazy_names import named_pieces
 from augscope.support.plain_data import csv_text, plain
-from augscope.support.versions import versions
+from augscope.support.values import check
+from augscope.support.wording import versions
 from augscope.theorems.verdicts import TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment
@@ -28,11 +28,11 @@ FORMAT = 1  # of the record; raised when a field changes its meaning
 
 @dataclass(frozen=True)
 class Results:
-    """What a command has to show.
+    """The results of a command.
 
     Attributes:
         command: "verify" or "train".
-        experiment, seeds: what was run.
+        experiment, seeds: of the runs.
         runs: one per seed and method, in order.
         verdict: the theorems' verdicts, or None for "train".
         again: the command line that runs it again.
@@ -47,8 +47,8 @@ class Results:
 
     @property
     def shown(self) -> dict[Method, list[SeedRun]]:
-        """Per method, the runs that means and pictures are made of: all that were recorded, but one that Ctrl-C cut short
-        only where it is the method's only one. Methods without any are left out."""
+        """By method, the runs for means and pictures: those with records, and one that Ctrl-C ended only where it is the
+        method's only one. Methods without any are left out."""
         groups = {}
         for method in self.experiment.methods:
             recorded = [run for run in self.runs if run.method == method and len(run.history.steps)]
@@ -56,8 +56,8 @@ class Results:
         return {method: runs for method, runs in groups.items() if runs}
 
 
-def place(experiment: Experiment) -> str:
-    """Return what records are counted in: the steps of a descent, or the time of a flow."""
+def time_name(experiment: Experiment) -> str:
+    """Return "step" for a descent and "time" for a flow: the name of what its records are numbered by."""
     return "step" if experiment.until is None else "time"
 
 
@@ -78,11 +78,11 @@ def to_record(results: Results) -> dict[str, Any]:
 
 
 def read_results(folder: Path, *, trust: bool = False) -> Results:
-    """Return what a run left in its folder's record.json, judged again: the inverse of `to_record`.
+    """Return the results in a folder's record.json, judged again: the inverse of `to_record`.
 
     Args:
         folder: that holds record.json.
-        trust: import the methods and activations that it names by import path, which runs their modules.
+        trust: import the methods and activations that it names by import path, which runs code.
 
     Raises:
         ValueError: if there is no such record, it is another program's, another format's or not whole, or it names
@@ -100,10 +100,8 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
     check(record.get("format") == FORMAT, f"{path} has format {record.get('format')!r}; this version reads {FORMAT}")
     try:
         own = named_pieces(record["configuration"])
-        check(
-            trust or not own,
-            f"{path} names {', '.join(own)} to import, which runs code: `trust` must be given for that",
-        )
+        rule = "which runs code: `trust` must be given for that"
+        check(trust or not own, f"{path} names {', '.join(own)} to import, {rule}")
         experiment, seeds = Experiment(**record["configuration"]), tuple(record["seeds"])
         runs = tuple(_read_run(row, experiment) for row in record["runs"])
         verdict = record["verdict"]
@@ -117,17 +115,17 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
 
 def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
     method = next(one for one in experiment.methods if one.model_dump(mode="json") == row["method"])
-    kept = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
-    kept["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
-    kept["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
-    return SeedRun(method=method, history=History.from_dict(row["history"]), **kept)
+    fields = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
+    fields["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
+    fields["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
+    return SeedRun(method=method, history=History.from_dict(row["history"]), **fields)
 
 
 def trajectories_csv(results: Results) -> str:
     """Return the data behind the picture: a row a method, seed and record; scores and accuracies of a feature are means over labels."""
     features = range(1, results.experiment.distribution.num_features + 1)
     scores, accuracies = ([f"{name}[{k}]" for k in features] for name in ("feature_score", "feature_accuracy"))
-    columns = ["method", "seed", place(results.experiment), "loss", *scores, *accuracies, "accuracy"]
+    columns = ["method", "seed", time_name(results.experiment), "loss", *scores, *accuracies, "accuracy"]
     rows = []
     for run in results.runs:
         history = run.history
@@ -139,7 +137,7 @@ def trajectories_csv(results: Results) -> str:
 
 
 def summary_record(results: Results) -> dict[str, Any]:
-    """Return the record without the histories, each run's last measures in their place: what `--json` prints."""
+    """Return the record for `--json`: each run with its last measures in place of its history."""
     record = to_record(results)
     for row, run in zip(record["runs"], results.runs, strict=True):
         del row["history"]

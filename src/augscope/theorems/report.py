@@ -1,15 +1,16 @@
-"""The words of a result: the verdict table, the measures table, and the self-contained HTML report made of them."""
+"""Results in words: the verdict table, the measures table, and the HTML report, a single file, with both."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tomli_w
 
 from augscope.support.pages import Download, picture, render
-from augscope.support.versions import versions
-from augscope.theorems.record import Results, place, trajectories_csv
+from augscope.support.wording import versions
+from augscope.theorems.record import Results, time_name, trajectories_csv
 from augscope.theorems.statements import resolve_rarity
 from augscope.theorems.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
 from augscope.training.experiment import Experiment
@@ -17,6 +18,7 @@ from augscope.training.measures import features_learned
 from augscope.training.seed_run import SeedRun
 
 PICTURE = "Line charts, one column a method: feature scores over steps above, exact test accuracy over steps below."
+TIES = "probability of a tie"  # a row of the measures, left out where there are none
 CAPTION = (
     "Above: the signed score of each feature, mean over labels (thick: mean over seeds; thin: single seeds). "
     "Below: exact test accuracy on each feature and overall"
@@ -54,7 +56,7 @@ def line_cells(line: Line, *, lasting: bool) -> dict[str, str]:
 
 def how_to_read(experiment: Experiment) -> str:
     """Return what the columns of the verdict table mean."""
-    unit = place(experiment)
+    unit = time_name(experiment)
     return (
         f"Measured: mean over seeds at the end (3.3: at the last {unit} at which all statements hold). Margin: the room left "
         f"in the seed that has least. Seeds: where it holds. {unit.capitalize()}: median over those, from which it holds to "
@@ -67,84 +69,59 @@ def tone(verdict: str) -> str:
     return {HOLDS: "holds", VIOLATED: "violated"}.get(verdict, "open")
 
 
-@np.errstate(invalid="ignore")  # a run that blew up has measures that are not finite: they show as –
 def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the methods' titles and rows (name, one text per method) of measures at the last record, mean over seeds."""
-    groups = {method.title: runs for method, runs in results.shown.items()}
-    distribution = results.experiment.distribution
+    distribution, groups = results.experiment.distribution, results.shown
     rarity = resolve_rarity(distribution, results.experiment.num_samples)
-    names = [
-        f"{str(name).replace('_', ' ')} (ρ = {rho:g})"
-        for rho, name in zip(distribution.frequencies, rarity, strict=True)
+    pairs = zip(distribution.frequencies, rarity, strict=True)
+    features = [f"{str(name).replace('_', ' ')} (ρ = {rho:g})" for rho, name in pairs]
+    tables = [_last_measures(runs, features) for runs in groups.values()]
+    rows = [(cells[0][0], [text for _, text in cells]) for cells in zip(*tables, strict=True)]
+    if not any(run.history.tie_probability[-1] > 0 for runs in groups.values() for run in runs):
+        rows = [row for row in rows if row[0] != TIES]
+    return [method.title for method in groups], rows
+
+
+@np.errstate(invalid="ignore")  # a run that diverged has measures that are not finite: they are shown as –
+def _last_measures(runs: Sequence[SeedRun], features: Sequence[str]) -> list[tuple[str, str]]:
+    """One method's measures at the last record, mean over seeds: names and texts."""
+
+    def mean(field: str) -> Any:
+        return np.mean([getattr(run.history, field)[-1] for run in runs], axis=0)
+
+    scores, memorised, accuracies = mean("feature_scores"), mean("noise_memorised"), mean("accuracy_per_feature")
+    norms = [run.history.gradient_norm for run in runs]
+    predicted_plateau = np.mean([run.predicted_plateau for run in runs], axis=0)
+    distance = np.max([np.abs(run.history.plateau[-1] - run.predicted_plateau) for run in runs])
+    norm_share = np.max([norm[-1] / max(norm.max(), 1e-300) for norm in norms])
+    accuracy_error = np.max([run.history.accuracy_error[-1] for run in runs])
+    noise = "noise memorised, {}: dominant / background"
+    return [
+        *((f"feature score, {name}", _number(scores[:, k].mean())) for k, name in enumerate(features)),
+        ("features learned", _learned(runs)),
+        *((noise.format(name), _pair(memorised[0, :, k])) for k, name in enumerate(features)),
+        ("unevenness of patch scores (0: even)", _number(mean("unevenness"))),
+        ("mean patch score, label +1 / −1", _pair(mean("plateau"), ".4f")),
+        ("predicted plateau, label +1 / −1", _pair(predicted_plateau, ".4f")),
+        ("largest distance from the predicted plateau", _number(distance, ".1e")),
+        ("loss", _number(mean("loss"), ".3e")),
+        ("loss above its minimum", _number(mean("excess_loss"), ".1e")),
+        ("gradient norm, largest over seeds", _number(np.max([norm[-1] for norm in norms]), ".1e")),
+        ("gradient norm over its largest on the way", _number(norm_share, ".1e")),
+        ("fewest points of one feature, over seeds", str(min(min(map(min, run.feature_counts)) for run in runs))),
+        ("training margin: data / augmented", _pair([mean("margin"), mean("augmented_margin")])),
+        *((f"test accuracy, {name}", _number(accuracies[:, k].mean(), ".4f")) for k, name in enumerate(features)),
+        ("test accuracy, overall", _number(mean("accuracy"), ".5f")),
+        ("bound on the accuracy's error", _number(accuracy_error, ".0e")),
+        (TIES, _number(mean("tie_probability"), ".4f")),
     ]
-    rows: list[tuple[str, list[str]]] = []
-
-    def row(name: str, value: Any) -> None:
-        rows.append((name, [value(runs) for runs in groups.values()]))
-
-    for k, name in enumerate(names):
-        row(f"feature score, {name}", lambda runs, k=k: _number(_last(runs, "feature_scores")[:, k].mean()))
-    row("features learned", _learned)
-    for k, name in enumerate(names):
-        row(
-            f"noise memorised, {name}: dominant / background",
-            lambda runs, k=k: _pair(_last(runs, "noise_memorised")[0, :, k]),
-        )
-    row("unevenness of patch scores (0: even)", lambda runs: _number(_last(runs, "unevenness")))
-    row("mean patch score, label +1 / −1", lambda runs: _pair(_last(runs, "plateau"), ".4f"))
-    row(
-        "predicted plateau, label +1 / −1",
-        lambda runs: _pair(np.mean([r.predicted_plateau for r in runs], axis=0), ".4f"),
-    )
-    row("largest distance from the predicted plateau", _plateau_distance)
-    row("loss", lambda runs: _number(_last(runs, "loss"), ".3e"))
-    row("loss above its minimum", lambda runs: _number(_last(runs, "excess_loss"), ".1e"))
-    row(
-        "gradient norm, largest over seeds",
-        lambda runs: _number(np.max([r.history.gradient_norm[-1] for r in runs]), ".1e"),
-    )
-    row("gradient norm over its largest on the way", _norm_share)
-    row(
-        "fewest points of one feature, over seeds",
-        lambda runs: str(min(min(min(c) for c in r.feature_counts) for r in runs)),
-    )
-    row(
-        "training margin: data / augmented",
-        lambda runs: _pair([_last(runs, "margin"), _last(runs, "augmented_margin")]),
-    )
-    for k, name in enumerate(names):
-        row(
-            f"test accuracy, {name}", lambda runs, k=k: _number(_last(runs, "accuracy_per_feature")[:, k].mean(), ".4f")
-        )
-    row("test accuracy, overall", lambda runs: _number(_last(runs, "accuracy"), ".5f"))
-    row(
-        "bound on the accuracy's error",
-        lambda runs: _number(np.max([r.history.accuracy_error[-1] for r in runs]), ".0e"),
-    )
-    if any(run.history.tie_probability[-1] > 0 for runs in groups.values() for run in runs):
-        row("probability of a tie", lambda runs: _number(_last(runs, "tie_probability"), ".4f"))
-    return list(groups), rows
 
 
-def _last(runs: list[SeedRun], field: str) -> Any:
-    return np.mean([getattr(run.history, field)[-1] for run in runs], axis=0)
-
-
-def _learned(runs: list[SeedRun]) -> str:
+def _learned(runs: Sequence[SeedRun]) -> str:
     counts = [int(features_learned(run.history.feature_scores[-1]).sum()) for run in runs]
     low, high = min(counts), max(counts)
     total = runs[0].history.feature_scores.shape[-1]
     return f"{low} of {total}" if low == high else f"{low}–{high} of {total}"
-
-
-def _norm_share(runs: list[SeedRun]) -> str:
-    return _number(
-        np.max([run.history.gradient_norm[-1] / max(run.history.gradient_norm.max(), 1e-300) for run in runs]), ".1e"
-    )
-
-
-def _plateau_distance(runs: list[SeedRun]) -> str:
-    return _number(np.max([np.abs(run.history.plateau[-1] - run.predicted_plateau) for run in runs]), ".1e")
 
 
 def _number(value: float, digits: str = ".3g") -> str:
@@ -152,8 +129,8 @@ def _number(value: float, digits: str = ".3g") -> str:
 
 
 def _pair(values: Any, digits: str = ".3g") -> str:
-    shown = [_number(value, digits) for value in values]
-    return "–" if set(shown) == {"–"} else " / ".join(shown)
+    texts = [_number(value, digits) for value in values]
+    return "–" if set(texts) == {"–"} else " / ".join(texts)
 
 
 def run_notes(results: Results) -> list[str]:
@@ -174,9 +151,9 @@ def html_report(results: Results, svg: bytes) -> str:
         title="The three theorems against exact training" if verdict else "Exact training",
         lead=_lead(results),
         verdict=verdict,
-        theorems=[_theorem_context(found) for found in verdict.theorems] if verdict else [],
+        theorems=[_theorem_context(theorem) for theorem in verdict.theorems] if verdict else [],
         how_to_read=how_to_read(results.experiment),
-        place=place(results.experiment),
+        time_name=time_name(results.experiment),
         summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
         svg=picture(svg, PICTURE, min_width=14 * len(results.shown), max_width=max(38, 24 * len(results.shown))),
         downloads=[Download("features.csv", trajectories_csv(results).encode()), Download("features.svg", svg)],
@@ -191,14 +168,14 @@ def html_report(results: Results, svg: bytes) -> str:
     )
 
 
-def _theorem_context(found: TheoremVerdict) -> dict[str, Any]:
+def _theorem_context(theorem: TheoremVerdict) -> dict[str, Any]:
     return {
-        "heading": found.heading,
-        "verdict": found.verdict,
-        "tone": tone(found.verdict),
-        "lines": [line_cells(line, lasting=found.theorem.lasting) for line in found.lines],
-        "sentence": str(found),
-        "assumptions": found.assumptions,
+        "heading": theorem.heading,
+        "verdict": theorem.verdict,
+        "tone": tone(theorem.verdict),
+        "lines": [line_cells(line, lasting=theorem.theorem.lasting) for line in theorem.lines],
+        "sentence": str(theorem),
+        "assumptions": theorem.assumptions,
     }
 
 
@@ -208,8 +185,8 @@ def _lead(results: Results) -> str:
     size += f"{training(results.experiment)}, {len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}."
     if results.verdict is None:
         return size
-    found = "; ".join(f"Theorem {t.theorem.number} {t.verdict}" for t in results.verdict.theorems)
-    return f"{found}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
+    verdicts = "; ".join(f"Theorem {one.theorem.number} {one.verdict}" for one in results.verdict.theorems)
+    return f"{verdicts}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
 
 
 def training(experiment: Experiment) -> str:

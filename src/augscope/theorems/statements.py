@@ -1,7 +1,7 @@
-"""Theorems 3.1–3.3 of Oh & Yun (2024) as data: a run's history in, what holds from when out.
+"""Theorems 3.1–3.3 of Oh & Yun (2024) as data, and `judge`: from when on they hold in a run's history.
 
-The theorems are asymptotic; nothing here bends them. Finite-size ratios are reported, and an assumption is called unmet only
-where it fails outright (model.md §5).
+The theorems are asymptotic. Finite-size ratios are reported, and an assumption is called unmet only where it clearly fails
+(model.md §5).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Statement:
     Attributes:
         number: as in the paper, "3.1 (1)".
         text: the statement in words.
-        measure: history → (R,) the number that the statement speaks of.
+        measure: history → (R,) the number that the statement is about.
         predicted: (distribution, rarity) → the value or bound that the theorem gives.
         kind: "above" (measured > predicted), "near" (|measured − predicted| ≤ tolerance) or "vanishing" (a norm near 0).
     """
@@ -44,7 +44,7 @@ class Statement:
     def margin(
         self, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
     ) -> Float[np.ndarray, " R"]:
-        """Return the room left at each recorded step before the statement fails; below 0, by how much it fails."""
+        """Return the distance at each recorded step before the statement fails; negative where it fails."""
         measured, predicted = self.measure(history), self.predicted(distribution, rarity)
         if self.kind == "near":
             return tolerance - np.abs(measured - predicted)
@@ -122,13 +122,13 @@ THEOREMS: tuple[Theorem, ...] = (
 
 
 def theorem_for(method: Method) -> Theorem | None:
-    """Return the theorem that speaks of this method, or None."""
+    """Return the theorem on this method, or None."""
     return next((theorem for theorem in THEOREMS if isinstance(method, theorem.method)), None)
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """One assumption of a theorem at finite size: a ratio in words and numbers, and whether it fails outright."""
+    """One assumption of a theorem at finite size: a ratio in words and numbers, and whether it is met."""
 
     text: str
     met: bool
@@ -140,7 +140,7 @@ def assumptions(
     """Return the finite-size assumptions of the method's theorem (model.md §5), each with its numbers. Needs no training.
 
     Args:
-        method: decides whether C < P/2 is asked.
+        method: Cutout adds C < P/2.
         distribution: 𝒟.
         rarity: stated or derived; BORDERLINE counts as unmet.
         num_samples: n.
@@ -164,17 +164,15 @@ def assumptions(
 
 def _rarity_assumption(k: int, name: Rarity, dominant: float, background: float) -> Assumption:
     """Whether a feature's stated rarity lies on the right side of its learning-speed ratio (identity 6.9)."""
-    who, bar = f"feature {k + 1} ({str(name).replace('_', ' ')})", LEARNING_THRESHOLD
+    feature, bar = f"feature {k + 1} ({str(name).replace('_', ' ')})", LEARNING_THRESHOLD
+    ratio_d, ratio_b = f"R(σ_d) = {dominant:.3g}", f"R(σ_b) = {background:.3g}"
     if name is Rarity.BORDERLINE:
-        return Assumption(
-            f"{who}: R(σ_d) = {dominant:.3g}, R(σ_b) = {background:.3g}, too close to {bar} to tell", False
-        )
+        return Assumption(f"{feature}: {ratio_d}, {ratio_b}, too close to {bar} to tell", False)
     if name is Rarity.COMMON:
-        return Assumption(f"{who}: R(σ_d) = {dominant:.3g} ≥ {bar}", dominant >= bar)
+        return Assumption(f"{feature}: {ratio_d} ≥ {bar}", dominant >= bar)
     if name is Rarity.RARE:
-        met = dominant < bar <= background
-        return Assumption(f"{who}: R(σ_d) = {dominant:.3g} < {bar} ≤ R(σ_b) = {background:.3g}", met)
-    return Assumption(f"{who}: R(σ_b) = {background:.3g} < {bar}", background < bar)
+        return Assumption(f"{feature}: {ratio_d} < {bar} ≤ {ratio_b}", dominant < bar <= background)
+    return Assumption(f"{feature}: {ratio_b} < {bar}", background < bar)
 
 
 def resolve_rarity(distribution: FeatureNoise, num_samples: int) -> tuple[Rarity, ...]:
@@ -198,17 +196,17 @@ def noise_ratio(distribution: FeatureNoise, num_samples: int) -> float:
 
 @dataclass(frozen=True)
 class SeedOutcome:
-    """What one seed's run says of one theorem.
+    """One seed's result for one theorem.
 
     Attributes:
         seed: the seed.
-        excluded: why this seed cannot speak (a feature missing from its sample), or None.
+        excluded: why this seed does not count (a feature is missing from its sample), or None.
         satisfied: the theorem holds: from `onset` to the end, or (3.3) at `onset`.
         onset: T_m, the first recorded step from which every statement holds to the end; for 3.3 the last recorded step at
             which all hold; None if there is none.
         statement_onsets: likewise for each statement alone.
         measured: each statement's number at the judged step (3.3: `onset` or the end; else the end).
-        margins: the room that each statement has left there; below 0, by how much it fails.
+        margins: each statement's margin there; negative where it fails.
         largest_distance: largest |accuracy − prediction| over [onset, end] (3.3: at `onset`); NaN without an onset.
         note: the run's own sentence where it did not simply complete.
     """
@@ -225,7 +223,7 @@ class SeedOutcome:
 
 
 class Judgement(NamedTuple):
-    """What `judge` finds in one history. Onsets are indices into its records; see `SeedOutcome` for the fields."""
+    """The result of `judge` for one history. Onsets are indices into its records; see `SeedOutcome` for the fields."""
 
     onset: int | None
     statement_onsets: tuple[int | None, ...]
@@ -238,18 +236,19 @@ def judge(
     theorem: Theorem, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
 ) -> Judgement:
     """Return from when a theorem and each of its statements hold in a history with at least one record, and how well."""
-    told = history, distribution, rarity, tolerance
-    table = np.array([statement.holds(*told) for statement in theorem.statements])
+    statements = theorem.statements
+    table = np.array([statement.holds(history, distribution, rarity, tolerance) for statement in statements])
+    margins = np.array([statement.margin(history, distribution, rarity, tolerance) for statement in statements])
     find = _first_lasting if theorem.lasting else _last
     onset = find(np.asarray(table.all(axis=0)))
     at = len(history.steps) - 1 if theorem.lasting or onset is None else onset
-    accuracy = theorem.statements[-1]
+    accuracy = statements[-1]
     distance = np.abs(accuracy.measure(history) - accuracy.predicted(distribution, rarity))
     return Judgement(
         onset=onset,
         statement_onsets=tuple(find(row) for row in table),
-        measured=tuple(float(statement.measure(history)[at]) for statement in theorem.statements),
-        margins=tuple(float(statement.margin(*told)[at]) for statement in theorem.statements),
+        measured=tuple(float(statement.measure(history)[at]) for statement in statements),
+        margins=tuple(margins[:, at].tolist()),
         largest_distance=float("nan") if onset is None else float(distance[onset : at + 1].max()),
     )
 
@@ -264,5 +263,5 @@ def _first_lasting(holds: Bool[np.ndarray, " R"]) -> int | None:
 
 def _last(holds: Bool[np.ndarray, " R"]) -> int | None:
     """Index of the last record at which it holds."""
-    found = np.flatnonzero(holds)
-    return int(found[-1]) if len(found) else None
+    indices = np.flatnonzero(holds)
+    return int(indices[-1]) if len(indices) else None

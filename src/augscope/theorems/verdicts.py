@@ -19,7 +19,7 @@ HOLDS, VIOLATED, INCONCLUSIVE, NOT_MET = "holds", "violated", "inconclusive", "a
 
 @dataclass(frozen=True)
 class Line:
-    """One statement over the seeds that count: what the verdict table prints."""
+    """One statement over the seeds that count: a line of the verdict table."""
 
     number: str
     text: str
@@ -28,7 +28,7 @@ class Line:
     spread: tuple[float, float]  # smallest and largest over seeds
     predicted: float
     tolerance: float | None  # for accuracies and norms
-    margin: float  # how much room is left, in the seed that has least
+    margin: float  # smallest over seeds
     seeds_holding: int
     num_seeds: int
     onset: float | None  # median step over the seeds where it holds: from it on, or (3.3) the last such
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True)
 class TheoremVerdict:
-    """One theorem over all seeds. `print` it for the finding in a sentence or two."""
+    """One theorem over all seeds. `print` it for the result in a sentence or two."""
 
     theorem: Theorem
     method: Method
@@ -59,7 +59,7 @@ class TheoremVerdict:
         return f"{self.theorem.number} {self.theorem.title}" + ("" if usual else f", {self.method.title}")
 
     def __str__(self) -> str:
-        """What happened in words: how many seeds, from which step, how far off; and why not, if not."""
+        """The result in words: how many seeds, from which step, how far off; and why not, if not."""
         low, high = self.interval
         text = f"Theorem {self.theorem.number}: {self.verdict}; {self.seeds_holding} of {self.num_seeds} "
         text += f"seed{'s' * (self.num_seeds != 1)} (95 % interval of the share: {low:.2f}–{high:.2f})."
@@ -75,9 +75,9 @@ class TheoremVerdict:
 
     def _when(self) -> str:
         if self.theorem.lasting:
-            place, end = ("step", "the end") if self.horizon is None else ("t =", f"t = {self.horizon:,g}")
+            unit, end = ("step", "the end") if self.horizon is None else ("t =", f"t = {self.horizon:,g}")
             return (
-                f" All statements hold together from {place} {self.onset:,.0f} (median) to {end}; over that time the "
+                f" All statements hold together from {unit} {self.onset:,.0f} (median) to {end}; over that time the "
                 f"accuracy strays at most {self.largest_distance:.4f} from its prediction."
             )
         return (
@@ -90,7 +90,9 @@ class TheoremVerdict:
 def decide(successes: int, trials: int) -> str:
     """Return "holds" if the 95 % interval of the share lies above ½, "violated" if below, else "inconclusive"."""
     low, high = clopper_pearson(successes, trials)
-    return HOLDS if low > 0.5 else VIOLATED if high < 0.5 else INCONCLUSIVE
+    if low > 0.5:
+        return HOLDS
+    return VIOLATED if high < 0.5 else INCONCLUSIVE
 
 
 def theorem_verdict(
@@ -101,11 +103,10 @@ def theorem_verdict(
     runs: Sequence[SeedRun],
     tolerance: float,
 ) -> TheoremVerdict:
-    """Return the verdict on one theorem from its method's runs. One that Ctrl-C cut short says nothing and does not count."""
+    """Return the verdict on one theorem from its method's runs. A run that Ctrl-C ended does not count."""
     needed = tuple(assumptions(method, experiment.distribution, rarity, experiment.num_samples))
-    outcomes = tuple(
-        seed_outcome(theorem, run, experiment, rarity, tolerance) for run in runs if run.status != "interrupted"
-    )
+    finished = [run for run in runs if run.status != "interrupted"]
+    outcomes = tuple(seed_outcome(theorem, run, experiment, rarity, tolerance) for run in finished)
     counted = [outcome for outcome in outcomes if outcome.excluded is None]
     satisfied = [outcome for outcome in counted if outcome.satisfied]
     can_tell = all(row.met for row in needed) and bool(counted or not outcomes)
@@ -132,8 +133,8 @@ def seed_outcome(
     theorem: Theorem, run: SeedRun, experiment: Experiment, rarity: tuple[Rarity, ...], tolerance: float
 ) -> SeedOutcome:
     """Judge one run; a run that did not complete satisfies nothing, and a sample without some feature is excluded."""
-    found, steps = judge(theorem, run.history, experiment.distribution, rarity, tolerance), run.history.steps
-    # A flow that gave up beyond the horizon was seen as far as it is judged.
+    judgement, steps = judge(theorem, run.history, experiment.distribution, rarity, tolerance), run.history.steps
+    # A flow that ended early, but beyond the horizon, has all records that are judged.
     completed = run.status == "completed" or (run.status == "unfinished" and steps[-1] >= experiment.horizon)
 
     def step(index: int | None) -> float | None:  # a whole step of descent, or a time of a flow
@@ -142,12 +143,12 @@ def seed_outcome(
     return SeedOutcome(
         seed=run.seed,
         excluded="; ".join(missing_features(run)) or None,
-        satisfied=completed and found.onset is not None,
-        onset=step(found.onset),
-        statement_onsets=tuple(step(index) for index in found.statement_onsets),
-        measured=found.measured,
-        margins=found.margins,
-        largest_distance=found.largest_distance if completed else float("nan"),
+        satisfied=completed and judgement.onset is not None,
+        onset=step(judgement.onset),
+        statement_onsets=tuple(step(index) for index in judgement.statement_onsets),
+        measured=judgement.measured,
+        margins=judgement.margins,
+        largest_distance=judgement.largest_distance if completed else float("nan"),
         note=None if completed and not run.oscillating else run.message,
     )
 

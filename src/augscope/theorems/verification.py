@@ -1,4 +1,4 @@
-"""`verify`: an experiment over several seeds, held against the theorems, with confidence."""
+"""`verify`: check the theorems on an experiment over several seeds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augscope.model.arrays import check
 from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
+from augscope.support.values import check
 from augscope.theorems.orders import describe_orders
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
@@ -23,9 +23,9 @@ from augscope.training.seed_run import SeedRun
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify` found: a verdict per theorem, the two orders of the methods, and every history behind them.
+    """The result of `verify`: a verdict per theorem, the two orders of the methods, and every history behind them.
 
-    `print` it for the findings in words.
+    `print` it for the result in words.
     """
 
     experiment: Experiment
@@ -66,24 +66,24 @@ def verify(
     checkpoint: str | Path | None = None,
     progress: Callable[[str, float], Any] | None = None,
 ) -> Verdict:
-    """Train every method from every seed and hold Theorems 3.1–3.3 against the exact results.
+    """Train every method from every seed and check Theorems 3.1–3.3 on the exact results.
 
     A seed satisfies an accuracy statement when the exact accuracy lies within `tolerance` of the predicted value. Theorems
     3.1 and 3.2 ask for a recorded step from which every statement holds to the end; 3.3 for one at which all hold. Over seeds
     a theorem holds if the 95 % Clopper–Pearson interval of the share of satisfying seeds lies above ½ (8 of 8, say), is
     violated if it lies below, and is inconclusive otherwise. Assumptions are decided before training.
 
-    With `until` (or where the experiment has one) the gradient flow to that time takes the place of descent. Theorems are judged
-    by its records to the time of the descent's last step, and `windows` say from when to when each accuracy statement holds.
+    With `until` (or where the experiment has one) the gradient flow to that time replaces descent. Theorems are judged by its
+    records to the time of the descent's last step, and `windows` say from when to when each accuracy statement holds.
 
     Args:
         experiment: what to run, e.g. `presets.theorem`.
-        seeds: distinct non-negative integers, at least one; 6 are the fewest that can decide.
+        seeds: distinct non-negative integers, at least one; fewer than 6 are always inconclusive.
         tolerance: in (0, 0.5).
         until: a time above 0, such as 1e12, or None.
-        checkpoint: a folder in which to keep runs as they finish, and descents that are under way; what it holds of this
-            experiment is not computed again. Results have the same bits as without interruption.
-        progress: called with (what is running, share done in [0, 1]).
+        checkpoint: a folder for finished runs and unfinished descents; what it holds of this experiment is not computed
+            again. Results have the same bits as without interruption.
+        progress: called with (name of the running piece, share done in [0, 1]).
 
     Raises:
         ValueError: on bad arguments, before any work.
@@ -102,23 +102,18 @@ def verify(
 
 @dataclass(frozen=True)
 class Verification:
-    """A `verify` that is checked and has not begun; get one from `prepare`.
-
-    Attributes:
-        runs: what is to be trained.
-        tolerance: as for `verify`.
-    """
+    """A `verify` whose arguments are checked, ready to run; get one from `prepare`. `tolerance` is as for `verify`."""
 
     runs: PreparedRuns
     tolerance: float
 
     @property
     def cost(self) -> Cost:
-        """What it will take, measured on some steps of each method."""
+        """The expected cost, measured on some steps of each method."""
         return self.runs.cost
 
     def run(self, progress: Callable[[str, float], Any] | None = None) -> Verdict:
-        """Train and judge; Ctrl-C ends it early, with the verdicts on what was finished."""
+        """Train and judge; Ctrl-C ends it early, with verdicts on the finished runs."""
         start = time.perf_counter()
         runs, interrupted = self.runs.run(progress)
         seconds = time.perf_counter() - start
@@ -147,7 +142,7 @@ def judge_runs(
     interrupted: bool,
     seconds: float,
 ) -> Verdict:
-    """Return the verdicts on runs that are finished; arguments as in `verify`, whose second half this is."""
+    """Return the verdicts on finished runs; arguments as in `verify`, whose second half this is."""
     rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
     judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
     pairs = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]

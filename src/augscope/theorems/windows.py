@@ -24,7 +24,7 @@ class Window:
         seed: the seed.
         opens: T_m, or None if the statement never holds.
         closes: T*, or None if it never holds or still holds at `until`.
-        until: the last time that was looked at.
+        until: the last time of the flow.
     """
 
     seed: int
@@ -35,11 +35,11 @@ class Window:
 
 @dataclass(frozen=True)
 class TheoremWindow:
-    """One theorem's windows over the seeds that count. `print` it for the finding in a sentence or two.
+    """One theorem's windows over the seeds that count. `print` it for the result in a sentence or two.
 
     Attributes:
         number: of the accuracy statement, "3.1 (2)".
-        predicted, tolerance: the accuracy that the theorem gives, and how far from it still counts.
+        predicted, tolerance: the accuracy that the theorem gives, and the distance from it that still counts.
         until: the end of the flow.
         windows: one per seed.
     """
@@ -65,7 +65,7 @@ class TheoremWindow:
         return text + "."
 
     def _summary(self, times: list[float]) -> str:
-        """The median (of two middle ones the earlier) and the range; infinite where the window did not end."""
+        """The median (the earlier of two middle ones) and the range; infinite where the window did not end."""
         shown = [f"{time:.3g}" if time < inf else f"beyond {self.until:g}" for time in sorted(times)]
         if len(shown) == 1:
             return shown[0]
@@ -128,7 +128,7 @@ def _stretches(holds: Bool[np.ndarray, " R"]) -> list[tuple[int, int]]:
 
 
 def _zero(logs: Float[np.ndarray, " 2"], margin: Float[np.ndarray, " 2"]) -> float:
-    """Where the margin crosses 0 between two records; the one that holds, where the other was not measured."""
+    """Where the margin crosses 0 between two records; at the measured one, where the other is NaN."""
     if np.isnan(margin).any():
         return float(logs[np.isfinite(margin)][0])
     share = margin[0] / (margin[0] - margin[1])
@@ -136,6 +136,6 @@ def _zero(logs: Float[np.ndarray, " 2"], margin: Float[np.ndarray, " 2"]) -> flo
 
 
 def up_to(run: SeedRun, time: float) -> SeedRun:
-    """Return the run with the records up to a time only: what theorems at a horizon are judged by."""
-    kept = run.history.steps <= time
-    return replace(run, history=History(**{name: array[kept] for name, array in vars(run.history).items()}))
+    """Return the run with its records up to a time only: theorems are judged by those up to the horizon."""
+    early = run.history.steps <= time
+    return replace(run, history=History(**{name: array[early] for name, array in vars(run.history).items()}))

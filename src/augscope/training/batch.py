@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
+from augscope.support.values import check
 from augscope.training import coefficients as dual
 from augscope.training.descent import Descent, State, checked_descent, has_diverged, start, take_steps
 from augscope.training.loop import Loop, Run, Standing

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.model.arrays import check
 from augscope.model.sampling import Dataset
 from augscope.support.kept_file import KeptFile
-from augscope.support.versions import versions
+from augscope.support.values import check
+from augscope.support.wording import versions
 
 
 class Checkpoint(KeptFile):

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.model.arrays import check, check_count, check_positive, check_precision
+from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
 from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
+from augscope.support.values import check, check_count, check_positive
 from augscope.training import coefficients as dual
 from augscope.training import loop
 from augscope.training.checkpoint import DescentCheckpoint, dataset_digest

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 import jax
 from pydantic import SerializeAsAny, field_validator, model_validator
 
-from augscope.model.arrays import Value, check, check_positive
 from augscope.model.distribution import FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method, read_method
 from augscope.model.network import BaseNetwork, Network, read_network
 from augscope.model.sampling import Dataset, check_memory, needed_bytes, sample_dataset
+from augscope.support.values import Value, check, check_positive
 from augscope.training.descent import Run, checked_record_steps, train
 from augscope.training.flow import FlowRun, default_record_times, flow
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.arrays import check, check_positive
 from augscope.model.methods import Method
 from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
+from augscope.support.values import check, check_positive
 from augscope.training import coefficients as dual
 from augscope.training.flow_solver import FlowSolver, Tolerances
 from augscope.training.loop import Loop, Run

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from jaxtyping import Array, Float
 
-from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
+from augscope.support.values import check
 
 
 class Geometry(Protocol):

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import model_serializer
 
-from augscope.model.arrays import Value, check, check_precision, check_scores
+from augscope.model.arrays import check_precision, check_scores
 from augscope.support.lazy_names import path_of
+from augscope.support.values import Value, check
 
 
 class Plateau(NamedTuple):

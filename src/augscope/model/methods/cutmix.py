@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import field_validator
 from scipy.special import expit
 
-from augscope.model.arrays import check
 from augscope.model.methods.base import NO_PLATEAU, Method, Plateau, logistic
 from augscope.model.methods.erm import Erm
 from augscope.model.methods.pair_sums import pair_sums
 from augscope.model.methods.subsets import all_subsets, half_subsets
+from augscope.support.values import check
 
 MAX_PATCHES = 12  # of a descent: 2^{P−1} − 1 pair sums a step, 2,047 at P = 12
 MAX_PATCHES_ONCE = 16  # of a single evaluation: 32,767 pair sums

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import field_validator
 
-from augscope.model.arrays import check
 from augscope.model.methods.base import Method, logistic
 from augscope.model.methods.cut_frequencies import expected_losses
 from augscope.model.methods.subsets import kept_patches
+from augscope.support.values import check
 
 MAX_SUBSETS = 100_000  # above this, a table of subsets is the wrong tool: a step would take seconds
 MAX_PATCHES = 256  # of "frequencies": at P = 256, C = 127 and n = 300 an evaluation takes half a minute

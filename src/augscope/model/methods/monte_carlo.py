@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from augscope.model.arrays import check, check_key, check_precision, check_scores
+from augscope.model.arrays import check_key, check_precision, check_scores
 from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.model.methods.base import logistic
+from augscope.support.values import check
 
 DRAWS_AT_ONCE = 4096
 ENTRIES_AT_ONCE = 2**20  # draws times patches worked on together

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from augscope.model.arrays import check
 from augscope.model.methods.base import Method
 from augscope.model.methods.custom import FunctionMethod
 from augscope.model.methods.cutmix import CutMix
 from augscope.model.methods.cutout import Cutout
 from augscope.model.methods.erm import Erm
 from augscope.support.lazy_names import import_piece
+from augscope.support.values import check
 
 _BUILT_IN: dict[str, type[Method]] = {"erm": Erm, "cutout": Cutout, "cutmix": CutMix}
 METHOD_NAMES = tuple(_BUILT_IN)

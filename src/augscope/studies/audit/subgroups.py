@@ -9,8 +9,15 @@ import numpy as np
 from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.settings import REFERENCE, Settings
 from augscope.studies.audit.study import Runs
-from augscope.support.crossed import crossed_difference, crossed_gap, crossed_share, given_share
-from augscope.support.statistics import Difference, Interval, holm
+from augscope.support.statistics import (
+    Difference,
+    Interval,
+    crossed_difference,
+    crossed_gap,
+    crossed_share,
+    given_share,
+    holm,
+)
 
 ALPHA = 0.05  # probability of one or more false claims in an audit
 MIN_TEST = 12  # test images: with fewer, even a change of every answer would hardly pass the correction
@@ -93,7 +100,7 @@ def correctness(data: ImageData, settings: Settings, runs: Runs, method: str, sp
 def measure(data: ImageData, settings: Settings, runs: Runs) -> Measured:
     """Return all accuracies and comparisons.
 
-    Intervals are over networks and test images at once (`augscope.support.crossed`). The comparisons are of every method with ERM on
+    Intervals are over networks and test images at once (`augscope.support.statistics`). The comparisons are of every method with ERM on
     every subgroup of at least `MIN_TEST` test images; which are made depends on counts alone, so Holm's correction holds the
     probability of any false claim to `ALPHA`.
 

@@ -16,7 +16,7 @@ from augscope.support.files import RECORD
 from augscope.support.pages import Download, picture, render
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.rendering import lay_out, to_bytes
-from augscope.support.versions import versions
+from augscope.support.wording import versions
 
 COMMAND = "images canvas"
 FILES = (RECORD, "seeds.csv", "canvas.svg", "canvas.png", "report.html")
