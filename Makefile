@@ -52,7 +52,7 @@ clean:
 
 .venv/installed-all: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[images,explorer]'
+	$(PIP) install -c constraints.txt -e '.[images,canvas,explorer]'
 	@touch $@ .venv/installed
 
 .venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python

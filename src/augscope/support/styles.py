@@ -32,11 +32,14 @@ DASHES = {"-": [1, 0], "--": [7, 3], "-.": [8, 2, 2, 2], ":": [2, 2]}  # the lin
 
 _FAMILIES = {
     "erm": (Style(BLACK, "-", "o"),),
-    "cutout": (
+    "cutout": (  # as many as a study of 8 patches has
         Style(ORANGE, "--", "s"),
         Style(VERMILION, "--", "D"),
         Style(PURPLE, "--", "P"),
         Style(YELLOW, "--", "*"),
+        Style(GREY, "--", "X"),
+        Style(SKY, "--", "h"),
+        Style(GREEN, "--", "v"),
     ),
     "cutmix": (Style(BLUE, "-.", "^"), Style(SKY, "-.", "v")),
 }

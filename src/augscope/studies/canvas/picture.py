@@ -9,10 +9,8 @@ from matplotlib.figure import Figure
 from augscope.studies.canvas.canvases import Canvases, draw_canvases
 from augscope.studies.canvas.settings import RARITIES
 from augscope.studies.canvas.study import Study
+from augscope.support.styles import method_styles
 
-COLOURS = {"ERM": "#0072B2", "CutMix": "#009E73"}
-CUTOUT_COLOURS = ("#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#999999", "#000000")
-MARKERS = "osD^vP*Xh"
 SPREAD = 0.5  # of the methods' marks about a rarity's tick
 
 
@@ -52,13 +50,12 @@ def _draw_examples(axes: np.ndarray, canvases: Canvases, study: Study) -> None:
 def _draw_measure(axis: Axes, study: Study, measure: str, factor: float) -> None:
     """A mark with its interval for each method at each rarity."""
     titles = list(study.measures)
-    for index, title in enumerate(titles):
+    for index, (title, style) in enumerate(method_styles(titles).items()):
         intervals = np.array([study.interval(title, measure, column) for column in range(len(RARITIES))])
         middle, low, high = factor * intervals.T
         shift = SPREAD * (index - (len(titles) - 1) / 2) / len(titles)
-        colour = COLOURS.get(title) or CUTOUT_COLOURS[index - 1]
         bars = np.nan_to_num([middle - low, high - middle], posinf=0)  # one seed has no interval
-        axis.errorbar(np.arange(3) + shift, middle, bars, fmt=MARKERS[index], color=colour, capsize=3, label=title)
+        axis.errorbar(np.arange(3) + shift, middle, bars, fmt=style.marker, color=style.colour, capsize=3, label=title)
     axis.set_xticks(range(3), RARITIES)
     axis.set_xlim(-0.5, 2.5)
     axis.spines[["top", "right"]].set_visible(False)
