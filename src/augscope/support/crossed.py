@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from augscope.support.statistics import LEVEL, Difference, Interval
 from augscope.support.values import check
@@ -134,7 +134,9 @@ def _given_moments(values: np.ndarray) -> tuple[float, Variances]:
 
 
 def _half_width(variances: Variances, alpha: float) -> float:
-    return float(np.sqrt(sum(variance * stats.t.isf(alpha / 2, freedom) ** 2 for variance, freedom in variances)))
+    # `stdtrit` is what `stats.t.isf` computes, to the bit, a hundred times faster.
+    squares = [variance * special.stdtrit(freedom, alpha / 2) ** 2 for variance, freedom in variances]
+    return float(np.sqrt(sum(squares)))
 
 
 def _p_value(distance: float, variances: Variances) -> float:
