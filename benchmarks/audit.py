@@ -43,7 +43,7 @@ def main(count: int = 2000, steps: int = 1000) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), count)
         marks = [time.perf_counter()]
-        data = read_data(Path(folder), test_share=0.25)
+        data = read_data(Path(folder))
         name = identity(data, settings, check_study(data, settings))
         marks.append(time.perf_counter())
         left = remaining(data, settings, None, device)

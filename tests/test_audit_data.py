@@ -12,7 +12,7 @@ from PIL import Image
 from augscope.cli import app
 from augscope.studies.audit.dataset import read_data
 from augscope.studies.audit.problems import SHOWN, DataError, Problems
-from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.settings import Reading, Settings
 
 
 def picture(path, shade: int, size=(10, 10), mode: str = "L") -> None:
@@ -51,7 +51,7 @@ class TestForms:
         assert data.train.counts(2).tolist() == [6, 6]
         assert data.test.counts(2).tolist() == [2, 2]
         assert data.digest == read_data(tmp_path).digest
-        assert data.digest != read_data(tmp_path, seed=1).digest
+        assert data.digest != read_data(tmp_path, Reading(split_seed=1)).digest
         assert any("4 of 16 images are drawn for testing" in note for note in data.notes)
 
     def test_folders_below_a_class_are_its_attribute(self, tmp_path):
@@ -79,16 +79,16 @@ class TestForms:
         assert data.train.names == ("00x.png", "00y.png", "01x.png", "01y.png")
         assert data.train.images[1, 0, 0, 0] == 10
         assert data.attributes == ("a",)
-        assert len(read_data(tmp_path / "data.csv", attributes=()).groups) == 2
+        assert len(read_data(tmp_path / "data.csv", Reading(attributes=())).groups) == 2
 
     def test_mixed_sizes_and_modes_are_made_one_and_said(self, tmp_path):
         folder_of(tmp_path)
         picture(tmp_path / "cat" / "wide.png", 50, size=(30, 20), mode="RGBA")
-        data = read_data(tmp_path, size=16)
+        data = read_data(tmp_path, Reading(size=16))
         assert data.train.images.shape[1:] == (3, 16, 16)
-        said = "; ".join(data.notes)
-        assert "the images, 10×10 to 30×20 pixels, are scaled to 16×16 (--size); 1 that are no squares" in said
-        assert "16 of mode L, 1 of mode RGBA are converted to RGB (transparency is dropped)" in said
+        notes = "; ".join(data.notes)
+        assert "the images, 10×10 to 30×20 pixels, are scaled to 16×16 (--size); 1 that are no squares" in notes
+        assert "16 of mode L, 1 of mode RGBA are converted to RGB (transparency is dropped)" in notes
 
     def test_16_bits_become_8(self, tmp_path):
         folder_of(tmp_path)
@@ -172,7 +172,7 @@ class TestBadData:
         ]
         with pytest.raises(DataError) as refused:
             read_data(table(tmp_path, [*rows, *bad]))
-        said = str(refused.value)
+        message = str(refused.value)
         for part in (
             "with 9 problems",
             "files that do not exist:\n    gone.png\n    xxx",
@@ -183,7 +183,7 @@ class TestBadData:
             "rows without a file name, a label or a split:\n    row 15 (no file name)",
             "rows with more or fewer fields than the header:\n    row 16",
         ):
-            assert part in said, part
+            assert part in message, part
 
     def test_long_lists_are_cut(self):
         problems = Problems("x.csv")
@@ -216,7 +216,7 @@ class TestBadData:
         with pytest.raises(ValueError, match="without filename, y, split; its fields must be separated by commas"):
             read_data(table(tmp_path, ["a.png;0;x"], header="filename;y;split"))
         with pytest.raises(ValueError, match=r"must have the columns filename, y, split, place, got .* without place"):
-            read_data(table(tmp_path, good_rows(tmp_path)), attributes=("place",))
+            read_data(table(tmp_path, good_rows(tmp_path)), Reading(attributes=("place",)))
         rows = [f"{n}.png,0,0,{n}" for n in range(60)]
         with pytest.raises(ValueError, match="`attributes` must have at most 50 values each, got a with 60"):
             read_data(table(tmp_path, rows))
@@ -251,7 +251,7 @@ class TestBadData:
         with pytest.raises(DataError, match="no image in any class folder"):
             read_data(tmp_path)
         with pytest.raises(ValueError, match=r"`size` must be in \[8, 1024\], got 4"):
-            read_data(tmp_path, size=4)
+            Reading(size=4)
 
     @pytest.mark.parametrize("name", ["data_batch_1", "batches.meta", "cifar-10-batches-py/data_batch_1"])
     def test_pickles_are_named_and_not_opened(self, tmp_path, name):

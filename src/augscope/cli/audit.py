@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from augscope.cli.fields import Text, options_of
-from augscope.studies.audit.settings import Settings
-from augscope.support.command_line import read_seeds
-from augscope.support.values import check
+from augscope.cli.options import Flag, Json, changed_options, given_values, options_for
+from augscope.support.command_line import command_line, read_seeds
+from augscope.support.fields import FieldText, fields_of
 
 if TYPE_CHECKING:
     from augscope.images.kept import KeptTrainings
     from augscope.studies.audit.dataset import ImageData
     from augscope.studies.audit.kept import Remaining
     from augscope.studies.audit.result import Audit
+    from augscope.studies.audit.settings import Reading, Settings
     from augscope.studies.audit.study import Runs
     from augscope.support.files import OutputFolder
 
@@ -36,48 +35,45 @@ KEPT = "trainings"  # folder of finished trainings inside `out`
 STOPPED = 3
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Comma-separated names."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def _fields(*classes: str) -> dict[str, FieldText]:
+    """The fields that become options as they are; `attributes` and `seeds` are typed in their own way."""
+    fields = {name: field for path in classes for name, field in fields_of(path).items()}
+    return {name: field for name, field in fields.items() if name not in ("attributes", "seeds")}
 
 
-if TYPE_CHECKING:
-
-    class TrainingChoices:
-        """What `options_of` makes, for type checkers."""
-
-        def read(self) -> Settings: ...
-else:
-    TrainingChoices = options_of(
-        Settings,
-        {
-            "methods": Text(
-                ",".join(Settings().methods),
-                _names,
-                "Comma-separated: erm, and any of cutout-patch, cutout-box, cutmix-patch, cutmix-box.",
-            ),
-            "seeds": Text(
-                "5", read_seeds, "How many trainings of each method, or which seeds: 5, or 3,5,8. Two at least."
-            ),
-        },
-    )
+_READ = _fields("augscope.studies.audit.settings:Reading")
+_TRAINED = _fields("augscope.images.plan:TrainingOptions", "augscope.studies.audit.settings:Settings")
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
+@options_for(_READ)
 class ReadingOptions:
     """How the images are read."""
 
-    root: Path | None = None
-    "Folder that the CSV's file names are relative to; by default its own."
     attributes: str | None = None
     "The CSV's columns to form subgroups by, comma-separated; by default all but filename, y, split and id."
-    size: int | None = None
-    "Side in pixels to which every image is scaled; by default its own up to 64."
-    test_share: float = 0.25
-    "Share of every subgroup that is drawn for testing where the data has no splits."
-    split_seed: int = 0
-    "Of that draw."
+
+    def reading(self) -> Reading:
+        """Return the value that they make. Raises ValueError if one is out of range."""
+        from augscope.studies.audit.settings import Reading
+
+        attributes = None
+        if self.attributes is not None:  # an empty text names none: labels alone make the subgroups
+            attributes = tuple(name.strip() for name in self.attributes.split(",") if name.strip())
+        return Reading(**given_values(self, _READ), attributes=attributes)
+
+
+@options_for(_TRAINED)
+class TrainingChoices:
+    """What is trained."""
+
+    seeds: str = "5"
+    "How many trainings of each method, or which seeds: 5, or 3,5,8. Two at least."
+
+    def settings(self) -> Settings:
+        """Return the value that they make. Raises ValueError if one is out of range."""
+        from augscope.studies.audit.settings import Settings
+
+        return Settings(**given_values(self, _TRAINED), seeds=read_seeds(self.seeds))
 
 
 @Parameter(name="*")
@@ -89,11 +85,11 @@ class AuditOutput:
     "Folder for report.html, pictures, tables and record.json; finished trainings are kept in it too."
     checkpoint: Path | None = None
     "Folder to keep finished trainings in, in place of the one in `out`: what it holds is not trained again."
-    overwrite: Annotated[bool, Parameter(negative="")] = False
+    overwrite: Flag = False
     "Replace another audit's files in `out`, and its finished trainings where they are of no use to this one."
-    yes: Annotated[bool, Parameter(negative="")] = False
+    yes: Flag = False
     "Start although it will take over an hour."
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False
+    json: Json = False
     "Print the result as JSON on stdout, everything else on stderr."
 
     @property
@@ -125,7 +121,7 @@ def audit(
     try:
         from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
-        from augscope.studies.audit.kept import kept_trainings, remaining
+        from augscope.studies.audit.kept import remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import check_study, identity
     except ModuleNotFoundError as error:
@@ -133,10 +129,9 @@ def audit(
     from augscope.cli.show import console
     from augscope.support.files import claim
 
-    reading, output = reading or ReadingOptions(), output or AuditOutput()
-    settings: Settings = (training or TrainingChoices()).read()
-    place, screen = checked_device(device), console(to_stderr=True)
-    images = _read(data, reading, output)
+    reading, training, output = reading or ReadingOptions(), training or TrainingChoices(), output or AuditOutput()
+    settings, used_device, screen = training.settings(), checked_device(device), console(to_stderr=True)
+    images = _read(data, reading.reading(), output)
     model_digest = check_study(images, settings)
     name = identity(images, settings, model_digest)
     folder = None
@@ -144,38 +139,41 @@ def audit(
         folder = claim(output.out, "images audit", name, overwrite=output.overwrite, names=FILES)
     for note in images.notes:
         screen.print(f"Note: {note}.", markup=False)
-    kept = None
-    if output.kept is not None:
-        replace = output.overwrite and output.checkpoint is None
-        kept = kept_trainings(output.kept, images, settings, model_digest, place, replace=replace)
-    runs = _train(images, settings, remaining(images, settings, kept, place), kept, output.yes)
+    kept = _kept(images, settings, model_digest, used_device, output)
+    runs = _train(images, settings, remaining(images, settings, kept, used_device), kept, output.yes)
     if runs is None:
         return STOPPED
-    result = conclude(images, settings, runs, name, training_versions(place))
-    _show(result, output.json)
+    result = conclude(images, settings, runs, name, training_versions(used_device))
+    _show(result, as_json=output.json)
     if folder is not None:
-        again = shlex.join(["augscope", *_arguments(data, reading, settings, device, output.out)])
-        _write(result, folder, again)
+        options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
+        _write(result, folder, command_line("images audit", data, options=options))
         screen.print(f"Written to {folder.path}: {', '.join(FILES)}", markup=False, soft_wrap=True)
     return 0
 
 
-def _read(data: Path, reading: ReadingOptions, output: AuditOutput) -> ImageData:
-    """The images, checked."""
+def _read(data: Path, reading: Reading, output: AuditOutput) -> ImageData:
+    """The images, checked. Raises ValueError if what is written would be taken for images of a class the next time."""
     from augscope.cli.show import progress_bar
     from augscope.studies.audit.dataset import read_data
 
-    _check_apart(data, out=output.out, checkpoint=output.checkpoint)
+    for name, folder in (("out", output.out), ("checkpoint", output.checkpoint)):
+        if folder is not None and data.is_dir() and folder.resolve().is_relative_to(data.resolve()):
+            raise ValueError(f"`{name}` must not be in `data`, whose folders are classes, got {folder} in {data}")
     with progress_bar() as progress:
-        return read_data(
-            data,
-            root=reading.root,
-            attributes=None if reading.attributes is None else _names(reading.attributes),
-            size=reading.size,
-            test_share=reading.test_share,
-            seed=reading.split_seed,
-            progress=progress,
-        )
+        return read_data(data, reading, progress)
+
+
+def _kept(
+    images: ImageData, settings: Settings, model_digest: str, device: str, output: AuditOutput
+) -> KeptTrainings | None:
+    """The folder of finished trainings, checked; None if nothing is to be kept."""
+    from augscope.studies.audit.kept import kept_trainings
+
+    if output.kept is None:
+        return None
+    replace = output.overwrite and output.checkpoint is None
+    return kept_trainings(output.kept, images, settings, model_digest, device, replace=replace)
 
 
 def _train(
@@ -200,14 +198,7 @@ def _train(
         return None
 
 
-def _check_apart(data: Path, **folders: Path | None) -> None:
-    """Raise ValueError if what is written would be taken for images of a class the next time."""
-    for name, folder in folders.items():
-        inside = folder is not None and data.is_dir() and folder.resolve().is_relative_to(data.resolve())
-        check(not inside, f"`{name}` must not be in `data`, whose folders are classes, got {folder} in {data}")
-
-
-def _show(result: Audit, as_json: bool) -> None:
+def _show(result: Audit, *, as_json: bool) -> None:
     """The tables and the words; JSON alone on stdout."""
     from augscope.cli.audit_table import print_audit
 
@@ -240,18 +231,3 @@ def _write(result: Audit, folder: OutputFolder, again: str) -> None:
             "report.html": html_page(result, svg, again).encode(),
         }
     )
-
-
-def _arguments(
-    data: Path, reading: ReadingOptions, settings: Settings, device: str | None, out: Path | None
-) -> list[str]:
-    """The command's arguments apart from defaults, for the report's last line."""
-    listed = {name: value for name, value in vars(reading).items() if value != getattr(ReadingOptions, name)}
-    listed |= {name: value for name, value in settings.model_dump().items() if value != getattr(Settings(), name)}
-    listed |= {"device": device, "out": out}
-    words = ["images", "audit", str(data)]
-    for name, value in listed.items():
-        if value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += [f"--{name.replace('_', '-')}", text]
-    return words

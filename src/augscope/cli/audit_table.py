@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from augscope.cli.show import console
+from augscope.cli.show import console, table
 from augscope.images.plan import METHODS
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit
@@ -26,19 +26,15 @@ def print_audit(audit: Audit, *, to_stderr: bool) -> None:
 
 
 def _accuracies(audit: Audit) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("subgroup")
-    for name in ("train", "test", *(METHODS[method] for method in audit.settings.methods)):
-        table.add_column(name, justify="right")
-    data, found = audit.data, audit.measured
+    data, measured, methods = audit.data, audit.measured, audit.settings.methods
     train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
-    claimed = {(c.method, c.group) for c in found.comparisons if c.claimed}
-    for group, place in enumerate(data.groups):
-        cells = [
-            share(found.accuracies[method, group].test) + ("*" if (method, group) in claimed else "")
-            for method in audit.settings.methods
-        ]
-        table.add_row(Text(place.name), f"{train[group]:,}", f"{test[group]:,}", *cells)
-    overall = [share(found.overall[method].test) for method in audit.settings.methods]
-    table.add_row("all images", f"{len(data.train):,}", f"{len(data.test):,}", *overall)
-    return table
+    claimed = {(comparison.method, comparison.group) for comparison in measured.comparisons if comparison.claimed}
+    rows = []
+    for index, group in enumerate(data.groups):
+        marks = ["*" if (method, index) in claimed else "" for method in methods]
+        shares = [share(measured.accuracies[method, index].test) for method in methods]
+        cells = [text + mark for text, mark in zip(shares, marks, strict=True)]
+        rows.append((Text(group.name), f"{train[index]:,}", f"{test[index]:,}", *cells))
+    overall = [share(measured.overall[method].test) for method in methods]
+    rows.append(("all images", f"{len(data.train):,}", f"{len(data.test):,}", *overall))
+    return table(("subgroup", "train", "test", *(METHODS[method] for method in methods)), rows)

@@ -44,7 +44,7 @@ def options_for(
 ) -> Callable[[type[Options]], type[Options]]:
     """Make a class decorator that adds an option for each field of a value, with the field's meaning for its help.
 
-    Whole numbers, numbers and flags are read as such, everything else as text: `given_values` makes of it what the field
+    Whole numbers, numbers, flags and paths are read as such, everything else as text: `given_values` makes of it what the field
     takes. The class becomes a frozen dataclass whose options stand on the command line by themselves.
 
     Args:
@@ -55,7 +55,7 @@ def options_for(
 
     def decorate(cls: type[Options]) -> type[Options]:
         for name, field in table.items():
-            kind = {"int": Whole, "float": float, "bool": Flag}.get(field.kind, str)
+            kind = {"int": Whole, "float": float, "bool": Flag, "Path": Path}.get(field.kind, str)
             meaning = (meanings or {}).get(name) or _sentence(field)
             default = _as_option(field.default) if defaults else None
             cls.__annotations__[name] = Annotated[kind | None if default is None else kind, Parameter(help=meaning)]

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from augscope.support.values import check
 
@@ -207,7 +207,9 @@ def _over_networks(means: np.ndarray) -> tuple[float, float]:
 
 
 def _half_width(variances: Variances, alpha: float) -> float:
-    return float(np.sqrt(sum(variance * stats.t.isf(alpha / 2, freedom) ** 2 for variance, freedom in variances)))
+    # `stdtrit` is what `stats.t.isf` computes, to the bit, a hundred times faster.
+    squares = [variance * special.stdtrit(freedom, alpha / 2) ** 2 for variance, freedom in variances]
+    return float(np.sqrt(sum(squares)))
 
 
 def _p_value(distance: float, variances: Variances) -> float:

@@ -1,13 +1,15 @@
-"""The images of an audit in memory, checked: everything that could spoil it is found before any training."""
+"""The images of an audit in memory, checked: everything that could spoil it shows before any training."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -15,13 +17,11 @@ import psutil
 from augscope.images.reading import READING_ERRORS, opened, reason, whole
 from augscope.studies.audit.listing import Entry, Listing, draw_splits, read_listing
 from augscope.studies.audit.problems import Problems
+from augscope.studies.audit.settings import SMALLEST, Reading
 from augscope.support.values import check
 
 GREY = ("1", "L", "I;16", "I;16B", "I;16L")  # modes that one channel holds
-LARGEST_DEFAULT = (
-    64  # pixels: larger images are scaled down to it unless a size is given, since time grows with the area
-)
-SMALLEST, LARGEST = 8, 1024  # sides in pixels that may be asked for
+LARGEST_DEFAULT = 64  # pixels: larger images become as small unless a size is given, as time grows with the area
 MAX_GROUPS = 60
 
 
@@ -71,7 +71,7 @@ class ImageData:
         attributes: names of the attributes.
         groups: all subgroups that the test split holds, sorted.
         train, test: the splits.
-        notes: what was done with the data that a reader should know.
+        notes: what a reader should know of how the data was read.
     """
 
     classes: tuple[str, ...]
@@ -101,53 +101,56 @@ class ImageData:
         return digest.hexdigest()
 
 
+class Form(NamedTuple):
+    """What all images become: their side in pixels and their mode, "L" or "RGB"."""
+
+    side: int
+    mode: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image: (C, side, side)."""
+        return (1 if self.mode == "L" else 3, self.side, self.side)
+
+
 def read_data(
-    data: Path,
-    *,
-    root: Path | None = None,
-    attributes: tuple[str, ...] | None = None,
-    size: int | None = None,
-    test_share: float = 0.25,
-    seed: int = 0,
-    progress: Callable[[str, float], None] | None = None,
+    data: Path, reading: Reading | None = None, progress: Callable[[str, float], None] | None = None
 ) -> ImageData:
     """Read and check all images. Images of a val split are left out: an audit chooses nothing by it.
 
     Args:
-        data, root, attributes: as `read_listing` takes them.
-        size: side in pixels to which every image is scaled; the images' own where all are squares of one size up to 64, else 64.
-        test_share: of each subgroup, where the data has no splits.
-        seed: of that draw.
-        progress: told what is read, and the share that is done.
+        data: as `read_listing` takes it.
+        reading: how; by default as `Reading()` says.
+        progress: called with what is read, and the share that is done.
 
     Raises:
         DataError: with every problem and the names of the files that have it.
 
     Cost: every file is decoded once; n · C · size² bytes of memory, of which at most half of what is free are taken.
     """
-    check(size is None or SMALLEST <= size <= LARGEST, f"`size` must be in [{SMALLEST}, {LARGEST}], got {size}")
+    reading = reading or Reading()
     problems = Problems(str(data))
-    listing = draw_splits(read_listing(data, root=root, attributes=attributes, problems=problems), test_share, seed)
+    listing = draw_splits(read_listing(data, reading, problems), reading.test_share, reading.split_seed)
     used = [entry for entry in listing.entries if entry.split != "val"]
     _check_groups(used, problems)
-    shapes, modes, unreadable = _headers(used, problems)
-    side, notes = _side(size, shapes)
-    mode, said = _mode(modes)
-    notes = [*listing.notes, *_left_out(listing), *notes, *said]
-    if shapes:
-        _check_memory(len(used), 1 if mode == "L" else 3, side)
-    images = _pixels(used, side, mode, unreadable, problems, progress or (lambda what, share: None))
+    headers = _headers(used, problems)
+    side, size_notes = _side(reading.size, headers.shapes)
+    mode, mode_notes = _mode(headers.modes)
+    form = Form(side, mode)
+    if headers.readable:
+        _check_memory(len(used), form)
+    images = _pixels(used, form, headers.readable, problems, progress)
     problems.raise_if_any()
-    return _assembled(listing, used, images, notes)
+    return _assembled(listing, used, images, [*size_notes, *mode_notes])
 
 
 def _check_groups(entries: list[Entry], problems: Problems) -> None:
-    """Labels and subgroups must be there where they are trained on and where they are measured."""
+    """Labels must be in both splits, and the subgroups of the training split in the test split, which measures them."""
     labels = {split: {e.label for e in entries if e.split == split} for split in ("train", "test")}
     groups = {split: {Group(e.label, e.attributes) for e in entries if e.split == split} for split in ("train", "test")}
-    found = labels["train"] | labels["test"]
-    if len(found) == 1:
-        problems.add("one class only: there is nothing to tell apart", next(iter(found)))
+    classes = labels["train"] | labels["test"]
+    if len(classes) == 1:
+        problems.add("one class only: there is nothing to tell apart", classes.pop())
     for split, other in (("train", "test"), ("test", "train")):
         for label in sorted(labels[other] - labels[split]):
             problems.add(f"labels missing in the {split} split", f"{label} (in {other})")
@@ -158,124 +161,139 @@ def _check_groups(entries: list[Entry], problems: Problems) -> None:
         problems.add(f"more than {MAX_GROUPS} subgroups: name fewer attributes", f"{len(groups['test']):,} subgroups")
 
 
-def _headers(entries: list[Entry], problems: Problems) -> tuple[Counter[tuple[int, int]], Counter[str], set[Path]]:
-    """Sizes and modes of all files that can be opened, and those that cannot."""
-    unreadable: set[Path] = set()
-    shapes: Counter[tuple[int, int]] = Counter()
-    modes: Counter[str] = Counter()
+class Headers(NamedTuple):
+    """What the files' headers state.
+
+    Attributes:
+        shapes: number of images by (width, height).
+        modes: number of images by Pillow's mode.
+        readable: files that can be opened as images.
+    """
+
+    shapes: Counter[tuple[int, int]]
+    modes: Counter[str]
+    readable: set[Path]
+
+
+def _headers(entries: list[Entry], problems: Problems) -> Headers:
+    headers = Headers(Counter(), Counter(), set())
     for entry in entries:
         if not os.path.isfile(entry.path):  # `Path.is_file` raises for a name that is too long
             problems.add("files that do not exist", entry.name)
-            unreadable.add(entry.path)
             continue
         try:
             with opened(entry.path) as image:
-                shapes[image.size] += 1
-                modes[image.mode] += 1
+                headers.shapes[image.size] += 1
+                headers.modes[image.mode] += 1
+                headers.readable.add(entry.path)
         except READING_ERRORS as error:
             problems.add("files that cannot be read as images", f"{entry.name}: {reason(error)}")
-            unreadable.add(entry.path)
-    return shapes, modes, unreadable
+    return headers
 
 
 def _side(size: int | None, shapes: Counter[tuple[int, int]]) -> tuple[int, list[str]]:
-    """The side to scale to, and what is to be said of it."""
-    alike = len(shapes) == 1 and next(iter(shapes))[0] == next(iter(shapes))[1]
-    own = next(iter(shapes))[0] if alike else 0
-    side = size or (own if SMALLEST <= own <= LARGEST_DEFAULT else LARGEST_DEFAULT)
-    if not shapes or set(shapes) == {(side, side)}:
+    """The side to scale to, and a note if that changes any image."""
+    side = size or LARGEST_DEFAULT
+    if size is None and len(shapes) == 1:
+        width, height = next(iter(shapes))
+        if width == height and SMALLEST <= width <= LARGEST_DEFAULT:
+            side = width
+    if set(shapes) <= {(side, side)}:
         return side, []
-    low, high = min(shapes, key=lambda s: s[0] * s[1]), max(shapes, key=lambda s: s[0] * s[1])
-    sizes = f"{low[0]}×{low[1]}" + (f" to {high[0]}×{high[1]}" if len(shapes) > 1 else "")
+    ordered = sorted(shapes, key=lambda shape: shape[0] * shape[1])
+    ends = [f"{width}×{height}" for width, height in (ordered if len(ordered) == 1 else (ordered[0], ordered[-1]))]
+    note = f"the images, {' to '.join(ends)} pixels, are scaled to {side}×{side} (--size)"
     squeezed = sum(count for (width, height), count in shapes.items() if width != height)
-    note = f"the images, {sizes} pixels, are scaled to {side}×{side} (--size)"
-    return side, [note + f"; {squeezed:,} that are no squares are squeezed into one" * (squeezed > 0)]
+    if squeezed:
+        note += f"; {squeezed:,} that are no squares are squeezed into one"
+    return side, [note]
 
 
 def _mode(modes: Counter[str]) -> tuple[str, list[str]]:
-    """One channel where all images are grey, else RGB; and what is to be said of it."""
+    """One channel where all images are grey, else RGB; and a note if that changes any image."""
     mode = "L" if modes and set(modes) <= set(GREY) else "RGB"
-    others = {name: count for name, count in modes.items() if name != mode}
+    others = {name: count for name, count in sorted(modes.items()) if name != mode}
     if not others:
         return mode, []
-    listed = ", ".join(f"{count:,} of mode {name}" for name, count in sorted(others.items()))
-    return mode, [f"{listed} are converted to {mode}" + " (transparency is dropped)" * any("A" in m for m in others)]
+    note = ", ".join(f"{count:,} of mode {name}" for name, count in others.items()) + f" are converted to {mode}"
+    if any("A" in name for name in others):
+        note += " (transparency is dropped)"
+    return mode, [note]
 
 
-def _left_out(listing: Listing) -> list[str]:
-    count = sum(entry.split == "val" for entry in listing.entries)
-    return [f"the {count:,} images of the val split are left out: the audit chooses nothing by them"] * (count > 0)
-
-
-def _check_memory(count: int, channels: int, side: int) -> None:
-    needed, free = count * channels * side**2, psutil.virtual_memory().available
+def _check_memory(count: int, form: Form) -> None:
+    needed, free = count * math.prod(form.shape), psutil.virtual_memory().available
     check(
         needed <= free / 2,
-        f"`size` must leave the images in memory, got {side} for {count:,} images, which take {needed / 2**30:.1f} GiB "
-        f"of {free / 2**30:.1f} that are free",
+        f"`size` must leave the images in memory, got {form.side} for {count:,} images, which take "
+        f"{needed / 2**30:.1f} GiB of {free / 2**30:.1f} that are free",
     )
 
 
 def _pixels(
     entries: list[Entry],
-    side: int,
-    mode: str,
-    unreadable: set[Path],
+    form: Form,
+    readable: set[Path],
     problems: Problems,
-    progress: Callable[[str, float], None],
+    progress: Callable[[str, float], None] | None,
 ) -> np.ndarray:
     """All images, (n, C, side, side); those that cannot be read are black, and a problem."""
-    images = np.zeros((len(entries), 1 if mode == "L" else 3, side, side), np.uint8)
+    images = np.zeros((len(entries), *form.shape), np.uint8)
     for index, entry in enumerate(entries):
-        progress(f"reading {len(entries):,} images", index / len(entries))
-        if entry.path in unreadable:
+        if progress is not None:
+            progress(f"reading {len(entries):,} images", index / len(entries))
+        if entry.path not in readable:
             continue
         try:
-            images[index] = whole(entry.path, side, mode)
+            images[index] = whole(entry.path, form.side, form.mode)
         except READING_ERRORS as error:
             problems.add("files that cannot be read as images", f"{entry.name}: {reason(error)}")
     return images
 
 
 def _assembled(listing: Listing, entries: list[Entry], images: np.ndarray, notes: list[str]) -> ImageData:
-    classes = tuple(sorted({entry.label for entry in entries}, key=_natural))
-    groups = sorted(
-        {Group(entry.label, entry.attributes) for entry in entries},
-        key=lambda group: tuple(map(_natural, (group.label, *group.attributes))),
-    )
-    labels = np.array([classes.index(entry.label) for entry in entries])
-    places = {group: index for index, group in enumerate(groups)}
-    members = np.array([places[Group(entry.label, entry.attributes)] for entry in entries])
+    """The data set of the entries that are used; `notes` are those on the images' form."""
+    classes = sorted({entry.label for entry in entries}, key=_natural)
+    members = [Group(entry.label, entry.attributes) for entry in entries]
+    groups = sorted(set(members), key=lambda group: tuple(map(_natural, (group.label, *group.attributes))))
+    label_indices = {label: index for index, label in enumerate(classes)}
+    group_indices = {group: index for index, group in enumerate(groups)}
+    labels = np.array([label_indices[entry.label] for entry in entries])
+    indices = np.array([group_indices[group] for group in members])
 
     def split(name: str) -> Split:
         chosen = np.flatnonzero([entry.split == name for entry in entries])
-        return Split(images[chosen], labels[chosen], members[chosen], tuple(entries[i].name for i in chosen))
+        return Split(images[chosen], labels[chosen], indices[chosen], tuple(entries[i].name for i in chosen))
 
     train, test = split("train"), split("test")
-    notes = [*notes, *_twins(train, test), *_unseen(groups, train)]
-    return ImageData(classes, listing.attributes, tuple(groups), train, test, tuple(notes))
+    all_notes = [*listing.notes, *_left_out(listing), *notes, *_twins(train, test), *_unseen(groups, train)]
+    return ImageData(tuple(classes), listing.attributes, tuple(groups), train, test, tuple(all_notes))
+
+
+def _left_out(listing: Listing) -> list[str]:
+    count = sum(entry.split == "val" for entry in listing.entries)
+    if not count:
+        return []
+    return [f"the {count:,} images of the val split are left out: the audit chooses nothing by them"]
 
 
 def _twins(train: Split, test: Split) -> list[str]:
-    """Test images that training holds pixel for pixel: they would pass for learned where they are memorised."""
+    """A note on test images that training holds pixel for pixel: they would pass for learned where they are memorised."""
     known = {image.tobytes(): name for image, name in zip(train.images, train.names, strict=True)}
-    twins = [
-        f"{name} = {known[image.tobytes()]}"
-        for image, name in zip(test.images, test.names, strict=True)
-        if image.tobytes() in known
-    ]
-    if not twins:
+    contents = [image.tobytes() for image in test.images]
+    pairs = [f"{name} = {known[c]}" for name, c in zip(test.names, contents, strict=True) if c in known]
+    if not pairs:
         return []
-    return [f"{len(twins):,} test images are in the training split too, pixel for pixel: {twins[0]} among them"]
+    return [f"{len(pairs):,} test images are in the training split too, pixel for pixel: {pairs[0]} among them"]
 
 
 def _unseen(groups: list[Group], train: Split) -> list[str]:
     absent = [groups[g].name for g in np.flatnonzero(train.counts(len(groups)) == 0)]
-    return [f"no training image is of the subgroup {', '.join(absent)}"] * bool(absent)
+    return [f"no training image is of the subgroup {', '.join(absent)}"] if absent else []
 
 
 def _natural(text: str) -> tuple[int, int, str]:
-    """Whole numbers by size, then words."""
+    """Sorts whole numbers by size, then words."""
     try:
         return (0, int(text), text)
     except ValueError:

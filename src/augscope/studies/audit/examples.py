@@ -12,6 +12,7 @@ from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.settings import REFERENCE, Settings
 from augscope.studies.audit.study import Runs
 from augscope.studies.audit.subgroups import correctness
+from augscope.support.pages import data_address
 
 SHOWN = 8  # of each kind
 SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged by a whole factor
@@ -19,43 +20,31 @@ SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged by a whole factor
 
 @dataclass(frozen=True)
 class Example:
-    """A test image, and how many of a method's networks and of ERM's predict it rightly.
-
-    Attributes:
-        name: of the file.
-        group: of its subgroup.
-        method_right, reference_right: numbers of networks.
-        png: the picture.
-    """
+    """A test image: its file's name, its picture as a `data:` address, and how many networks of both methods are right."""
 
     name: str
-    group: str
-    method_right: int
-    reference_right: int
-    png: bytes
+    address: str
+    caption: str
 
 
-def examples(data: ImageData, settings: Settings, runs: Runs, method: str, sign: int) -> tuple[Example, ...]:
+def examples(data: ImageData, settings: Settings, runs: Runs, method: str, sign: int) -> list[Example]:
     """The images on which a method's networks are right most more often (`sign` 1) or less often (−1) than ERM's.
 
     Ties go to the image that the two differ most on in the mean probability of its class. None differs by fewer than half the networks.
     """
-    seeds = settings.seeds
     right = {m: correctness(data, settings, runs, m, "test").sum(axis=0) for m in (method, REFERENCE)}
-    sure = {m: np.mean([runs[m, seed].test_confidence for seed in seeds], axis=0) for m in (method, REFERENCE)}
+    sure = {m: np.mean([runs[m, seed].test_confidence for seed in settings.seeds], axis=0) for m in (method, REFERENCE)}
     lead = sign * (right[method] - right[REFERENCE])
     order = np.lexsort((-sign * (sure[method] - sure[REFERENCE]), -lead))
-    chosen = [int(i) for i in order[:SHOWN] if 2 * lead[i] > len(seeds)]
-    return tuple(
+    return [
         Example(
             data.test.names[i],
-            data.groups[data.test.groups[i]].name,
-            int(right[method][i]),
-            int(right[REFERENCE][i]),
-            png(data.test.images[i]),
+            data_address(png(data.test.images[i]), "png"),
+            f"{data.groups[data.test.groups[i]].name}: right {right[method][i]} times, ERM {right[REFERENCE][i]}",
         )
-        for i in chosen
-    )
+        for i in order[:SHOWN]
+        if 2 * lead[i] > len(settings.seeds)
+    ]
 
 
 def png(image: np.ndarray) -> bytes:

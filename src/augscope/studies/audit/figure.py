@@ -20,9 +20,9 @@ def accuracy_figure(data: ImageData, settings: Settings, measured: Measured) -> 
     count = len(data.groups)
     figure = Figure(figsize=(7.2, 1.5 + count * (0.25 + 0.17 * len(settings.methods))), layout="constrained")
     axis, styles = figure.subplots(), method_styles(settings.methods)
-    for place, method in enumerate(settings.methods):
+    for index, method in enumerate(settings.methods):
         colour, marker = styles[method].colour, styles[method].marker
-        lane = LANE * (place - (len(settings.methods) - 1) / 2)
+        lane = LANE * (index - (len(settings.methods) - 1) / 2)
         for group in range(count):
             cell = measured.accuracies[method, group]
             label = METHODS[method] if group == 0 else None

@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from augscope.studies.audit.problems import Problems
+from augscope.studies.audit.settings import Reading
 from augscope.support.values import check
 
 SPLITS = {"train": "train", "val": "val", "test": "test", "0": "train", "1": "val", "2": "test"}  # 0, 1, 2: SubpopBench
@@ -39,7 +41,7 @@ class Listing:
     Attributes:
         entries: sorted by name.
         attributes: names of the attribute columns.
-        notes: what was done with the data that a reader should know.
+        notes: what a reader should know of how the data was read.
     """
 
     entries: tuple[Entry, ...]
@@ -47,24 +49,25 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
-def read_listing(data: Path, *, root: Path | None, attributes: tuple[str, ...] | None, problems: Problems) -> Listing:
+def read_listing(data: Path, reading: Reading, problems: Problems) -> Listing:
     """List the images of a folder or a CSV; what is wrong with single lines or files goes to `problems`.
 
     Args:
         data: a folder that holds a folder for each class (or `train`, `test` and perhaps `val` that do); files in folders below
             a class's have those as their attribute. Or a CSV with the columns filename, y, split and any attributes.
-        root: folder that a CSV's file names are relative to; the CSV's own unless given.
-        attributes: the CSV's columns to form subgroups by; all other than `id` and the three unless given.
+        reading: its `root` and `attributes` are for a CSV.
+        problems: of the whole data set.
 
     Raises:
         ValueError: if `data` is neither, or columns are missing.
     """
     check(data.exists(), f"`data` must be a folder or a CSV file, got {data}, which does not exist")
     if data.is_dir():
-        check(root is None and attributes is None, f"`root` and `attributes` are for a CSV, got the folder {data}")
+        for_csv = reading.root is not None or reading.attributes is not None
+        check(not for_csv, f"`root` and `attributes` are for a CSV, got the folder {data}")
         return _of_folder(data, problems)
     check(data.suffix.lower() == ".csv", f"`data` must be a folder or a CSV file, got {data}")
-    return _of_csv(data, root or data.parent, attributes, problems)
+    return _of_csv(data, reading, problems)
 
 
 def _of_folder(folder: Path, problems: Problems) -> Listing:
@@ -75,46 +78,49 @@ def _of_folder(folder: Path, problems: Problems) -> Listing:
         "pickles are not read, as reading them could run any code: write its images as files, from the binary version or "
         "from arrays that your own Python code has loaded",
     )
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    splits = {path.name for path in classes} & {"train", "val", "test"}
-    divided = splits >= {"train", "test"}
-    places = [(SPLITS[name], folder / name) for name in sorted(splits)] if divided else [(None, folder)]
-    if divided:
-        for stranger in (path for path in classes if path.name not in splits):
-            problems.add("folders beside train and test that are no split", stranger.name)
+    parts = _split_folders(folder, problems)
     known, left_out, entries = Image.registered_extensions(), [], []
-    for split, place in places:
-        for path in _files(place, problems):
-            name, parts = readable(str(path.relative_to(folder))), path.relative_to(place).parts
-            if path.suffix.lower() not in known or len(parts) < 2:
+    for split, part in parts:
+        for path in _files(part, problems):
+            name = readable(str(path.relative_to(folder)))
+            folders = path.relative_to(part).parts[:-1]
+            if path.suffix.lower() not in known or not folders:
                 left_out.append(name)
                 continue
-            label, attribute = readable(parts[0]), readable("/".join(parts[1:-1]))
-            entries.append(Entry(path, name, label, (attribute,), split))
-    if not any(entry.attributes[0] for entry in entries):
-        entries = [replace(entry, attributes=()) for entry in entries]
+            entries.append(Entry(path, name, readable(folders[0]), (readable("/".join(folders[1:])),), split))
     if not entries:
         problems.add("no image in any class folder", str(folder))
-    names = ("folder",) if entries and entries[0].attributes else ()
     notes = []
     if left_out:
         notes = [f"{len(left_out):,} files that are no images of a class are left out, {left_out[0]} among them"]
-    return Listing(tuple(entries), names, notes)
+    if any(entry.attributes[0] for entry in entries):
+        return Listing(tuple(entries), ("folder",), notes)
+    return Listing(tuple(replace(entry, attributes=()) for entry in entries), (), notes)
+
+
+def _split_folders(folder: Path, problems: Problems) -> list[tuple[str | None, Path]]:
+    """The splits and their folders, which hold the classes; without train and test, the folder itself, with None."""
+    names = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    if not names >= {"train", "test"}:
+        return [(None, folder)]
+    for name in sorted(names - {"train", "val", "test"}):
+        problems.add("folders beside train and test that are no split", name)
+    return [(name, folder / name) for name in sorted(names & {"train", "val", "test"})]
 
 
 def _files(folder: Path, problems: Problems, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
     """All files below a folder, sorted, hidden ones left out. Links are followed, but not back into a folder on the way."""
-    way = above | {folder.resolve()}
+    open_folders = above | {folder.resolve()}
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         problems.add("folders that cannot be read", f"{readable(str(folder))}: {str(error.strerror).lower()}")
         return
     for path in paths:
-        if not path.is_dir():
-            yield from [path] * path.is_file()
-        elif path.resolve() not in way:
-            yield from _files(path, problems, way)
+        if path.is_file():
+            yield path
+        elif path.is_dir() and path.resolve() not in open_folders:
+            yield from _files(path, problems, open_folders)
 
 
 def readable(name: str) -> str:
@@ -122,7 +128,36 @@ def readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _of_csv(path: Path, root: Path, attributes: tuple[str, ...] | None, problems: Problems) -> Listing:
+def _of_csv(path: Path, reading: Reading, problems: Problems) -> Listing:
+    header, rows = _csv_rows(path)
+    attributes, notes = _attribute_columns(path, header, reading.attributes)
+    entries, names, root = [], set(), reading.root or path.parent
+    for line, row in enumerate(rows, start=2):
+        cells = [row.get(column) for column in (*COLUMNS, *attributes)]
+        if None in row or None in cells:  # `DictReader` puts fields beyond the header under None
+            problems.add("rows with more or fewer fields than the header", f"row {line}")
+            continue
+        name, label, split, *values = (str(cell).strip() for cell in cells)
+        kind = _row_problem(name, label, split, names)
+        names.add(name)
+        if kind is not None:
+            problems.add(kind, f"row {line} ({name or 'no file name'})")
+            continue
+        entries.append(Entry(root / name, name, label, tuple(values), SPLITS[split.lower()]))
+    if not rows:
+        problems.add("no row", str(path))
+    for index, column in enumerate(attributes):
+        count = len({entry.attributes[index] for entry in entries})
+        check(
+            count <= MAX_VALUES,
+            f"`attributes` must have at most {MAX_VALUES} values each, got {column} with {count:,}: name the columns to "
+            "form subgroups by with --attributes",
+        )
+    return Listing(tuple(sorted(entries, key=lambda entry: entry.name)), attributes, notes)
+
+
+def _csv_rows(path: Path) -> tuple[list[str], list[dict[str | None, Any]]]:
+    """The header of a CSV and its rows by column. Raises ValueError if it is none."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -133,61 +168,36 @@ def _of_csv(path: Path, root: Path, attributes: tuple[str, ...] | None, problems
     try:
         header = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
-        rows = list(reader)
+        return header, list(reader)
     except csv.Error as error:
         raise ValueError(f"`data` must be a CSV file, got {path}, line {reader.line_num}: {error}") from None
-    names, notes = _attribute_columns(path, header, attributes)
-    entries, seen = [], set()
-    for line, row in enumerate(rows, start=2):
-        wanted = [row.get(name) for name in (*COLUMNS, *names)]
-        if None in row or None in wanted:  # `DictReader` puts fields beyond the header under None
-            problems.add("rows with more or fewer fields than the header", f"row {line}")
-            continue
-        filename, label, split, *values = (str(value).strip() for value in wanted)
-        place = f"row {line} ({filename or 'no file name'})"
-        bad = _row_problem(filename, label, split, seen)
-        seen.add(filename)
-        if bad:
-            problems.add(bad, place)
-            continue
-        entries.append(Entry(root / filename, filename, label, tuple(values), SPLITS[split.lower()]))
-    if not rows:
-        problems.add("no row", str(path))
-    for index, name in enumerate(names):
-        count = len({entry.attributes[index] for entry in entries})
-        check(
-            count <= MAX_VALUES,
-            f"`attributes` must have at most {MAX_VALUES} values each, got {name} with {count:,}: name the columns to "
-            "form subgroups by with --attributes",
-        )
-    return Listing(tuple(sorted(entries, key=lambda entry: entry.name)), names, notes)
 
 
-def _row_problem(filename: str, label: str, split: str, seen: set[str]) -> str | None:
-    if not filename or not label or not split:
+def _row_problem(name: str, label: str, split: str, names: set[str]) -> str | None:
+    """What is wrong with a row, if anything; `names` are those of the rows above."""
+    if not name or not label or not split:
         return "rows without a file name, a label or a split"
     if split.lower() not in SPLITS:
         return "rows whose split is not train, val, test, 0, 1 or 2"
-    return "file names that occur twice" if filename in seen else None
+    return "file names that occur twice" if name in names else None
 
 
 def _attribute_columns(
-    path: Path, header: list[str], wanted: tuple[str, ...] | None
+    path: Path, header: list[str], chosen: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], list[str]]:
-    missing = [name for name in (*COLUMNS, *(wanted or ())) if name not in header]
+    """The columns that form subgroups, and a note on those that never do unless they are named."""
+    needed = (*COLUMNS, *(chosen or ()))
+    missing = ", ".join(name for name in needed if name not in header)
     other = "; its fields must be separated by commas" if len(header) == 1 and set(header[0]) & set(";\t|") else ""
-    check(
-        not missing,
-        f"`data` must have the columns {', '.join((*COLUMNS, *(wanted or ())))}, got {path} without {', '.join(missing)}{other}",
-    )
+    check(not missing, f"`data` must have the columns {', '.join(needed)}, got {path} without {missing}{other}")
     check(len(set(header)) == len(header), f"`data` must have columns of different names, got {path} with {header}")
-    if wanted is not None:
-        taken = [name for name in wanted if name in COLUMNS]
-        check(not taken, f"`attributes` must be other columns than {', '.join(COLUMNS)}, got {', '.join(taken)}")
-        return wanted, []
-    found = tuple(name for name in header if name and name not in (*COLUMNS, *NOT_ATTRIBUTES))
-    ignored = [name for name in header if name in NOT_ATTRIBUTES]
-    return found, [f"the column {', '.join(ignored)} is not taken for an attribute"] * bool(ignored)
+    if chosen is not None:
+        taken = ", ".join(name for name in chosen if name in COLUMNS)
+        check(not taken, f"`attributes` must be other columns than {', '.join(COLUMNS)}, got {taken}")
+        return chosen, []
+    ignored = ", ".join(name for name in header if name in NOT_ATTRIBUTES)
+    notes = [f"the column {ignored} is not taken for an attribute"] if ignored else []
+    return tuple(name for name in header if name and name not in (*COLUMNS, *NOT_ATTRIBUTES)), notes
 
 
 def draw_splits(listing: Listing, test_share: float, seed: int) -> Listing:

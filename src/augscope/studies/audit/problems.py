@@ -1,8 +1,6 @@
-"""What is wrong with the data, gathered and said all at once."""
+"""What is wrong with the data, collected so that one message lists it all."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 SHOWN = 12  # examples of one kind; the rest is counted
 
@@ -11,30 +9,27 @@ class DataError(ValueError):
     """The data cannot be audited; the message lists every problem, with file names."""
 
 
-@dataclass
 class Problems:
-    """Problems by kind, in the order found.
+    """Problems by kind, in the order of their first examples. `source` is the data, as messages call it."""
 
-    Attributes:
-        source: the data, as messages call it.
-        found: for each kind the files or lines that have it.
-    """
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.examples: dict[str, list[str]] = {}
 
-    source: str
-    found: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, kind: str, what: str) -> None:
-        """Note one."""
-        self.found.setdefault(kind, []).append(what)
+    def add(self, kind: str, example: str) -> None:
+        """Note a file or a line that has a problem of a kind."""
+        self.examples.setdefault(kind, []).append(example)
 
     def raise_if_any(self) -> None:
         """Raise `DataError` with all of them."""
-        if not self.found:
+        count = sum(map(len, self.examples.values()))
+        if not count:
             return
-        count = sum(map(len, self.found.values()))
-        lines = [f"`data` must be fit for an audit, got {self.source} with {count:,} problem{'s' * (count > 1)}:"]
-        for kind, places in self.found.items():
-            lines.append(f"  {kind}:")
-            lines += [f"    {place}" for place in places[:SHOWN]]
-            lines += [f"    … and {len(places) - SHOWN:,} more"] * (len(places) > SHOWN)
+        lines = [
+            f"`data` must be fit for an audit, got {self.source} with {count:,} problem{'s' if count > 1 else ''}:"
+        ]
+        for kind, examples in self.examples.items():
+            lines += [f"  {kind}:", *(f"    {example}" for example in examples[:SHOWN])]
+            if len(examples) > SHOWN:
+                lines.append(f"    … and {len(examples) - SHOWN:,} more")
         raise DataError("\n".join(lines))

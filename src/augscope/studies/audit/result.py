@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,11 +14,12 @@ from augscope.studies.audit.recommendation import Words, put_in_words
 from augscope.studies.audit.settings import Settings
 from augscope.studies.audit.study import Runs
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy, Measured, correctness, measure
+from augscope.support.plain_data import csv_text
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything that an audit found.
+    """Everything that an audit shows.
 
     Attributes:
         data, settings, runs: what was trained on, how, and what each network predicts.
@@ -64,7 +63,7 @@ def record(audit: Audit) -> dict[str, Any]:
         "overall": [_accuracy(data, cell) for cell in measured.overall.values()],
         "worst": {method: data.groups[measured.worst(method).group].name for method in audit.settings.methods},
         "comparisons": [_comparison(data, comparison) for comparison in measured.comparisons],
-        "exposure": {method: _exposure(found) for method, found in audit.exposures.items()},
+        "exposure": {method: _exposure(shares) for method, shares in audit.exposures.items()},
         "settings": audit.settings.model_dump(mode="json"),
         "versions": audit.versions,
     }
@@ -85,82 +84,74 @@ def _subgroups(data: ImageData) -> list[dict[str, Any]]:
 
 
 def _accuracy(data: ImageData, cell: GroupAccuracy) -> dict[str, Any]:
-    name = "all images" if cell.group < 0 else data.groups[cell.group].name
-    train = None if cell.train is None else cell.train._asdict()
     return {
         "method": cell.method,
-        "subgroup": name,
+        "subgroup": "all images" if cell.group < 0 else data.groups[cell.group].name,
         "status": cell.status,
         "test": cell.test._asdict(),
-        "train": train,
+        "train": None if cell.train is None else cell.train._asdict(),
     }
 
 
-def _comparison(data: ImageData, found: Comparison) -> dict[str, Any]:
+def _comparison(data: ImageData, comparison: Comparison) -> dict[str, Any]:
     return {
-        "method": found.method,
-        "subgroup": data.groups[found.group].name,
-        **found.difference._asdict(),
-        "adjusted_p_value": found.adjusted,
-        "claimed": found.claimed,
+        "method": comparison.method,
+        "subgroup": data.groups[comparison.group].name,
+        **comparison.difference._asdict(),
+        "adjusted_p_value": comparison.adjusted,
+        "claimed": comparison.claimed,
     }
 
 
-def _exposure(found: Exposure) -> dict[str, Any]:
-    return {name: np.round(values, 6).tolist() for name, values in asdict(found).items()}
+def _exposure(shares: Exposure) -> dict[str, Any]:
+    return {name: np.round(values, 6).tolist() for name, values in asdict(shares).items()}
 
 
 def tables(audit: Audit) -> dict[str, bytes]:
-    """CSV files by name: accuracies, comparisons, exposure, and every test image with the networks that predict it rightly."""
-    data, measured, settings = audit.data, audit.measured, audit.settings
-    right = {
-        method: correctness(data, settings, audit.runs, method, "test").mean(axis=0) for method in settings.methods
-    }
-    names = [group.name for group in data.groups]
-    columns = ("weight", "pixels", "images", "unmixed")
+    """The result as CSV files; `images.csv` has a row for each test image, with the share of networks that predict it rightly."""
     return {
-        "accuracies.csv": _csv(
-            ("method", "subgroup", "status", "test", "test_low", "test_high", "train", "train_low", "train_high"),
-            (_accuracy_row(data, cell) for cell in (*measured.accuracies.values(), *measured.overall.values())),
-        ),
-        "comparisons.csv": _csv(
-            ("method", "subgroup", "difference", "low", "high", "p_value", "adjusted_p_value", "claimed"),
-            (
-                (c.method, names[c.group], *c.difference, "" if c.adjusted is None else c.adjusted, c.claimed)
-                for c in measured.comparisons
-            ),
-        ),
-        "exposure.csv": _csv(
-            ("method", "subgroup", *columns),
-            (
-                (method, names[g], *(getattr(found, column)[g] for column in columns))
-                for method, found in audit.exposures.items()
-                for g in range(len(names))
-            ),
-        ),
-        "images.csv": _csv(
-            ("filename", "label", "subgroup", *(f"right_{method}" for method in settings.methods)),
-            (
-                (
-                    name,
-                    data.classes[data.test.labels[i]],
-                    names[data.test.groups[i]],
-                    *(float(right[m][i]) for m in right),
-                )
-                for i, name in enumerate(data.test.names)
-            ),
-        ),
+        "accuracies.csv": _accuracies_csv(audit),
+        "comparisons.csv": _comparisons_csv(audit),
+        "exposure.csv": _exposure_csv(audit),
+        "images.csv": _images_csv(audit),
     }
 
 
-def _accuracy_row(data: ImageData, cell: GroupAccuracy) -> tuple[Any, ...]:
-    found = _accuracy(data, cell)
-    return (cell.method, found["subgroup"], cell.status, *cell.test, *(cell.train or ("", "", "")))
+def _accuracies_csv(audit: Audit) -> bytes:
+    columns = ("method", "subgroup", "status", "test", "test_low", "test_high", "train", "train_low", "train_high")
+    rows = []
+    for cell in (*audit.measured.accuracies.values(), *audit.measured.overall.values()):
+        subgroup = _accuracy(audit.data, cell)["subgroup"]
+        rows.append((cell.method, subgroup, cell.status, *cell.test, *(cell.train or ("", "", ""))))
+    return _csv(columns, rows)
 
 
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
-    return stream.getvalue().encode()
+def _comparisons_csv(audit: Audit) -> bytes:
+    columns = ("method", "subgroup", "difference", "low", "high", "p_value", "adjusted_p_value", "claimed")
+    return _csv(columns, (_comparison(audit.data, comparison).values() for comparison in audit.measured.comparisons))
+
+
+def _exposure_csv(audit: Audit) -> bytes:
+    columns = ("weight", "pixels", "images", "unmixed")
+    rows = (
+        (method, group.name, *(getattr(shares, column)[index] for column in columns))
+        for method, shares in audit.exposures.items()
+        for index, group in enumerate(audit.data.groups)
+    )
+    return _csv(("method", "subgroup", *columns), rows)
+
+
+def _images_csv(audit: Audit) -> bytes:
+    data, settings = audit.data, audit.settings
+    right = [correctness(data, settings, audit.runs, method, "test").mean(axis=0) for method in settings.methods]
+    rows = (
+        (name, data.classes[data.test.labels[i]], data.groups[data.test.groups[i]].name, *(share[i] for share in right))
+        for i, name in enumerate(data.test.names)
+    )
+    return _csv(("filename", "label", "subgroup", *(f"right_{method}" for method in settings.methods)), rows)
+
+
+def _csv(columns: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> bytes:
+    """Numbers have six digits; None is an empty cell."""
+    cells = [[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows]
+    return csv_text(columns, cells).encode()

@@ -1,6 +1,9 @@
-"""What an audit trains, as one value. Needs no PyTorch."""
+"""How an audit reads its images and what it trains, each as one value. Needs no PyTorch."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import field_validator
 
@@ -8,12 +11,33 @@ from augscope.images.plan import METHODS, TrainingOptions, TrainingPlan
 from augscope.support.values import check
 
 REFERENCE = "erm"  # what the other methods are compared with
+SMALLEST, LARGEST = 8, 1024  # allowed sides of the images, in pixels
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the images are read. Raises ValueError if the size is out of range."""
+
+    root: Path | None = None
+    "Folder that the CSV's file names are relative to; by default its own."
+    attributes: tuple[str, ...] | None = None
+    "The CSV's columns to form subgroups by; by default all but filename, y, split and id."
+    size: int | None = None
+    "Side in pixels to which every image is scaled; by default its own up to 64."
+    test_share: float = 0.25
+    "Share of every subgroup that is drawn for testing where the data has no splits."
+    split_seed: int = 0
+    "Of that draw."
+
+    def __post_init__(self) -> None:
+        allowed = self.size is None or SMALLEST <= self.size <= LARGEST
+        check(allowed, f"`size` must be in [{SMALLEST}, {LARGEST}], got {self.size}")
 
 
 class Settings(TrainingOptions):
     """What an audit trains: a network with each method from each seed."""
 
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = ("erm", "cutout-patch", "cutout-box", "cutmix-patch", "cutmix-box")
     "erm, and any of cutout-patch, cutout-box, cutmix-patch, cutmix-box."
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     "Of each method's trainings; at least two."
@@ -21,13 +45,12 @@ class Settings(TrainingOptions):
     @field_validator("methods")
     @classmethod
     def _check_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        for name in methods:
-            check(name in METHODS, f"`methods` must be of {', '.join(METHODS)}, got {name!r}")
-        check(len(set(methods)) == len(methods), f"`methods` must differ, got {', '.join(methods)}")
+        names = ", ".join(methods)
+        for method in methods:
+            check(method in METHODS, f"`methods` must be of {', '.join(METHODS)}, got {method!r}")
+        check(len(set(methods)) == len(methods), f"`methods` must differ, got {names}")
         enough = REFERENCE in methods and len(methods) >= 2
-        check(
-            enough, f"`methods` must hold erm, which the others are held against, and another, got {', '.join(methods)}"
-        )
+        check(enough, f"`methods` must hold erm, which the others are compared with, and another, got {names}")
         return tuple(sorted(methods, key=list(METHODS).index))
 
     @field_validator("seeds")

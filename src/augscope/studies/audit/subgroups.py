@@ -1,7 +1,8 @@
-"""What each method learned of each subgroup: accuracy, fit, and differences to ERM that would be seen again."""
+"""What each method learned of each subgroup: accuracy, fit, and differences to ERM that other trainings would show too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,7 @@ COARSE = 0.1  # half width of an accuracy's interval from which a subgroup is wa
 CLEAR_GAP = 0.1  # training accuracy above test accuracy: beyond it, a subgroup is partly memorised
 
 LEARNED, PARTLY, MEMORISED = "learned", "partly memorised", "only memorised"
-NOT_FITTED, UNTOLD = "not fitted", "cannot tell"
+NOT_FITTED, UNCLEAR = "not fitted", "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class GroupAccuracy:
         group: index of the subgroup.
         train: training accuracy, or None where no training image is of the subgroup.
         test: test accuracy.
-        status: LEARNED, PARTLY, MEMORISED, NOT_FITTED or UNTOLD.
+        status: LEARNED, PARTLY, MEMORISED, NOT_FITTED or UNCLEAR.
     """
 
     method: str
@@ -86,9 +87,10 @@ class Measured:
 
     def worst(self, method: str) -> GroupAccuracy:
         """The subgroup that a method predicts worst among those that are not too small, or among all."""
-        found = [cell for (name, _), cell in self.accuracies.items() if name == method]
+        cells = [cell for (name, _), cell in self.accuracies.items() if name == method]
         tested = {comparison.group for comparison in self.comparisons if comparison.adjusted is not None}
-        return min([cell for cell in found if cell.group in tested] or found, key=lambda cell: cell.test.estimate)
+        large = [cell for cell in cells if cell.group in tested]
+        return min(large or cells, key=lambda cell: cell.test.estimate)
 
 
 def correctness(data: ImageData, settings: Settings, runs: Runs, method: str, split: str) -> np.ndarray:
@@ -113,66 +115,59 @@ def measure(data: ImageData, settings: Settings, runs: Runs) -> Measured:
     chance, groups = 1 / len(data.classes), range(len(data.groups))
 
     def cell(method: str, group: int) -> GroupAccuracy:
-        everything = group < 0
-        mine = train[method][:, everything | (data.train.groups == group)]
-        theirs = test[method][:, everything | (data.test.groups == group)]
-        return _group_accuracy(method, group, mine, theirs, chance)
+        in_train, in_test = ((split.groups == group) | (group < 0) for split in (data.train, data.test))
+        return _group_accuracy(method, group, train[method][:, in_train], test[method][:, in_test], chance)
 
     accuracies = {(method, group): cell(method, group) for method in settings.methods for group in groups}
     overall = {method: cell(method, -1) for method in settings.methods}
-    return Measured(
-        accuracies, overall, _comparisons(data, settings, test), tuple(_warnings(data, settings, accuracies))
-    )
+    comparisons = _comparisons(data, settings, test)
+    return Measured(accuracies, overall, comparisons, tuple(_warnings(data, settings, accuracies)))
 
 
 def _group_accuracy(method: str, group: int, train: np.ndarray, test: np.ndarray, chance: float) -> GroupAccuracy:
-    found = crossed_share(test)
+    accuracy = crossed_share(test)
     if train.shape[1] == 0:
-        return GroupAccuracy(method, group, None, found, LEARNED if found.low > chance else UNTOLD)
+        return GroupAccuracy(method, group, None, accuracy, LEARNED if accuracy.low > chance else UNCLEAR)
     fitted = given_share(train)
-    return GroupAccuracy(method, group, fitted, found, _status(fitted, found, crossed_gap(train, test), chance))
+    return GroupAccuracy(method, group, fitted, accuracy, _status(fitted, accuracy, crossed_gap(train, test), chance))
 
 
 def _status(train: Interval, test: Interval, gap: Interval, chance: float) -> str:
-    """In a word, what the intervals allow to be said of a subgroup; chance is 1/K."""
+    """In a word, what the intervals allow to say of a subgroup; chance is 1/K."""
     if test.low > chance:
         return PARTLY if gap.low > CLEAR_GAP else LEARNED
     if train.low > chance:
-        return MEMORISED if gap.low > 0 else UNTOLD
-    return NOT_FITTED if train.high < 1 - CLEAR_GAP else UNTOLD
+        return MEMORISED if gap.low > 0 else UNCLEAR
+    return NOT_FITTED if train.high < 1 - CLEAR_GAP else UNCLEAR
 
 
 def _comparisons(data: ImageData, settings: Settings, test: dict[str, np.ndarray]) -> tuple[Comparison, ...]:
-    counts, found = data.test.counts(len(data.groups)), []
-    for method in settings.methods:
-        for group in range(len(data.groups)) if method != REFERENCE else ():
-            chosen = data.test.groups == group
-            found.append((method, group, crossed_difference(test[method][:, chosen], test[REFERENCE][:, chosen])))
-    made = [counts[group] >= MIN_TEST for _, group, _ in found]
-    adjusted = iter(
-        holm([difference.p_value for (_, _, difference), is_made in zip(found, made, strict=True) if is_made])
-    )
-    return tuple(
-        Comparison(method, group, difference, float(next(adjusted)) if is_made else None)
-        for (method, group, difference), is_made in zip(found, made, strict=True)
-    )
+    """Every other method with ERM on every subgroup; Holm's correction is over the subgroups that are large enough."""
+    members = [data.test.groups == group for group in range(len(data.groups))]
+    differences = {
+        (method, group): crossed_difference(test[method][:, chosen], test[REFERENCE][:, chosen])
+        for method in settings.methods
+        if method != REFERENCE
+        for group, chosen in enumerate(members)
+    }
+    tested = [pair for pair in differences if members[pair[1]].sum() >= MIN_TEST]
+    p_values = holm([differences[pair].p_value for pair in tested]).tolist()
+    adjusted = dict(zip(tested, p_values, strict=True))
+    return tuple(Comparison(*pair, difference, adjusted.get(pair)) for pair, difference in differences.items())
 
 
-def _warnings(data: ImageData, settings: Settings, accuracies: dict[tuple[str, int], GroupAccuracy]) -> list[str]:
-    """Subgroups of which little or nothing can be told."""
-    found = []
-    counts = data.test.counts(len(data.groups)).tolist()
-    for group, count in enumerate(counts):
+def _warnings(data: ImageData, settings: Settings, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:
+    """A sentence for each subgroup whose accuracies say little or nothing."""
+    for group, count in enumerate(data.test.counts(len(data.groups)).tolist()):
         name = data.groups[group].name
         if count < MIN_TEST:
-            found.append(
-                f"{name} is too small to tell: {count} test image{'s' * (count != 1)}, fewer than {MIN_TEST}; no difference is tested on it."
-            )
+            images = "image" if count == 1 else "images"
+            yield f"{name} is too small to tell: {count} test {images}, fewer than {MIN_TEST}; no difference is tested on it."
             continue
-        half = max((a.test.high - a.test.low) / 2 for method in settings.methods for a in [accuracies[method, group]])
+        intervals = [accuracies[method, group].test for method in settings.methods]
+        half = max((interval.high - interval.low) / 2 for interval in intervals)
         if half > COARSE:
-            found.append(
+            yield (
                 f"{name}: accuracies are known only to about ± {100 * half:.0f} points ({count} test images, "
                 f"{len(settings.seeds)} seeds), and smaller differences can go unseen."
             )
-    return found
