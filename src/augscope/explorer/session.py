@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from augscope.model.methods import Method
 from augscope.model.sampling import Dataset
-from augscope.training import coefficients as dual
+from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, checked_record_steps
 from augscope.training.experiment import Experiment
 from augscope.training.loop import Loop
@@ -85,7 +85,7 @@ class TrainingSession:
         try:
             experiment = self.experiment
             dataset = experiment.sample(self.seed)
-            problem = Problem(dual.geometry(dataset), experiment.network, experiment.methods, experiment.step_size)
+            problem = Problem(geometry(dataset), experiment.network, experiment.methods, experiment.step_size)
             with ThreadPoolExecutor(len(experiment.methods)) as pool:
                 jobs = [pool.submit(self._descend, problem.only(method), dataset) for method in experiment.methods]
                 while not all(job.done() for job in jobs):
