@@ -13,8 +13,8 @@ import jax
 from harness import Figure, conditions, figure, print_figures, scaled, seconds, write_json
 
 import augscope as ag
-from augscope.training import coefficients as dual
 from augscope.training.batch import stacked, steps_of_all
+from augscope.training.coefficients import geometry
 from augscope.training.descent import start
 from augscope.training.problem import Problem
 
@@ -37,7 +37,7 @@ def batch(num_seeds: int, dtype: str) -> list[Figure]:
             jax.random.key(seed), preset.distribution, num_samples=preset.num_samples, init_std=preset.init_std,
             coordinates="reduced", dtype=dtype,
         )  # fmt: skip
-        datas.append(dual.geometry(dataset))
+        datas.append(geometry(dataset))
     data = stacked(datas)
     state = stacked([start(one) for one in datas])
     method = ag.CutMix(tolerance=1e-12 if dtype == "float64" else 1e-6)

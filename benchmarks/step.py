@@ -7,8 +7,8 @@ from harness import Figure, figure, scaled, seconds
 from limits import exponential_rate, read_bandwidth
 
 import augscope as ag
-from augscope.training import coefficients as dual
 from augscope.training import descent
+from augscope.training.coefficients import geometry
 from augscope.training.problem import Problem
 
 STEPS = 1_000  # timed together: one compiled loop
@@ -22,7 +22,7 @@ EXPONENTIALS = {
 
 def ours(preset: ag.Experiment, method: ag.Method) -> list[float]:
     """Return the seconds of a step, as several chunks of a descent give them."""
-    problem = Problem(dual.geometry(preset.sample(0)), preset.network, (method,), preset.step_size)
+    problem = Problem(geometry(preset.sample(0)), preset.network, (method,), preset.step_size)
     state = descent.start(problem.data)
 
     def chunk() -> None:
@@ -37,7 +37,7 @@ def figures() -> list[Figure]:
 
     preset = ag.presets.figure
     dense = preset.replace(coordinates="dense").sample(0)
-    data = dual.geometry(preset.sample(0))
+    data = geometry(preset.sample(0))
     stored = data.gram if data.gram is not None else data.noise
     passes = 1 if data.gram is not None else 2
     rate, size = exponential_rate(), f"{stored.nbytes / 2**20:.1f} MiB"

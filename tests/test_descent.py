@@ -11,8 +11,8 @@ import oracle
 import pytest
 
 import augscope as ag
-from augscope.training import coefficients as dual
 from augscope.training import descent, loop
+from augscope.training.coefficients import geometry
 
 METHODS = (ag.Erm(), ag.Cutout(), ag.CutMix())
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.title)
@@ -218,7 +218,7 @@ class TestEndings:
         assert (jumps > 50) == (step_size > 1e2)
 
     def test_a_loss_above_its_start_is_said_even_where_nothing_oscillates(self, sample):
-        state = descent.start(dual.geometry(sample))
+        state = descent.start(geometry(sample))
         state = state._replace(
             step=np.array(40), initial_loss=np.array(0.5), point=state.point._replace(loss=np.array(0.6))
         )

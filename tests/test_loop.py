@@ -13,8 +13,8 @@ import pytest
 
 import augscope as ag
 from augscope.explorer.session import TrainingSession
-from augscope.training import coefficients as dual
 from augscope.training.batch import train_many
+from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, compiled_steps, start
 from augscope.training.loop import Loop
 from augscope.training.problem import Problem
@@ -134,7 +134,7 @@ def test_another_geometry_descends_by_the_gradient_of_its_scores(network):
 class TestOnItsWay:
     @pytest.fixture
     def descent(self, experiment) -> Descent:
-        data = dual.geometry(experiment.sample(1))
+        data = geometry(experiment.sample(1))
         problem = Problem(data, experiment.network, experiment.methods, experiment.step_size)
         return Descent(problem.only(ag.Erm()), experiment.num_steps)
 
@@ -165,6 +165,6 @@ class TestOnItsWay:
         assert (heard[0], heard[-1], descent.place) == (0, 12, 12)
 
     def test_steps_are_taken_with_one_method(self, experiment):
-        data = dual.geometry(experiment.sample(1))
+        data = geometry(experiment.sample(1))
         with pytest.raises(ValueError, match="`methods` must be one to train with, got 3"):
             compiled_steps(Problem(data, experiment.network, METHODS, 1.0), start(data), 1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from augscope.preparation import prepare_runs
 
 import augscope as ag
 from augscope.support.command_line import command_line, parse_names, read_seeds, seeds_text
 from augscope.theorems.verification import prepare
+from augscope.training.preparation import prepare_runs
 
 QUICK = ag.presets.theorem.replace(methods=("erm",), num_samples=20, num_steps=3)
 

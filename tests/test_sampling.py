@@ -16,7 +16,7 @@ from scipy import stats
 
 import augscope as ag
 from augscope.model import draws, sampling
-from augscope.training import coefficients as dual
+from augscope.training.coefficients import geometry
 
 PASS = 1e-4
 KEY = jax.random.key(2024)
@@ -362,7 +362,7 @@ class TestReducedHasTheLawOfDense:
 
     def test_gram_matrix_of_the_weights(self, pairs):
         def noise_gram(dataset):
-            data = dual.geometry(dataset)
+            data = geometry(dataset)
             return np.asarray(data.noise_gram(data.start()))
 
         dense, reduced = (np.array([noise_gram(dataset) for dataset in kind]) for kind in pairs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope.training import cost, descent, seeds
+from augscope.training import descent, preparation, seeds
 from augscope.training.batch import train_many
 from augscope.training.checkpoint import Checkpoint
 from augscope.training.kept_runs import KeptRuns
@@ -228,7 +228,7 @@ class TestBatched:
 
 
 class TestCost:
-    def made(self, **changes) -> cost.Cost:
+    def made(self, **changes) -> preparation.Cost:
         fields = {
             "step_seconds": {"ERM": 1e-3, "CutMix": 3e-3},
             "runs": {"ERM": 2, "CutMix": 5},
@@ -237,7 +237,7 @@ class TestCost:
             "workers": 2,
             "flow": False,
         }
-        return cost.Cost(**{**fields, **changes})
+        return preparation.Cost(**{**fields, **changes})
 
     def test_what_is_left_is_counted_per_method(self):
         # (2 × 1 ms + 5 × 3 ms) × 1,000 steps, two at a time.
@@ -251,14 +251,14 @@ class TestCost:
         assert self.made(runs={"CutMix": 1}).seconds == pytest.approx(3.0)
 
     def test_nothing_left(self):
-        done = cost.measure_cost(SMALL, 2, dict.fromkeys(SMALL.methods, 2))
+        done = preparation.measure_cost(SMALL, 2, dict.fromkeys(SMALL.methods, 2))
         assert (done.seconds, str(done)) == (0.0, "Nothing is left to run (6 more are kept).")
 
     def test_each_methods_step_is_timed_and_the_slowest_beside_others_counts(self, monkeypatch):
         seconds = {"ERM": iter([9.0, 1.0, 2.0]), "CutMix": iter([9.0, 4.0, 3.0])}  # the first compiles
-        monkeypatch.setattr(cost, "side_by_side", lambda _: 2)
-        monkeypatch.setattr(cost, "time_step", lambda dataset, network, method: next(seconds[method.title]))
-        measured = cost.measure_cost(SMALL.replace(methods=("erm", "cutmix")), 3)
+        monkeypatch.setattr(preparation, "side_by_side", lambda _: 2)
+        monkeypatch.setattr(preparation, "time_step", lambda dataset, network, method: next(seconds[method.title]))
+        measured = preparation.measure_cost(SMALL.replace(methods=("erm", "cutmix")), 3)
         assert measured.runs == {"ERM": 3, "CutMix": 3}
         assert measured.step_seconds == {"ERM": 2.0, "CutMix": 4.0}
 
@@ -271,7 +271,7 @@ class TestCost:
         assert step == pytest.approx(0.005 / 65_536)  # 4⁸ steps, the last trial of at most 100,000
 
     def test_a_step_size_that_diverges_can_be_timed(self):
-        measured = cost.measure_cost(SMALL.replace(step_size=1e8, methods=(ag.CutMix(),)), 1)
+        measured = preparation.measure_cost(SMALL.replace(step_size=1e8, methods=(ag.CutMix(),)), 1)
         assert measured.step_seconds["CutMix"] > 0
 
     def test_flows_count_gradients(self):

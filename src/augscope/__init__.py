@@ -19,21 +19,23 @@ if TYPE_CHECKING:
     from augscope.sweep.run import SweepOutcome, run_sweep
     from augscope.theorems.statements import THEOREMS, noise_ratio
     from augscope.theorems.verification import Verdict, verify
-    from augscope.training.descent import Run, default_record_steps, train
+    from augscope.training.descent import default_record_steps, train
     from augscope.training.experiment import Experiment, presets
     from augscope.training.flow import FlowRun, flow
+    from augscope.training.loop import Run
     from augscope.training.measures import History, feature_scores, features_learned, noise_memorised, unevenness
 
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
     "accuracy.exact": ("TestAccuracy", "test_accuracy"),
-    "training.descent": ("Run", "default_record_steps", "train"),
+    "training.descent": ("default_record_steps", "train"),
     "model.distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
     "training.experiment": ("Experiment", "presets"),
-    "training.flow": ("FlowRun", "flow"),  # not named flow: the module would hide the function
+    "training.flow": ("FlowRun", "flow"),
+    "training.loop": ("Run",),
     "training.measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
     "model.methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
-    "model.methods.monte_carlo": ("Estimate", "estimate"),  # not named estimate: the module would hide the function
+    "model.methods.monte_carlo": ("Estimate", "estimate"),
     "model.network": ("CustomNetwork", "FunctionNetwork", "Network"),
     "sweep.phase": ("PhaseDiagram", "phase_diagram"),
     "sweep.phase_options": ("PhaseOptions",),

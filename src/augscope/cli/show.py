@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from augscope.support.files import OutputFolder
     from augscope.theorems.record import Results
     from augscope.theorems.verdicts import Line, TheoremVerdict
-    from augscope.training.cost import Cost
     from augscope.training.experiment import Experiment
+    from augscope.training.preparation import Cost
 
 FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}

@@ -21,8 +21,8 @@ from augscope.support.wording import versions
 from augscope.sweep.schema import SCHEMA, numbers_of
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.windows import longest_window
-from augscope.training.descent import Run
 from augscope.training.experiment import Experiment
+from augscope.training.loop import Run
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History, features_learned
 

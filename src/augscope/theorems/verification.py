@@ -15,9 +15,8 @@ from augscope.theorems.orders import describe_orders
 from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
 from augscope.theorems.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
 from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
-from augscope.training.cost import Cost
 from augscope.training.experiment import Experiment
-from augscope.training.preparation import PreparedRuns, prepare_runs
+from augscope.training.preparation import Cost, PreparedRuns, prepare_runs
 from augscope.training.seed_run import SeedRun
 
 

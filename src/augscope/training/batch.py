@@ -15,7 +15,7 @@ from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
 from augscope.support.values import check
-from augscope.training import coefficients as dual
+from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, State, checked_descent, has_diverged, start, take_steps
 from augscope.training.loop import Loop, Run, Standing
 from augscope.training.problem import Problem, observe_all
@@ -53,7 +53,7 @@ def train_many(
     check(len(shapes) == 1, f"`datasets` must have one shape, got {', '.join(map(str, sorted(shapes)))}")
     steps = checked_descent(datasets[0], method, step_size, num_steps, record_at)
     began = time.perf_counter()
-    problem = Problem(stacked([dual.geometry(dataset) for dataset in datasets]), network, (method,), step_size)
+    problem = Problem(stacked([geometry(dataset) for dataset in datasets]), network, (method,), step_size)
     return Loop(Descents(problem, num_steps), datasets, steps, progress, began=began).finish()
 
 

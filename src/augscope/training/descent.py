@@ -17,9 +17,9 @@ from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
 from augscope.support.values import check, check_count, check_positive
-from augscope.training import coefficients as dual
 from augscope.training import loop
 from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
+from augscope.training.coefficients import geometry
 from augscope.training.loop import Loop, Run, Standing, Status
 from augscope.training.problem import Point, Problem, evaluate, observe
 
@@ -79,7 +79,7 @@ def train(
         num_steps: T ≥ 1.
         record_at: increasing steps in 0 … T at which to measure; by default 40, log-spaced. Step T is always measured.
         progress: called with (step, its loss) about once a second, first at step 0.
-        store_gram: see `dual.geometry`.
+        store_gram: see `training.coefficients.geometry`.
         checkpoint: a file in which to keep where the descent stands, every 10 s, at the end and on Ctrl-C. If it holds this
             run's checkpoint the descent goes on from there, and its results have the same bits as without interruption.
 
@@ -113,7 +113,7 @@ def train(
             "dataset": dataset_digest(dataset),
         }
         kept = DescentCheckpoint(checkpoint, configuration)
-    problem = Problem(dual.geometry(dataset, store_gram), network, (method,), step_size)
+    problem = Problem(geometry(dataset, store_gram), network, (method,), step_size)
     return Loop(Descent(problem, num_steps), [dataset], steps, progress, kept, began).finish()[0]
 
 
@@ -291,7 +291,7 @@ class Descent:
 def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
     check_method(method, dataset.distribution.num_patches)
-    problem = Problem(dual.geometry(dataset), network, (method,), 0.0)
+    problem = Problem(geometry(dataset), network, (method,), 0.0)
     state, seconds, count = start(problem.data), 0.0, 1
     jax.block_until_ready(compiled_steps(problem, state, 1))
     while seconds < TRIAL_SECONDS and count <= MOST_TRIALS:  # one step alone is mostly overhead where steps are short

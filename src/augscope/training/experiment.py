@@ -16,8 +16,9 @@ from augscope.model.methods import CutMix, Cutout, Erm, Method, read_method
 from augscope.model.network import BaseNetwork, Network, read_network
 from augscope.model.sampling import Dataset, check_memory, needed_bytes, sample_dataset
 from augscope.support.values import Value, check, check_positive
-from augscope.training.descent import Run, checked_record_steps, train
+from augscope.training.descent import checked_record_steps, train
 from augscope.training.flow import FlowRun, default_record_times, flow
+from augscope.training.loop import Run
 
 
 class Experiment(Value):

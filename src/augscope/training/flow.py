@@ -15,7 +15,7 @@ from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
 from augscope.support.values import check, check_positive
-from augscope.training import coefficients as dual
+from augscope.training.coefficients import geometry
 from augscope.training.flow_solver import FlowSolver, Tolerances
 from augscope.training.loop import Loop, Run
 from augscope.training.problem import Problem
@@ -115,7 +115,7 @@ def flow(
     check(dataset.patches.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.patches.dtype}")
     check_method(method, dataset.distribution.num_patches)
     began = clock.perf_counter()
-    solver = FlowSolver(Problem(dual.geometry(dataset), network, (method,), 0.0), until, tolerances, max_evaluations)
+    solver = FlowSolver(Problem(geometry(dataset), network, (method,), 0.0), until, tolerances, max_evaluations)
     run = Loop(solver, [dataset], times, progress, began=began).finish()[0]
     return FlowRun(
         **vars(run),

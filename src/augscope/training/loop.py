@@ -1,7 +1,7 @@
 """The one loop of all trainings: a stepper goes from record to record, and the loop keeps what is measured on the way.
 
 A stepper is one descent (`descent.Descent`), many side by side (`batch.Descents`), or the solver of a gradient flow
-(`gradient_flow`). Records, progress, Ctrl-C, checkpoints and the finished `Run` are made here, once for all.
+(`flow_solver.FlowSolver`). Records, progress, Ctrl-C, checkpoints and the finished `Run` are made here, once for all.
 """
 
 from __future__ import annotations
@@ -71,43 +71,31 @@ class Standing(NamedTuple):
 
 
 class Stepper(Protocol):
-    """What the loop moves: one training, or several in one batch, which share a problem and are counted from 0."""
+    """What the loop moves: one training, or several in one batch, which share a problem and are counted from 0.
+
+    Attributes:
+        problem: what is trained.
+        place: the step or time reached; of a batch, the step of those that are behind.
+        loss: the loss there; of a batch, the mean.
+        is_over: whether it cannot go on, as it diverged or its solver gave up.
+
+    `has_reached` says whether what is measured at a step or time is known, and `advance` goes towards one that is not, for
+    about `CHUNK_SECONDS` at most. `observe` returns (step or time, observation) of every training: at the target if it is
+    reached, else where each stands. `standing` says where one of them stands.
+    """
 
     @property
-    def problem(self) -> Problem:
-        """What is trained."""
-        ...
-
+    def problem(self) -> Problem: ...
     @property
-    def place(self) -> float:
-        """The step or time reached; of a batch, the step of those that are behind."""
-        ...
-
+    def place(self) -> float: ...
     @property
-    def loss(self) -> float:
-        """The loss there; of a batch, the mean."""
-        ...
-
+    def loss(self) -> float: ...
     @property
-    def is_over(self) -> bool:
-        """Whether it cannot go on, as it diverged or its solver gave up."""
-        ...
-
-    def has_reached(self, target: float) -> bool:
-        """Whether what is measured at this step or time is known."""
-        ...
-
-    def advance(self, target: float) -> None:
-        """Go towards a step or time that is not reached, for about `CHUNK_SECONDS` at most."""
-        ...
-
-    def observe(self, target: float | None = None) -> Sequence[tuple[float, Any]]:
-        """Return (step or time, observation) of every training: at the target if it is reached, else where each stands."""
-        ...
-
-    def standing(self, index: int = 0) -> Standing:
-        """Return where one training stands."""
-        ...
+    def is_over(self) -> bool: ...
+    def has_reached(self, target: float) -> bool: ...
+    def advance(self, target: float) -> None: ...
+    def observe(self, target: float | None = None) -> Sequence[tuple[float, Any]]: ...
+    def standing(self, index: int = 0) -> Standing: ...
 
 
 @dataclass
@@ -142,7 +130,8 @@ class Loop:
     def moments(self) -> Iterator[float]:
         """Yield the step or time of every record once it is made, until the last target, the stepper's end or Ctrl-C."""
         try:
-            for target in self._left():
+            last = max((recorder.last_step for recorder in self._recorders), default=-1)
+            for target in (target for target in self.targets if target > last):  # what an earlier run has not recorded
                 while not (self.stepper.has_reached(target) or self.stepper.is_over):
                     self.stepper.advance(target)
                     self._after_chunk()
@@ -179,11 +168,6 @@ class Loop:
             step_size=problem.step_size,
         )
 
-    def _left(self) -> list[float]:
-        """The targets that an earlier run has not recorded."""
-        last = max((recorder.last_step for recorder in self._recorders), default=-1)
-        return [target for target in self.targets if target > last]
-
     def _after_chunk(self) -> None:
         if self.progress is not None:
             self.progress(self.stepper.place, self.stepper.loss)
@@ -193,9 +177,9 @@ class Loop:
     def _record(self, target: float | None) -> None:
         """Measure every training, unless it stands where it was measured last."""
         observations = self.stepper.observe(target) if self._recorders else ()
-        for recorder, (place, seen) in zip(self._recorders, observations, strict=True):
-            if place > recorder.last_step:
-                recorder.add(place, seen)
+        for recorder, (step, observation) in zip(self._recorders, observations, strict=True):
+            if step > recorder.last_step:
+                recorder.add(step, observation)
 
     def _save(self) -> None:
         """Keep everything that a training needs to go on, by name."""

@@ -119,7 +119,7 @@ class History:
 
 
 class Snapshot(NamedTuple):
-    """A network at a recorded step, as measures read it: what `dual.observe` saw, and what it belongs to."""
+    """A network at a recorded step, as measures read it: an `Observation` as NumPy arrays, and what it belongs to."""
 
     step: float
     loss: float
@@ -197,9 +197,7 @@ class Recorder:
         self._accuracies: list[TestAccuracy] = []  # of the first rows: the dearest to compute, so only once
 
     def add(self, step: float, observation: Observation) -> None:
-        """Measure one `dual.Observation`; a step that is already recorded (Ctrl-C just after) is not recorded twice."""
-        if self._rows and self._rows[-1]["steps"] == step:
-            return
+        """Measure at a step."""
         snapshot = Snapshot(
             step=step,
             loss=float(observation.loss),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from augscope.model.arrays import check_precision
+from augscope.model.methods import Method
 from augscope.support.values import checked_seeds
-from augscope.training.cost import Cost, measure_cost
+from augscope.support.wording import in_words
+from augscope.training.descent import time_step
 from augscope.training.experiment import Experiment
 from augscope.training.kept_runs import KeptRuns
 from augscope.training.seed_run import SeedRun
-from augscope.training.seeds import run_seeds
+from augscope.training.seeds import run_seeds, side_by_side
+
+FLOW_GRADIENTS = 10_000  # of a gradient flow to t = 1e12: some 6,000 were measured at `presets.theorem`
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,75 @@ def prepare_runs(experiment: Experiment, seeds: Iterable[int], checkpoint: str |
     check_precision(np.float64)
     experiment.check_memory()
     return PreparedRuns(experiment, chosen, None if checkpoint is None else KeptRuns(checkpoint, experiment))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The time that an experiment will take, as measured on one step. `print` it for a sentence.
+
+    Attributes:
+        step_seconds: of each method's step (or gradient, for a flow), by title, with `workers` of them at a time.
+        runs: that are to be made of each method, by title.
+        num_steps: steps of each run; for a flow a guess.
+        num_kept: runs that an earlier call has kept.
+        workers: runs at a time.
+        flow: whether gradients of a flow are counted.
+    """
+
+    step_seconds: dict[str, float]
+    runs: dict[str, int]
+    num_steps: int
+    num_kept: int
+    workers: int
+    flow: bool
+
+    @property
+    def num_runs(self) -> int:
+        """Runs that are to be made."""
+        return sum(self.runs.values())
+
+    @property
+    def seconds(self) -> float:
+        """Expected wall time of training, without compilation and measuring."""
+        work = sum(self.step_seconds[title] * count for title, count in self.runs.items()) * self.num_steps
+        return work / max(1, min(self.workers, self.num_runs))
+
+    def __str__(self) -> str:
+        unit = "gradient" if self.flow else "step"
+        kept = f" ({self.num_kept:,} more are kept)" if self.num_kept else ""
+        if not self.num_runs:
+            return f"Nothing is left to run{kept}."
+        each = ", ".join(f"{title} {in_words(seconds)}" for title, seconds in self.step_seconds.items())
+        runs = f"{self.num_runs:,} run{'s' * (self.num_runs != 1)} of {'some ' * self.flow}{self.num_steps:,} {unit}s"
+        return f"A {unit}: {each}. {runs}{kept}: about {in_words(self.seconds)}, and what compiling and measuring take."
+
+
+def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int] | None = None) -> Cost:
+    """Take steps of each method, as many at a time as runs will go, and time them; `kept` runs are not made again.
+
+    Cost: compilation, which the runs themselves then need not do, and some steps of each method.
+    """
+    kept = kept or {}
+    runs = {method: num_seeds - kept.get(method, 0) for method in experiment.methods}
+    workers = side_by_side(experiment)
+    methods = [method for method, count in runs.items() if count]
+    return Cost(
+        step_seconds=_step_seconds(experiment, methods, workers) if methods else {},
+        runs={method.title: count for method, count in runs.items()},
+        num_steps=experiment.num_steps if experiment.until is None else FLOW_GRADIENTS,
+        num_kept=sum(kept.values()),
+        workers=workers,
+        flow=experiment.until is not None,
+    )
+
+
+def _step_seconds(experiment: Experiment, methods: list[Method], workers: int) -> dict[str, float]:
+    """Seconds of a step, by title, while `workers` descents go side by side: they share memory, and so slow each other."""
+    dataset, seconds = experiment.sample(0), {}
+    with ThreadPoolExecutor(workers) as threads:
+        for method in methods:
+            trial = (dataset, experiment.network, method)
+            time_step(*trial)  # compiles
+            trials = [threads.submit(time_step, *trial) for _ in range(workers)]
+            seconds[method.title] = max(job.result() for job in trials)
+    return seconds

@@ -23,31 +23,23 @@ from augscope.support.values import check
 class Geometry(Protocol):
     """What training needs of the data and of the network's fixed outputs; N vectors span what the filters can move along.
 
-    Two further answers belong to those who ask: `observe(point, network)`, what a recorder measures, and
-    `weights(coefficients)`, the filters themselves, (filters, D), for `loop.Loop`; and `lengths()` for `flow`, a tree like the
-    coefficients with the vectors' lengths, shaped to be multiplied with it.
+    - `labels`: of each point, +1 or −1, in the dtype of all arrays;
+    - `start`: the coefficients of W(0), zeros;
+    - `scores`: the patch scores, and the projections ⟨w_h, x⟩ that they come from, in whatever order suits `gradient`;
+    - `gradient`: ∂loss/∂W as coefficients, given ∂loss/∂scores and the projections that `scores` returned: the chain rule;
+    - `norm`: the length of the filters that coefficients stand for, without W(0).
+
+    Who asks for more needs more: `observe(point, network)`, what a recorder measures, and `weights(coefficients)`, the
+    filters themselves, (filters, D), for `loop.Loop`; `lengths()` for `flow`, a tree like the coefficients with the vectors'
+    lengths, shaped to be multiplied with it.
     """
 
     @property
-    def labels(self) -> Float[Array, " n"]:
-        """Each point's label, +1 or −1, in the dtype of all arrays."""
-        ...
-
-    def start(self) -> Any:
-        """Return the coefficients of W(0): zeros."""
-        ...
-
-    def scores(self, coefficients: Any, network: BaseNetwork) -> tuple[Float[Array, "n P"], Any]:
-        """Return the patch scores, and the projections ⟨w_h, x⟩ that they come from, in whatever order suits `gradient`."""
-        ...
-
-    def gradient(self, by_score: Float[Array, "n P"], projections: Any, network: BaseNetwork) -> Any:
-        """Return ∂loss/∂W as coefficients, given ∂loss/∂scores and what `scores` returned: the chain rule."""
-        ...
-
-    def norm(self, coefficients: Any) -> Float[Array, ""]:
-        """Return the length of the filters that these coefficients stand for, without W(0)."""
-        ...
+    def labels(self) -> Float[Array, " n"]: ...
+    def start(self) -> Any: ...
+    def scores(self, coefficients: Any, network: BaseNetwork) -> tuple[Float[Array, "n P"], Any]: ...
+    def gradient(self, by_score: Float[Array, "n P"], projections: Any, network: BaseNetwork) -> Any: ...
+    def norm(self, coefficients: Any) -> Float[Array, ""]: ...
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["data", "step_size"], meta_fields=["network", "methods"])
