@@ -68,7 +68,7 @@ def run_sweep(
     Args:
         sweep: the grid.
         folder: where records go: empty, or a sweep's; another grid's records there count for this one.
-        workers: processes on this machine. They compute on the CPU.
+        workers: processes on this machine, from 1 to 1,024. They compute on the CPU.
         scheduler: the address of a running dask scheduler, such as "tcp://10.0.0.5:8786", in place of local processes (needs
             dask.distributed: the extra `augscope[cluster]`).
         retry_failed: run cells again that are recorded as failed.
