@@ -13,7 +13,7 @@ import numpy as np
 
 from augscope.model.arrays import check
 from augscope.model.methods import Method
-from augscope.support.lazy_names import named_pieces
+from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.versions import versions
 from augscope.theorems.verdicts import TheoremVerdict
