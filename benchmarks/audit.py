@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from augscope.images.kept import training_versions
-from augscope.images.training import best_device
+from augscope.images.training import checked_device
 from augscope.studies.audit.dataset import read_data
 from augscope.studies.audit.kept import remaining, train_all
 from augscope.studies.audit.result import conclude
@@ -38,7 +38,7 @@ def write_images(folder: Path, count: int) -> None:
 
 def main(count: int = 2000, steps: int = 1000) -> None:
     """Time reading, training and concluding."""
-    device = best_device()
+    device = checked_device(None)
     settings = Settings(methods=("erm", "cutout-box", "cutmix-box"), seeds=(0, 1, 2), steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), count)

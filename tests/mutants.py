@@ -83,21 +83,21 @@ class MutantCutMix:
         if self.defect == "one size a batch":
             side = side[:1].expand(count)
         places = self.rand(count, 2).tolist()
-        found = []
+        boxes = []
         for root, (down, right) in zip(side.tolist(), places, strict=True):
             high, wide = height * root, (height if self.defect == "width from height" else width) * root
             if self.boxes == "clipped":
                 half_high, half_wide = int(high) // 2, int(wide) // 2
-                found.append(
+                boxes.append(
                     (int(down * height) - half_high, int(right * width) - half_wide, 2 * half_high, 2 * half_wide)
                 )
             elif self.defect == "float area":
-                found.append((down * (height - high), right * (width - wide), high, wide))
+                boxes.append((down * (height - high), right * (width - wide), high, wide))
             else:
                 high, wide = round(high), round(wide)
                 down, right = (0, 0) if self.defect == "top left" else (down, right)
-                found.append((int(down * (height - high + 1)), int(right * (width - wide + 1)), high, wide))
-        return found
+                boxes.append((int(down * (height - high + 1)), int(right * (width - wide + 1)), high, wide))
+        return boxes
 
     def paste(self, image: torch.Tensor, other: torch.Tensor, box: tuple[float, float, float, float]) -> float:
         """Paste in place; the weight of the sample's own label."""

@@ -157,15 +157,15 @@ class TestBridge:
         scores, labels = np.random.default_rng(5).normal(0, 1, (5, 12)), np.array([1, -1, 1, 1, -1])
         images = torch.from_numpy(scores).view(5, 1, 3, 4).repeat(2_000, 1, 1, 1)
         classes = torch.from_numpy((labels + 1) // 2).repeat(2_000)
-        found = []
+        losses = []
         for _ in range(100):
             mixed, soft = transform(images, classes)
             outputs = mixed.sum(dim=(1, 2, 3))
             ell = torch.nn.functional.softplus
-            found.append(float((soft[:, 1] * ell(-outputs) + soft[:, 0] * ell(outputs)).mean()))
-        error = np.std(found, ddof=1) / 10
+            losses.append(float((soft[:, 1] * ell(-outputs) + soft[:, 0] * ell(outputs)).mean()))
+        error = np.std(losses, ddof=1) / 10
         exact = float(method.loss(scores, labels))
-        assert abs(np.mean(found) - exact) <= 4 * error
+        assert abs(np.mean(losses) - exact) <= 4 * error
         assert 0 < error < 2e-3 * exact
 
 

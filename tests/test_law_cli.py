@@ -35,9 +35,9 @@ def unmixed(images, labels):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with a target of one's own."""
-    found = tmp_path_factory.mktemp("law")
-    (found / "mine.py").write_text(HALF)
-    return found
+    path = tmp_path_factory.mktemp("law")
+    (path / "mine.py").write_text(HALF)
+    return path
 
 
 def test_a_transform_that_keeps_its_claims(folder):
@@ -54,11 +54,11 @@ def test_a_transform_that_keeps_its_claims(folder):
         folder / "law.html",
         *QUICK,
     )
-    found = json.loads(done.stdout)
+    certificate = json.loads(done.stdout)
     assert done.returncode == 0
-    assert found["holds"]
-    assert found["target"] == "augscope.images:BoxCutMix()"
-    assert {check["name"] for check in found["checks"]} >= {
+    assert certificate["holds"]
+    assert certificate["target"] == "augscope.images:BoxCutMix()"
+    assert {check["name"] for check in certificate["checks"]} >= {
         "label weight = pixel share",
         "generator",
         "coverage",
@@ -73,8 +73,8 @@ def test_a_transform_that_keeps_its_claims(folder):
 
 
 def test_functions_of_ones_own(folder):
-    found = certify(f"{folder / 'mine.py'}:half", num_calls=64)
-    assert found.holds, found
+    certificate = certify(f"{folder / 'mine.py'}:half", num_calls=64)
+    assert certificate.holds, certificate
     done = run_here("law", "check", "mine.py:unmixed", *QUICK, cwd=folder)
     assert (done.returncode, done.stderr) == (1, "")
     assert "mine.py:unmixed: 1 of 11 claimed properties fail: labels are not mixed." in " ".join(done.stdout.split())

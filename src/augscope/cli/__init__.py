@@ -24,9 +24,7 @@ app.command("augscope.cli.sweep:sweep", name="sweep", help="Run a grid of thousa
 app.command("augscope.cli.report:report", name="report", help="Draw a finished run's report again.")
 app.command("augscope.cli.query:query", name="query", help="Ask a sweep's records in SQL.")
 app.command("augscope.cli.phase:phase", name="phase", help="Draw a phase diagram of a sweep.")
-app.command(
-    "augscope.cli.law:app", name="law", help="Find out what an augmentation does, and hold it to what it claims."
-)
+app.command("augscope.cli.law:app", name="law", help="Find out what an augmentation does, and check what it claims.")
 app.command(
     "augscope.cli.explore:explore",
     name="explore",

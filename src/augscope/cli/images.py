@@ -5,14 +5,13 @@ from __future__ import annotations
 import json as json_module
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cyclopts
-from cyclopts import Parameter
 
-from augscope.cli.options import Json, Whole
+from augscope.cli.options import Json, Whole, given_values, options_for
+from augscope.support.fields import fields_of
 
 if TYPE_CHECKING:
     from augscope.images.reading import Picture
@@ -27,21 +26,15 @@ app.command(
 )
 
 FORMS = ("png", "svg", "pdf")
+_PANELS = fields_of("augscope.images.gallery:draw_panels")
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
+@options_for(_PANELS)
 class PictureOptions:
     """What is drawn."""
 
     size: Whole = 224
     "Side in pixels to which every image is cropped and scaled."
-    grid: Whole = 4
-    "Rows and columns of patches; they must divide the size."
-    num_cut: Whole = 6
-    "Patches that Cutout removes."
-    seed: Whole = 0
-    "Of the draws."
 
 
 @app.command
@@ -65,15 +58,16 @@ def show(*images: Path, out: Path, options: PictureOptions | None = None, json: 
     form = out.suffix.lower().removeprefix(".")
     if form not in FORMS:
         raise ValueError(f"`out` must end in .png, .svg or .pdf, got {out}")
-    if options.grid < 1 or options.size % options.grid != 0:
-        raise ValueError(f"`grid` must divide `size`, got {options.grid} for {options.size} pixels")
+    panels = given_values(options, _PANELS)
+    if panels["grid"] < 1 or options.size % panels["grid"] != 0:
+        raise ValueError(f"`grid` must divide `size`, got {panels['grid']} for {options.size} pixels")
     check_file(out)
     try:
         from augscope.images.gallery import draw_panels, gallery
     except ModuleNotFoundError as error:
         raise ValueError(f"`images show` needs {error.name}: pip install 'augscope[images]'") from None
     pictures, all_read = _pictures(images, options.size)
-    rows = draw_panels(pictures, grid=options.grid, num_cut=options.num_cut, seed=options.seed)
+    rows = draw_panels(pictures, **panels)
     write_file(out, gallery(rows, form))
     print(f"Written: {out}", file=sys.stderr)
     if json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from augscope.laws.certificate import Certificate
     from augscope.laws.claims import Claims
 
-app = cyclopts.App(name="law", help="Find out what an augmentation does, and hold it to what it claims.")
+app = cyclopts.App(name="law", help="Find out what an augmentation does, and check what it claims.")
 
 TONES = {"holds": "green", "fails": "bold red", "reported": "dim"}
 _CLAIMS = {name: field for name, field in fields_of("augscope.laws.claims:Claims").items() if name != "kind"}
@@ -27,7 +27,7 @@ _CONVENTION = fields_of("augscope.laws.adapters:Convention")
 
 @options_for(_CLAIMS, defaults=False)
 class ClaimOptions:
-    """What the target is held to."""
+    """What is claimed of the target."""
 
     claims: str | None = None
     """`cutmix`, `cutout`, `mixup`, or a TOML file with kind and parameters. Without: label weight = pixel share, labels

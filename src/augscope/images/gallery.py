@@ -19,7 +19,7 @@ MAX_DRAWS = 1_000
 
 @dataclass(frozen=True)
 class Panel:
-    """One cell: what was done, to which picture, and what came out, (size, size, 3) uint8 with class weights."""
+    """One cell: a transform, the picture it was applied to, and the result, (size, size, 3) uint8 with class weights."""
 
     title: str
     name: str
@@ -27,15 +27,15 @@ class Panel:
     labels: dict[str, float]
 
 
-def draw_panels(pictures: list[Picture], *, grid: int, num_cut: int, seed: int) -> list[list[Panel]]:
+def draw_panels(pictures: list[Picture], *, grid: int = 4, num_cut: int = 6, seed: int = 0) -> list[list[Panel]]:
     """Return a row of panels for each picture: original, both Cutouts, both CutMixes with the next picture.
 
     Of the draws, under the seed, the first with pasted shares in [0.2, 0.8] is shown: a mix that can be seen.
 
     Args:
         pictures: at least two, of one size that the grid divides.
-        grid: rows and columns of patches.
-        num_cut: patches that Cutout removes; the Cutout box has half of the image's side.
+        grid: rows and columns of patches; they must divide the size.
+        num_cut: patches that Cutout removes; its box has half of the image's side.
         seed: of the draws.
     """
     check(len(pictures) >= 2, f"at least two pictures are needed to mix, got {len(pictures)}")
@@ -85,5 +85,5 @@ def gallery(rows: list[list[Panel]], form: str) -> bytes:
 
 def _label(panel: Panel) -> str:
     """Such as "china 0.62, flower 0.38", a class a line; a name of any length and characters."""
-    named = sorted(panel.labels.items(), key=lambda item: item[0] != panel.name)
-    return "\n".join(f"{shown_name(name)} {weight:.2f}" for name, weight in named)
+    weights = sorted(panel.labels.items(), key=lambda item: item[0] != panel.name)  # the picture's own class first
+    return "\n".join(f"{shown_name(name)} {weight:.2f}" for name, weight in weights)

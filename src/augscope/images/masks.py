@@ -1,6 +1,7 @@
-"""Random masks of image batches, drawn for all samples at once: subsets of a grid of patches, and boxes.
+"""Masks of image batches, made of uniform random numbers for all samples at once: subsets of a grid of patches, and boxes.
 
-A mask is true where pixels are *pasted*: they come from the partner (CutMix) or are erased (Cutout).
+A mask is true where pixels are *pasted*: they come from the partner (CutMix) or are erased (Cutout). Random numbers are
+float64 on [0, 1): in float32 two of 2^24 values often tie, which would tilt ranks and roundings.
 """
 
 from __future__ import annotations
@@ -10,31 +11,22 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-# Uniform numbers are drawn in float64: in float32 two of 2^24 values often tie, which would tilt ranks and roundings.
 
-
-def uniform(shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Uniform numbers on [0, 1), float64, on the generator's own device, or on `device` without one."""
-    return torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device if generator else device)
-
-
-def beta(alpha: float, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Beta(α, α) numbers, (count,), by inversion: `torch.distributions` takes no generator."""
-    drawn = uniform((count,), generator, device)
+def beta(alpha: float, uniform: Tensor) -> Tensor:
+    """Beta(α, α) numbers, (N,), by inversion: `torch.distributions` takes no generator."""
     if alpha == 1:
-        return drawn
-    return torch.from_numpy(betaincinv(alpha, alpha, np.asarray(drawn.cpu()))).to(drawn.device)
+        return uniform
+    return torch.from_numpy(betaincinv(alpha, alpha, np.asarray(uniform.cpu()))).to(uniform.device)
 
 
-def uniform_sizes(count: int, num_patches: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Sizes uniform on 0 … P, (count,)."""
-    drawn = uniform((count,), generator, device)
-    return (drawn * (num_patches + 1)).long()
+def uniform_sizes(uniform: Tensor, num_patches: int) -> Tensor:
+    """Sizes uniform on 0 … P, (N,)."""
+    return (uniform * (num_patches + 1)).long()
 
 
-def uniform_subsets(sizes: Tensor, num_patches: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+def uniform_subsets(uniform: Tensor, sizes: Tensor) -> Tensor:
     """A uniform subset of the patches for each size, (N, P): the patches whose random ranks are below it."""
-    ranks = uniform((len(sizes), num_patches), generator, device).argsort(dim=1).argsort(dim=1)
+    ranks = uniform.argsort(dim=1).argsort(dim=1)
     return ranks < sizes[:, None].to(ranks.device)
 
 
@@ -47,20 +39,15 @@ def box_mask(starts: Tensor, ends: Tensor, height: int, width: int) -> Tensor:
     return in_rows[:, :, None] & in_columns[:, None, :]
 
 
-def clipped_boxes(
-    sizes: Tensor, height: int, width: int, generator: torch.Generator | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def clipped_boxes(uniform: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Boxes with a uniform centre pixel, size//2 to either side, clipped at the border: the original papers' law."""
     extent = torch.tensor([height, width], device=sizes.device)
-    centres = (uniform((len(sizes), 2), generator, device).to(sizes.device) * extent).long()
-    half = sizes // 2
+    centres, half = (uniform.to(sizes.device) * extent).long(), sizes // 2
     return (centres - half).clamp(min=0), torch.minimum(centres + half, extent)
 
 
-def unclipped_boxes(
-    sizes: Tensor, height: int, width: int, generator: torch.Generator | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Boxes placed uniformly among the places where they lie inside the image whole."""
+def unclipped_boxes(uniform: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Boxes that lie inside the image whole, uniformly placed."""
     free = torch.tensor([height, width], device=sizes.device) - sizes
-    starts = (uniform((len(sizes), 2), generator, device).to(sizes.device) * (free + 1)).long()
+    starts = (uniform.to(sizes.device) * (free + 1)).long()
     return starts, starts + sizes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,7 @@ SMALLEST = 8  # pixels: three halvings leave one
 
 
 class Small(nn.Module):
-    """Three 3 × 3 convolutions with batch normalisation and pooling, averaged over places, then a linear layer.
+    """Three 3 × 3 convolutions with batch normalisation and pooling, averaged over positions, then a linear layer.
 
     Some 94,000 weights for three channels; any size from 8 × 8.
     """
@@ -42,12 +40,9 @@ class Block(nn.Module):
         super().__init__()
         self.first, self.first_norm = _convolution(entering, leaving, stride), nn.BatchNorm2d(leaving)
         self.second, self.second_norm = _convolution(leaving, leaving), nn.BatchNorm2d(leaving)
-        same = stride == 1 and entering == leaving
-        self.around = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
-        )
+        self.around = nn.Sequential()  # the identity
+        if stride != 1 or entering != leaving:
+            self.around.extend([nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving)])
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H / stride, W / stride)."""
@@ -56,7 +51,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A small residual network: a convolution, a basic block for each of three widths, the mean over places, a linear layer.
+    """A small residual network: a convolution, a basic block for each of three widths, the mean over positions, a linear layer.
 
     Some 308,000 weights for three channels; any size from 8 × 8.
     """
@@ -98,44 +93,29 @@ def build_model(name_or_path: str, *, channels: int, size: int, num_classes: int
         torch.manual_seed(seed)
         if name_or_path in BUILT_IN:
             check(size >= SMALLEST, f"`size` must be at least {SMALLEST} pixels for a built-in model, got {size}")
-            made: Any = (Small if name_or_path == "small" else ResNet)(channels, num_classes)
+            model = Small(channels, num_classes) if name_or_path == "small" else ResNet(channels, num_classes)
         else:
-            made = _imported(name_or_path, {"num_classes": num_classes, "channels": channels, "size": size})
-        trainable = any(weight.requires_grad for weight in made.parameters())
+            sizes = {"channels": channels, "in_channels": channels, "size": size, "image_size": size}
+            model = _imported(name_or_path, {"num_classes": num_classes, **sizes})
+        trainable = any(weight.requires_grad for weight in model.parameters())
         check(trainable, f"`model` must have weights to train, got {name_or_path!r}")
-        _check_output(made, name_or_path, (2, channels, size, size), num_classes)
-    return made
+        _check_output(model, name_or_path, (2, channels, size, size), num_classes)
+    return model
 
 
 def _imported(path: str, known: dict[str, int]) -> nn.Module:
     check(":" in path, f"`model` must be {', '.join(BUILT_IN)} or an import path package.module:Class, got {path!r}")
-    named = import_named(path, "model")
-    made = (
-        named.found
-        if isinstance(named.found, nn.Module)
-        else named.make(lambda given: _filled(named.found, given, known))
-    )
+    named = import_named("model", path)
+    exists = isinstance(named.value, nn.Module)
+    made = named.value if exists else named.make(known)
+    kind = type(made).__name__
+    check(isinstance(made, nn.Module), f"`model` must be a torch.nn.Module, got {path!r}, which is a {kind}")
     check(
-        isinstance(made, nn.Module),
-        f"`model` must be a torch.nn.Module, got {path!r}, which is a {type(made).__name__}",
-    )
-    check(
-        made is not named.found,
+        not exists,
         f"`model` must be a class or a function that makes a model, got {path!r}, a model that exists: "
         "every training begins with a fresh one",
     )
     return made
-
-
-def _filled(found: Any, given: dict[str, Any], known: dict[str, int]) -> dict[str, Any]:
-    """The arguments, and those of `known` that the callable has a parameter for and were not given."""
-    try:
-        parameters = inspect.signature(found).parameters
-    except (TypeError, ValueError):  # compiled callables tell nothing
-        return given
-    values = {**known, "in_channels": known["channels"], "image_size": known["size"]}
-    wanted = {name: value for name, value in values.items() if name in parameters}
-    return {**wanted, **given}
 
 
 def _check_output(model: nn.Module, name: str, shape: tuple[int, ...], num_classes: int) -> None:
@@ -146,17 +126,18 @@ def _check_output(model: nn.Module, name: str, shape: tuple[int, ...], num_class
         try:
             with torch.no_grad():
                 logits = model(torch.randn(shape))
-        except Exception as error:  # whatever a foreign model raises is the answer, as a sentence
+        except Exception as error:  # whatever a foreign model raises becomes a sentence
+            reason = f"{type(error).__name__}: {error}"
             raise ValueError(
-                f"`model` must take images of shape {shape}, got {name!r}, which raised {type(error).__name__}: {error}"
+                f"`model` must take images of shape {shape}, got {name!r}, which raised {reason}"
             ) from None
         good = isinstance(logits, Tensor) and logits.shape == (shape[0], num_classes) and logits.is_floating_point()
-        found = f"{tuple(logits.shape)} of {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
+        kind = f"{tuple(logits.shape)} of {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
         check(
             good,
-            f"`model` must return logits of shape (N, {num_classes}) for N images, got {name!r}, which returned {found} for N = {shape[0]}",
+            f"`model` must return logits of shape (N, {num_classes}) for N images, got {name!r}, "
+            f"which returned {kind} for N = {shape[0]}",
         )
-        check(
-            bool(torch.isfinite(logits).all()), f"`model` must return finite logits, got {name!r} with NaN or infinity"
-        )
+        finite = bool(torch.isfinite(logits).all())
+        check(finite, f"`model` must return finite logits, got {name!r} with NaN or infinity")
     model.load_state_dict(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, ValidationInfo, field_validator
+from pydantic import ConfigDict, ValidationInfo, field_validator, model_validator
 
 from augscope.support.values import Value, check, check_count, check_positive
 
@@ -61,17 +61,11 @@ class TrainingOptions(Value):
         check_positive(str(info.field_name), value)
         return value
 
-    @field_validator("weight_decay")
-    @classmethod
-    def _check_weight_decay(cls, value: float) -> float:
-        check(value >= 0, f"`weight_decay` must be at least 0, got {value}")
-        return value
-
-    @field_validator("p")
-    @classmethod
-    def _check_p(cls, value: float) -> float:
-        check(0 <= value <= 1, f"`p` must be in [0, 1], got {value}")
-        return value
+    @model_validator(mode="after")
+    def _check_ranges(self) -> TrainingOptions:
+        check(self.weight_decay >= 0, f"`weight_decay` must be at least 0, got {self.weight_decay}")
+        check(0 <= self.p <= 1, f"`p` must be in [0, 1], got {self.p}")
+        return self
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -98,17 +92,11 @@ class TrainingPlan(TrainingOptions):
     seed: int = 0
     "Of the first weights, the order of the images, and what augmentation and model draw."
 
-    @field_validator("method")
-    @classmethod
-    def _check_method(cls, method: str) -> str:
-        check(method in METHODS, f"`method` must be one of {', '.join(METHODS)}, got {method!r}")
-        return method
-
-    @field_validator("seed")
-    @classmethod
-    def _check_seed(cls, seed: int) -> int:
-        check(seed >= 0, f"`seed` must be at least 0, got {seed}")
-        return seed
+    @model_validator(mode="after")
+    def _check_method_and_seed(self) -> TrainingPlan:
+        check(self.method in METHODS, f"`method` must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check(self.seed >= 0, f"`seed` must be at least 0, got {self.seed}")
+        return self
 
     @property
     def title(self) -> str:

@@ -39,16 +39,16 @@ def read_pictures(paths: list[Path], size: int) -> tuple[list[Picture], list[str
         The pictures; a sentence for each file that could not be read; a note for each of an unusual size.
     """
     check(size >= 16, f"`size` must be at least 16 pixels, got {size}")
-    found, refused, notes = [], [], []
+    pictures, refused, notes = [], [], []
     for path in paths:
         try:
             pixels, shape = _read(path, size)
         except READING_ERRORS as error:
             refused.append(f"{path} cannot be shown: {reason(error)}")
             continue
-        found.append(Picture(path.stem, pixels))
+        pictures.append(Picture(path.stem, pixels))
         notes += _notes(path, shape)
-    return found, refused, notes
+    return pictures, refused, notes
 
 
 def _read(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -60,7 +60,7 @@ def _read(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int]]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """An image whose header is read and found to be of a size that can be decoded.
+    """An image whose header is read and is of a size that can be decoded.
 
     Raises:
         OSError, ValueError, SyntaxError: if it is not; `READING_ERRORS` is all that opening or decoding raises.
@@ -71,9 +71,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
         try:
             with Image.open(path) as image:
                 width, height = image.size
-                check(
-                    width * height <= MAX_PIXELS, f"{width}×{height} pixels are more than the limit of {MAX_PIXELS:,}"
-                )
+                small = width * height <= MAX_PIXELS
+                check(small, f"{width}×{height} pixels are more than the limit of {MAX_PIXELS:,}")
                 yield image
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):  # Pillow's own limits are not ours
             raise ValueError(f"its pixels are more than the limit of {MAX_PIXELS:,}") from None
@@ -88,9 +87,8 @@ def whole(path: Path, size: int, mode: str) -> np.ndarray:
         mode: "L" for one channel, "RGB" for three; transparency is dropped, 16 bits become 8.
     """
     with opened(path) as image:
-        check(
-            image.mode not in ("F", "I"), f"it is of mode {image.mode}, whose range is not known: save it with 8 bits"
-        )
+        known = image.mode not in ("F", "I")
+        check(known, f"it is of mode {image.mode}, whose range is not known: save it with 8 bits")
         if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         upright = ImageOps.exif_transpose(image.convert(mode))

@@ -43,10 +43,8 @@ class Scaling:
     def of(cls, images: Tensor) -> Scaling:
         """The scaling of training images (N, C, H, W), of any dtype; a channel that never varies keeps its unit."""
         channels = [images[:, channel].double() for channel in range(images.shape[1])]
-        deviations = [float(channel.std(correction=0)) for channel in channels]
-        return cls(
-            tuple(float(channel.mean()) for channel in channels), tuple(deviation or 1.0 for deviation in deviations)
-        )
+        means = tuple(float(channel.mean()) for channel in channels)
+        return cls(means, tuple(float(channel.std(correction=0)) or 1.0 for channel in channels))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images as float32, scaled."""
@@ -252,15 +250,10 @@ def reproducible(seed: int, device: str | torch.device) -> Iterator[None]:
             cudnn.deterministic, cudnn.benchmark = before
 
 
-def best_device() -> str:
-    """ "cuda" where there is a GPU that PyTorch can use, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def checked_device(device: str | None) -> str:
-    """Return the device, or the best one for None. Raises ValueError if PyTorch cannot use it."""
+    """Return the device; for None, "cuda" where PyTorch can use a GPU, else "cpu". Raises ValueError if it cannot be used."""
     if device is None:
-        return best_device()
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts where it was built without that kind of device

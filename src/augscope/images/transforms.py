@@ -6,6 +6,7 @@ A transform is called with `(images, labels)` and returns new ones; use it after
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 import torch
@@ -17,26 +18,29 @@ from augscope.support.values import check
 Boxes = Literal["clipped", "unclipped"]
 
 
+@dataclass(eq=False)
 class BatchTransform:
     """What all transforms share: checks, soft labels, and which samples are transformed.
 
     Args:
-        num_classes: K, needed where labels are class indices; soft labels (N, K) are taken as they are.
+        num_classes: K, needed where labels are class indices; soft labels (N, K) are used as they are.
         p: probability, in [0, 1], with which each sample is transformed, independently; applied once.
         generator: a `torch.Generator` for every draw; without one, PyTorch's global generator.
     """
 
-    def __init__(
-        self, *, num_classes: int | None = None, p: float = 1.0, generator: torch.Generator | None = None
-    ) -> None:
-        whole = isinstance(num_classes, int) and not isinstance(num_classes, bool)
-        check(num_classes is None or (whole and num_classes >= 1), f"`num_classes` must be ≥ 1, got {num_classes!r}")
+    _: KW_ONLY
+    num_classes: int | None = None
+    p: float = 1.0
+    generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        count, p, generator = self.num_classes, self.p, self.generator
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        check(count is None or (whole and count >= 1), f"`num_classes` must be ≥ 1, got {count!r}")
         check(isinstance(p, int | float) and 0 <= p <= 1, f"`p` must be in [0, 1], got {p!r}")
-        check(
-            generator is None or isinstance(generator, torch.Generator),
-            f"`generator` must be a torch.Generator, got {generator!r}",
-        )
-        self.num_classes, self.p, self.generator = num_classes, float(p), generator
+        known = generator is None or isinstance(generator, torch.Generator)
+        check(known, f"`generator` must be a torch.Generator, got {generator!r}")
+        self.p = float(p)
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Transform a batch; neither argument is changed.
@@ -63,13 +67,10 @@ class BatchTransform:
         check(isinstance(images, Tensor), f"`images` must be a tensor, got {type(images).__name__}")
         check(isinstance(labels, Tensor), f"`labels` must be a tensor, got {type(labels).__name__}")
         shape = tuple(images.shape)
-        check(
-            len(shape) == 4 and min(shape) >= 1, f"`images` must have shape (N, C, H, W), none of them 0, got {shape}"
-        )
-        check(
-            labels.ndim in (1, 2) and len(labels) == len(images),
-            f"`labels` must have shape ({len(images)},) or ({len(images)}, K), got {tuple(labels.shape)}",
-        )
+        good = len(shape) == 4 and min(shape) >= 1
+        check(good, f"`images` must have shape (N, C, H, W), none of them 0, got {shape}")
+        fits = labels.ndim in (1, 2) and labels.shape[0] == shape[0]
+        check(fits, f"`labels` must have shape ({shape[0]},) or ({shape[0]}, K), got {tuple(labels.shape)}")
         if labels.ndim == 2:
             check(labels.is_floating_point(), f"soft `labels` must be floating-point numbers, got {labels.dtype}")
             return labels
@@ -78,57 +79,61 @@ class BatchTransform:
         if self.num_classes is None:
             raise ValueError("`num_classes` is required where labels are class indices")
         low, high = (int(value) for value in labels.aminmax())
-        check(
-            low >= 0 and high < self.num_classes,
-            f"`labels` must be in [0, {self.num_classes}), got {low if low < 0 else high}",
-        )
+        wrong = low if low < 0 else high
+        check(0 <= wrong < self.num_classes, f"`labels` must be in [0, {self.num_classes}), got {wrong}")
         return torch.nn.functional.one_hot(labels.long(), self.num_classes).to(torch.float32)
+
+    def uniform(self, *shape: int, device: torch.device) -> Tensor:
+        """Uniform numbers on [0, 1), float64, drawn on the generator's own device, or on `device` without one."""
+        source = device if self.generator is None else self.generator.device
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64, device=source)
 
     def _applied(self, count: int, device: torch.device) -> Tensor:
         """Which samples are transformed, (N,)."""
-        return masks.uniform((count,), self.generator, device).to(device) < self.p
+        return self.uniform(count, device=device).to(device) < self.p
 
     def _partners(self, count: int, device: torch.device) -> Tensor:
         """A uniform permutation of the batch, (N,): every partner is equally likely, a sample's own self included."""
-        return masks.uniform((count,), self.generator, device).argsort().to(device)
+        return self.uniform(count, device=device).argsort().to(device)
 
 
-class _Mask(BatchTransform):
+class MaskTransform(BatchTransform):
     """A transform that pastes where a mask is true."""
 
-    def _mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
-        """(N, h, w), true where pasted: h × w pixels, or patches of equal size."""
+    def draw_mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
+        """Return masks (N, h, w), true where pasted: h × w pixels, or patches of equal size."""
         raise NotImplementedError
 
-    def _drawn(self, images: Tensor) -> Tensor:
+    def _applied_mask(self, images: Tensor) -> Tensor:
         count, (height, width), device = len(images), images.shape[-2:], images.device
-        mask = self._mask(count, height, width, device).to(device)
+        mask = self.draw_mask(count, height, width, device).to(device)
         return mask & self._applied(count, device)[:, None, None]
 
 
-class _CutMix(_Mask):
+class _CutMix(MaskTransform):
     """Paste the partner where the mask is true; label weight = share of pixels, from the mask itself."""
 
     def _transformed(self, images: Tensor, soft: Tensor) -> tuple[Tensor, Tensor]:
-        mask = self._drawn(images)
+        mask = self._applied_mask(images)
         partners = self._partners(len(images), images.device)
-        # The label's own dtype, unless it has too few digits to count pixels in.
         kept = 1 - mask.sum(dim=(1, 2), dtype=torch.float64) / mask[0].numel()
-        kept = kept.to(soft.device)[:, None]
-        own, theirs = soft.double(), soft[partners.to(soft.device)].double()
-        return paste(images, partners, mask), (kept * own + (1 - kept) * theirs).to(soft.dtype)
+        pixels = _spread(mask, *images.shape[-2:])
+        return torch.where(pixels[:, None], images[partners], images), _mixed_labels(soft, partners, kept)
 
 
-class _Cutout(_Mask):
+@dataclass(eq=False)
+class _Cutout(MaskTransform):
     """Erase where the mask is true; labels stay."""
 
+    _: KW_ONLY
     fill: float = 0.0
 
     def _transformed(self, images: Tensor, soft: Tensor) -> tuple[Tensor, Tensor]:
-        mask = spread(self._drawn(images), *images.shape[-2:])
-        return images.masked_fill(mask[:, None], self.fill), soft.clone()
+        pixels = _spread(self._applied_mask(images), *images.shape[-2:])
+        return images.masked_fill(pixels[:, None], self.fill), soft.clone()
 
 
+@dataclass(eq=False)
 class PatchCutMix(_CutMix):
     """CutMix on a grid of P patches with the law of Oh & Yun (2024, §2.3): |S| uniform on 0 … P, then S uniform.
 
@@ -150,24 +155,20 @@ class PatchCutMix(_CutMix):
     Reference: arXiv 2410.23672.
     """
 
-    def __init__(
-        self,
-        grid: int | tuple[int, int] = 4,
-        *,
-        num_classes: int | None = None,
-        p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(num_classes=num_classes, p=p, generator=generator)
-        self.grid = checked_pair("grid", grid)
+    grid: int | tuple[int, int] = 4
 
-    def _mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.grid = checked_pair("grid", self.grid)
+
+    def draw_mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
         rows, columns = checked_grid(self.grid, height, width)
-        sizes = masks.uniform_sizes(count, rows * columns, self.generator, device)
-        subset = masks.uniform_subsets(sizes, rows * columns, self.generator, device)
+        sizes = masks.uniform_sizes(self.uniform(count, device=device), rows * columns)
+        subset = masks.uniform_subsets(self.uniform(count, rows * columns, device=device), sizes)
         return ~subset.view(count, rows, columns)
 
 
+@dataclass(eq=False)
 class PatchCutout(_Cutout):
     """Cutout on a grid of P patches (Oh & Yun 2024, §2.3): a uniform subset of C patches is erased; labels stay.
 
@@ -180,31 +181,23 @@ class PatchCutout(_Cutout):
     Reference: arXiv 2410.23672.
     """
 
-    def __init__(
-        self,
-        num_cut: int = 1,
-        grid: int | tuple[int, int] = 4,
-        *,
-        fill: float = 0.0,
-        num_classes: int | None = None,
-        p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(num_classes=num_classes, p=p, generator=generator)
-        self.grid, self.fill = checked_pair("grid", grid), fill
-        num_patches = self.grid[0] * self.grid[1]
-        check(
-            isinstance(num_cut, int) and 1 <= num_cut < num_patches,
-            f"`num_cut` must be in [1, P), got {num_cut!r} with P = {num_patches}",
-        )
-        self.num_cut = num_cut
+    num_cut: int = 1
+    grid: int | tuple[int, int] = 4
 
-    def _mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rows, columns = self.grid = checked_pair("grid", self.grid)
+        good = isinstance(self.num_cut, int) and 1 <= self.num_cut < rows * columns
+        check(good, f"`num_cut` must be in [1, P), got {self.num_cut!r} with P = {rows * columns}")
+
+    def draw_mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
         rows, columns = checked_grid(self.grid, height, width)
         sizes = torch.full((count,), self.num_cut)
-        return masks.uniform_subsets(sizes, rows * columns, self.generator, device).view(count, rows, columns)
+        subset = masks.uniform_subsets(self.uniform(count, rows * columns, device=device), sizes)
+        return subset.view(count, rows, columns)
 
 
+@dataclass(eq=False)
 class BoxCutMix(_CutMix):
     """CutMix with a box of its own for every sample; label weight = exact share of pixels, after clipping and rounding.
 
@@ -220,29 +213,26 @@ class BoxCutMix(_CutMix):
     Reference: arXiv 1905.04899.
     """
 
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        boxes: Boxes = "clipped",
-        *,
-        num_classes: int | None = None,
-        p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(num_classes=num_classes, p=p, generator=generator)
-        self.alpha, self.boxes = checked_alpha(alpha), checked_boxes(boxes)
+    alpha: float = 1.0
+    boxes: Boxes = "clipped"
 
-    def _mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
-        side = (1 - masks.beta(self.alpha, count, self.generator, device)).sqrt()[:, None]
-        extent = torch.tensor([height, width], device=side.device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_alpha(self.alpha)
+        check_boxes(self.boxes)
+
+    def draw_mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
+        side = (1 - masks.beta(self.alpha, self.uniform(count, device=device))).sqrt()[:, None]
+        sizes = side * torch.tensor([height, width], device=side.device)
+        uniform = self.uniform(count, 2, device=device)
         if self.boxes == "clipped":
-            starts, ends = masks.clipped_boxes((side * extent).long(), height, width, self.generator, device)
+            starts, ends = masks.clipped_boxes(uniform, sizes.long(), height, width)
         else:
-            sizes = (side * extent).round().long()
-            starts, ends = masks.unclipped_boxes(sizes, height, width, self.generator, device)
+            starts, ends = masks.unclipped_boxes(uniform, sizes.round().long(), height, width)
         return masks.box_mask(starts, ends, height, width)
 
 
+@dataclass(eq=False)
 class BoxCutout(_Cutout):
     """Cutout of a box of fixed size for every sample; labels stay.
 
@@ -258,32 +248,26 @@ class BoxCutout(_Cutout):
     Reference: arXiv 1708.04552.
     """
 
-    def __init__(
-        self,
-        size: int | tuple[int, int] = 16,
-        boxes: Boxes = "clipped",
-        *,
-        fill: float = 0.0,
-        num_classes: int | None = None,
-        p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(num_classes=num_classes, p=p, generator=generator)
-        self.size, self.boxes, self.fill = checked_pair("size", size), checked_boxes(boxes), fill
+    size: int | tuple[int, int] = 16
+    boxes: Boxes = "clipped"
 
-    def _mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
-        sizes = torch.tensor(self.size, device=device).expand(count, 2)
-        if self.boxes == "clipped":
-            starts, ends = masks.clipped_boxes(sizes, height, width, self.generator, device)
-        else:
-            fits = self.size[0] <= height and self.size[1] <= width
-            check(
-                fits, f"`size` must fit into the image where boxes are unclipped, got {self.size} in {height}×{width}"
-            )
-            starts, ends = masks.unclipped_boxes(sizes, height, width, self.generator, device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.size = checked_pair("size", self.size)
+        check_boxes(self.boxes)
+
+    def draw_mask(self, count: int, height: int, width: int, device: torch.device) -> Tensor:
+        high, wide = checked_pair("size", self.size)
+        sizes = torch.tensor([high, wide], device=device).expand(count, 2)
+        fits = self.boxes == "clipped" or (high <= height and wide <= width)
+        given = f"({high}, {wide}) in {height}×{width}"
+        check(fits, f"`size` must fit into the image where boxes are unclipped, got {given}")
+        place = masks.clipped_boxes if self.boxes == "clipped" else masks.unclipped_boxes
+        starts, ends = place(self.uniform(count, 2, device=device), sizes, height, width)
         return masks.box_mask(starts, ends, height, width)
 
 
+@dataclass(eq=False)
 class Mixup(BatchTransform):
     """Mixup for comparison: λ x_i + (1−λ) x_j and the same of labels, λ ~ Beta(α, α) of its own for every sample.
 
@@ -296,43 +280,37 @@ class Mixup(BatchTransform):
     Reference: arXiv 1710.09412.
     """
 
-    def __init__(
-        self,
-        alpha: float = 1.0,
-        *,
-        num_classes: int | None = None,
-        p: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(num_classes=num_classes, p=p, generator=generator)
-        self.alpha = checked_alpha(alpha)
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_alpha(self.alpha)
 
     def _transformed(self, images: Tensor, soft: Tensor) -> tuple[Tensor, Tensor]:
         count, device = len(images), images.device
-        weight = masks.beta(self.alpha, count, self.generator, device).to(device)
+        weight = masks.beta(self.alpha, self.uniform(count, device=device)).to(device)
         weight = torch.where(self._applied(count, device), weight, 1.0)
         partners = self._partners(count, device)
         working = images if images.is_floating_point() else images.float()
         mixed = torch.lerp(working[partners], working, weight.to(working.dtype)[:, None, None, None])
         mixed = mixed if images.is_floating_point() else mixed.round().to(images.dtype)
-        kept = weight.to(soft.device)[:, None]
-        theirs = soft[partners.to(soft.device)].double()
-        return mixed, (kept * soft.double() + (1 - kept) * theirs).to(soft.dtype)
+        return mixed, _mixed_labels(soft, partners, weight)
 
 
-def spread(mask: Tensor, height: int, width: int) -> Tensor:
+def _mixed_labels(soft: Tensor, partners: Tensor, weight: Tensor) -> Tensor:
+    """Soft labels mixed with the partners', in their own dtype; in float64 on the way, for too few digits to count pixels."""
+    own, partners = soft.double(), partners.to(soft.device)
+    weight = weight.to(soft.device)[:, None]
+    return (weight * own + (1 - weight) * own[partners]).to(soft.dtype)
+
+
+def _spread(mask: Tensor, height: int, width: int) -> Tensor:
     """A mask of patches (N, rows, columns) as one of pixels (N, H, W); a mask of pixels stays."""
     count, rows, columns = mask.shape
     if (rows, columns) == (height, width):
         return mask
     patches = mask[:, :, None, :, None].expand(count, rows, height // rows, columns, width // columns)
     return patches.reshape(count, height, width)
-
-
-def paste(images: Tensor, partners: Tensor, mask: Tensor) -> Tensor:
-    """Images (N, C, H, W) with the partners' pixels where the mask, of pixels or patches, is true."""
-    pixels = spread(mask, *images.shape[-2:])
-    return torch.where(pixels[:, None], images[partners], images)
 
 
 def checked_pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
@@ -344,24 +322,21 @@ def checked_pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def checked_grid(grid: tuple[int, int], height: int, width: int) -> tuple[int, int]:
-    """The grid, if it divides the image. Raises ValueError."""
-    divides = height % grid[0] == 0 and width % grid[1] == 0
-    check(
-        divides, f"`grid` must divide the image's height and width, got {grid[0]}×{grid[1]} for {height}×{width} pixels"
-    )
-    return grid
+def checked_grid(grid: int | tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """The grid as a pair, if it divides the image. Raises ValueError."""
+    rows, columns = checked_pair("grid", grid)
+    divides = height % rows == 0 and width % columns == 0
+    given = f"{rows}×{columns} for {height}×{width} pixels"
+    check(divides, f"`grid` must divide the image's height and width, got {given}")
+    return rows, columns
 
 
-def checked_alpha(alpha: float) -> float:
-    """α as a float. Raises ValueError unless it is finite and above 0."""
+def check_alpha(alpha: float) -> None:
+    """Raise ValueError unless α is a finite number above 0."""
     good = isinstance(alpha, int | float) and 0 < alpha < float("inf")
     check(good, f"`alpha` must be a number above 0, got {alpha!r}")
-    return float(alpha)
 
 
-def checked_boxes(boxes: str) -> Boxes:
-    """The box law's name. Raises ValueError unless it is known."""
-    if boxes == "clipped" or boxes == "unclipped":
-        return boxes
-    raise ValueError(f"`boxes` must be 'clipped' or 'unclipped', got {boxes!r}")
+def check_boxes(boxes: str) -> None:
+    """Raise ValueError unless the box law's name is known."""
+    check(boxes in ("clipped", "unclipped"), f"`boxes` must be 'clipped' or 'unclipped', got {boxes!r}")

@@ -65,9 +65,9 @@ def to_numpy(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if values.dtype.is_floating_point and values.element_size() < 4 else values
-    found = np.asarray(values)
-    check(found.dtype != object, f"arrays are needed, got {type(values).__name__}")
-    return found
+    array = np.asarray(values)
+    check(array.dtype != object, f"arrays are needed, got {type(values).__name__}")
+    return array
 
 
 def rounding(values: Any) -> float:
@@ -83,12 +83,11 @@ def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
 def pair(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
     """`transform(images, labels)` returns images and soft labels: torchvision v2, timm, augscope."""
-    found = transform(images, labels)
-    check(
-        isinstance(found, tuple | list) and len(found) == 2,
-        f"the target must return images and labels, got {_kind(found)}",
-    )
-    return found[0], found[1]
+    output = transform(images, labels)
+    several = isinstance(output, tuple | list)
+    kind = f"a {type(output).__name__}" + (f" of {len(output)}" if several else "")
+    check(several and len(output) == 2, f"the target must return images and labels, got {kind}")
+    return output[0], output[1]
 
 
 def kornia(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
@@ -100,8 +99,8 @@ def kornia(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[
     keys = {str(getattr(key, "name", key)).upper() for key in getattr(transform, "data_keys", None) or []}
     if not keys & {"CLASS", "LABEL"}:
         return transform(images), one_hot(to_numpy(labels), num_classes)
-    mixed, found = transform(images, labels)
-    triples = to_numpy(found)
+    mixed, weights = transform(images, labels)
+    triples = to_numpy(weights)
     triples = triples.reshape(-1, *triples.shape[-2:])  # (mixes, N, 3)
     check(len(triples) == 1, f"one mix of a batch can be checked, got {len(triples)}")
     own, permuted, weight = triples[0].T
@@ -113,19 +112,14 @@ def kornia(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[
 def keras(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
     """Keras layers that mix take and return {"images", "labels"} with one-hot labels."""
     batch = {"images": images, "labels": one_hot(to_numpy(labels), num_classes)}
-    found = transform(batch, training=True)
-    return found["images"], found["labels"]
+    output = transform(batch, training=True)
+    return output["images"], output["labels"]
 
 
 def albumentations(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
     """Albumentations transforms one image at a time, and knows no labels."""
     mixed = np.stack([transform(image=image)["image"] for image in images])
     return mixed, one_hot(to_numpy(labels), num_classes)
-
-
-def _kind(found: Any) -> str:
-    size = f" of {len(found)}" if isinstance(found, tuple | list) else ""
-    return f"a {type(found).__name__}{size}"
 
 
 ADAPTERS: dict[str, Adapter] = {"pair": pair, "kornia": kornia, "keras": keras, "albumentations": albumentations}

@@ -29,13 +29,22 @@ class Check:
     p_value: float | None = None
 
 
+def judge(
+    name: str, evidence: str, *, good: bool | None, defect: str | None = None, p_value: float | None = None
+) -> Check:
+    """Return the result of a rule; `good` is None where nothing is claimed, and a defect is named where it fails."""
+    if good is None:
+        return Check(name, REPORTED, evidence, p_value=p_value)
+    return Check(name, HOLDS if good else FAILS, evidence, None if good else defect, p_value)
+
+
 @dataclass(frozen=True)
 class Certificate:
-    """What a transform does, held against what is claimed of it.
+    """What a transform does, compared with what is claimed of it.
 
     Attributes:
         target: its name.
-        claims: what it was held to, in words.
+        claims: what is claimed of it, in words.
         coding: how samples were coded in pixels, in words.
         checks: every rule.
         measured: the figures by name, for programs.
@@ -70,7 +79,7 @@ class Certificate:
 
     @property
     def defects(self) -> tuple[str, ...]:
-        """The names of the defects found."""
+        """The names of its defects."""
         return tuple(check.defect for check in self.checks if check.defect)
 
     def __getitem__(self, name: str) -> Check:
@@ -120,9 +129,8 @@ class Certificate:
 
     def __str__(self) -> str:
         width = max(len(check.name) for check in self.checks)
-        lines = [f"{check.name:{width}}  {check.verdict:8}  {_with_defect(check)}" for check in self.checks]
-        return "\n".join([f"Claims: {self.claims}.", *lines, self.summary, self.conditions])
-
-
-def _with_defect(check: Check) -> str:
-    return f"{check.defect}: {check.evidence}" if check.defect else check.evidence
+        lines = [f"Claims: {self.claims}."]
+        for check in self.checks:
+            evidence = f"{check.defect}: {check.evidence}" if check.defect else check.evidence
+            lines.append(f"{check.name:{width}}  {check.verdict:8}  {evidence}")
+        return "\n".join([*lines, self.summary, self.conditions])

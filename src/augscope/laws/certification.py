@@ -8,19 +8,19 @@ import numpy as np
 
 from augscope.laws import coding
 from augscope.laws.batch_checks import batch_checks, identical_draws
-from augscope.laws.certificate import FAILS, HOLDS, REPORTED, Certificate, Check
+from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
 from augscope.laws.label_checks import FATAL_RULES, LabelRows, call_checks, label_checks
-from augscope.laws.law_checks import NUM_TESTS, LawChecks
-from augscope.laws.named import MaskLaw, PatchLaw
-from augscope.laws.probing import Evidence, Prober
+from augscope.laws.law_checks import LawChecks
+from augscope.laws.named import PatchLaw
+from augscope.laws.probing import Evidence, Prober, Trial
 from augscope.laws.targets import resolve
 from augscope.support.values import check
 from augscope.support.wording import versions
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
 LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")
-MIN_CALLS, MIN_BATCH, MAX_BATCH = 64, 4, 4096
+NO_CLAIMS = "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched"
 
 
 def certify(
@@ -35,14 +35,14 @@ def certify(
     false_alarm_rate: float = 1e-3,
     **options: Any,
 ) -> Certificate:
-    """Find out what a transform of image batches does, and hold it to what is claimed of it.
+    """Find out what a transform of image batches does, and compare it with what is claimed of it.
 
     Batches whose pixels code their sample are fed to it, so that mask and partner can be read off every output.
 
     Args:
         transform: a callable of (images, labels) that returns images and soft labels, or an import path such as
             `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or `file.py:function`.
-        claims: what to hold it to; without, that label weight equals pixel share, labels are permuted with the images,
+        claims: what is claimed of it; without, that label weight equals pixel share, labels are permuted with the images,
             batch size is kept, and the input is untouched.
         batch_size: N in [4, 4096]; up to 240 samples differ in every channel.
         num_calls: calls with that batch size, at least 64.
@@ -53,9 +53,6 @@ def certify(
             statistical rules.
         options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, as in `Convention`; by default as the target's
             package has it.
-
-    Returns:
-        A `Certificate`.
 
     Raises:
         ValueError: on a target that cannot be imported or made, or sizes out of range. A transform that raises, or
@@ -70,26 +67,21 @@ def certify(
         ...     mixed = images.copy()
         ...     mixed[:, :, :, 12:] = np.roll(images, 1, axis=0)[:, :, :, 12:]
         ...     return mixed, (soft + np.roll(soft, 1, axis=0)) / 2
-        >>> found = certify(roll, arrays="numpy")
-        >>> found.holds, found["pairing"].evidence[:12]
+        >>> certificate = certify(roll, arrays="numpy")
+        >>> certificate.holds, certificate["pairing"].evidence[:12]
         (True, 'roll by 15; ')
     """
-    _check_sizes(batch_size, num_calls, image_size, channels, false_alarm_rate)
-    height, width = image_size or _default_size(claims)
-    _check_laws_fit(claims, height, width)
+    trial = Trial(
+        batch_size=batch_size,
+        num_calls=num_calls,
+        image_size=image_size or _default_size(claims),
+        channels=channels,
+        seed=seed,
+        false_alarm_rate=false_alarm_rate,
+    )
+    _check_laws_fit(claims, *trial.image_size)
     target = resolve(transform, batch_size=batch_size, **options)
-    evidence = Prober(target, batch_size, height, width, channels, seed).run(num_calls)
-    return _certificate(evidence, claims, false_alarm_rate, seed, channels)
-
-
-def _check_sizes(batch: int, calls: int, size: tuple[int, int] | None, channels: int, rate: float) -> None:
-    check(MIN_BATCH <= batch <= MAX_BATCH, f"`batch_size` must be in [{MIN_BATCH}, {MAX_BATCH}], got {batch}")
-    check(calls >= MIN_CALLS, f"`num_calls` must be at least {MIN_CALLS}, got {calls}")
-    check(size is None or (len(size) == 2 and min(size) >= 4), f"`image_size` must be two sides ≥ 4, got {size}")
-    check(channels >= 1, f"`channels` must be at least 1, got {channels}")
-    enough = channels >= 2 or batch <= 240
-    check(enough, f"`batch_size` must be at most 240 with one channel, got {batch}")
-    check(0 < rate <= 0.1, f"`false_alarm_rate` must be in (0, 0.1], got {rate}")
+    return _certificate(Prober(target, trial).run(), claims)
 
 
 def _default_size(claims: Claims | None) -> tuple[int, int]:
@@ -109,143 +101,128 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
         law.share(height, width)  # a box that does not fit says so
 
 
-def _certificate(evidence: Evidence, claims: Claims | None, rate: float, seed: int, channels: int) -> Certificate:
+def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
     readable = _readable_check(evidence)
     if not any(problem.rule in FATAL_RULES for problem in evidence.problems):
         checks.append(readable)
     laws = None
     if evidence.main is not None and evidence.odd is not None and readable.verdict == HOLDS:
-        laws = LawChecks(evidence, claims, rate / NUM_TESTS)
-        checks += [*_pixel_checks(evidence, claims), *label_checks(evidence, evidence.main)]
-        checks += [*_kind_checks(evidence, claims, laws), *laws.all()]
-        checks += batch_checks(evidence, claims, rate / NUM_TESTS)
+        laws = LawChecks(evidence, claims)
+        checks += [_position_check(evidence), _fill_check(evidence, claims), *label_checks(evidence.main)]
+        checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims)]
     checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
-        claims=str(claims)
-        if claims
-        else "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched",
-        coding=coding_sentence(evidence, channels),
+        claims=NO_CLAIMS if claims is None else str(claims),
+        coding=_coding_sentence(evidence),
         checks=tuple(checks),
         measured=_measured(evidence, laws),
-        false_alarm_rate=rate,
-        seed=seed,
+        false_alarm_rate=evidence.trial.false_alarm_rate,
+        seed=evidence.trial.seed,
         versions=versions(LIBRARIES),
         **_pictures(laws),
     )
 
 
-def coding_sentence(evidence: Evidence, channels: int) -> str:
+def _coding_sentence(evidence: Evidence) -> str:
     """How samples were coded, and what the transform does to values."""
-    convention, count = evidence.target.convention, evidence.batch_size
+    convention, trial = evidence.target.convention, evidence.trial
+    count, (height, width) = trial.batch_size, trial.image_size
     values = "uint8 levels" if convention.dtype == "uint8" else "levels/256 in float32"
     how = "distinct in every channel" if count <= coding.HIGH - coding.LOW + 1 else "distinct as a triple"
-    colours = "one grey level a sample" if channels == 1 else f"one colour a sample, {how}"
+    colours = "one grey level a sample" if trial.channels == 1 else f"one colour a sample, {how}"
     values_kept = "" if evidence.value_map is None else f"; {evidence.value_map.describe(convention.unit)}"
     return (
         f"Coding: {colours}, {values} from {coding.LOW} to {coding.HIGH}{values_kept}; batches of {count} samples, "
-        f"{evidence.height}×{evidence.width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}."
+        f"{height}×{width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}."
     )
 
 
 def _readable_check(evidence: Evidence) -> Check:
-    """Whether every pixel says where it comes from."""
-    name = "masks can be read off"
+    """Whether every pixel shows where it comes from."""
+    name, main = "masks can be read off", evidence.main
     if evidence.value_map is None:
-        why = "values do not go through one line a channel: a constant batch comes back changing"
-        coarse = ", or rounded to half precision after it was rescaled" if evidence.image_rounding else ""
-        return Check(name, FAILS, why + coarse)
-    main = evidence.main
+        reason = "values do not go through one line a channel: a constant batch comes back changing"
+        if evidence.image_rounding:
+            reason += ", or rounded to half precision after it was rescaled"
+        return judge(name, reason, good=False)
     if main is None:
-        return Check(name, FAILS, "no batch could be read")
+        return judge(name, "no batch could be read", good=False)
     if evidence.fill_varies and evidence.erased_share > UNREADABLE:
-        return Check(name, FAILS, f"{evidence.erased_share:.3f} of pixels come from no sample and have no one value")
-    if (main.sources > 1).any():
-        share = (main.sources > 1).mean()
-        return Check(name, FAILS, f"{share:.3f} of images show more than one other sample: there is no one partner")
-    figures = f"{main.own.size:,} images of {main.own.shape[1]} samples a batch"
-    return Check(name, HOLDS, figures)
+        share = evidence.erased_share
+        return judge(name, f"{share:.3f} of pixels come from no sample and have no one value", good=False)
+    several = (main.sources > 1).mean()
+    if several > 0:
+        reason = f"{several:.3f} of images show more than one other sample: there is no one partner"
+        return judge(name, reason, good=False)
+    return judge(name, f"{main.own.size:,} images of {main.own.shape[1]} samples a batch", good=True)
 
 
-def _pixel_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
-    checks = []
+def _position_check(evidence: Evidence) -> Check:
+    name, moved = "pixels keep their places", evidence.misplaced
     if evidence.fill_varies:
-        checks.append(
-            Check("pixels keep their places", REPORTED, "cannot be told where erased pixels have no one value")
-        )
-    else:
-        moved = evidence.misplaced
-        sentence = f"{moved:,} pixels of a picture of positions hold what was elsewhere"
-        verdict = FAILS if moved else HOLDS
-        checks.append(Check("pixels keep their places", verdict, sentence, "pixels are moved" if moved else None))
-    checks.append(_fill_check(evidence, claims))
-    return checks
+        return judge(name, "cannot be judged where erased pixels have no one value", good=None)
+    figures = f"{moved:,} pixels of a picture of positions hold what was elsewhere"
+    return judge(name, figures, good=moved == 0, defect="pixels are moved")
 
 
 def _fill_check(evidence: Evidence, claims: Claims | None) -> Check:
-    wanted = claims.fill if claims is not None and claims.kind == "cutout" else None
-    verdict = REPORTED if wanted is None else HOLDS
-    if evidence.fill_varies:
-        return Check("fill value", REPORTED if wanted is None else FAILS, "varies from pixel to pixel or call to call")
-    if evidence.fill is None:
-        return Check("fill value", REPORTED if wanted is None else FAILS, "nothing is erased")
+    name, claimed = "fill value", None if claims is None else claims.fill
+    if evidence.fill_varies or evidence.fill is None:
+        figures = "varies from pixel to pixel or call to call" if evidence.fill_varies else "nothing is erased"
+        return judge(name, figures, good=None if claimed is None else False)
     shown = ", ".join(f"{value:.4g}" for value in evidence.fill)
-    if wanted is not None and np.abs(evidence.fill - wanted).max() > 1e-3 * max(1.0, abs(wanted)):
-        return Check("fill value", FAILS, f"{shown}, claimed {wanted:g}", "another fill value")
-    return Check("fill value", verdict, shown)
+    if claimed is None:
+        return judge(name, shown, good=None)
+    good = bool(np.abs(evidence.fill - claimed).max() <= 1e-3 * max(1.0, abs(claimed)))
+    return judge(name, shown if good else f"{shown}, claimed {claimed:g}", good=good, defect="another fill value")
 
 
-def _kind_checks(evidence: Evidence, claims: Claims | None, laws: LawChecks) -> list[Check]:
+def _kind_checks(laws: LawChecks) -> list[Check]:
     """Whether it is the kind of augmentation that is claimed: pastes, erases or blends."""
-    if claims is None:
+    if laws.claims is None:
         return []
-    main = laws.batches
-    seen = {
-        "cutout": bool((main.erased > 0).any()),
+    main, kind = laws.batches, laws.claims.kind
+    signs = {
+        "cutout": (main.erased > 0).any(),
         "mixup": laws.blend,
-        "cutmix": bool(((main.partner >= 0) & ~main.blended & (main.own > 0)).any()),
+        "cutmix": ((main.partner >= 0) & ~main.blended & (main.own > 0)).any(),
     }
+    kinds = [name for name, seen in signs.items() if seen]
     uneven = main.spread.max() > 0.02
-    found = [name for name, is_seen in seen.items() if is_seen]
-    right = found == [claims.kind] and not (claims.kind == "mixup" and uneven)
-    sentence = f"it does what {' and '.join(found) or 'nothing of the three'} does" + (", unevenly" if uneven else "")
-    return [Check("kind", HOLDS if right else FAILS, sentence, None if right else f"not a {claims.kind}")]
+    good = kinds == [kind] and not (kind == "mixup" and uneven)
+    sentence = f"it does what {' and '.join(kinds) or 'nothing of the three'} does" + (", unevenly" if uneven else "")
+    return [judge("kind", sentence, good=good, defect=f"not a {kind}")]
 
 
 def _seed_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
+    """What decides the draws; without claims, only a generator that it was given is judged."""
     if evidence.reproducible is None:
         return []
-    judged = claims is not None
+    output = "the same" if evidence.reproducible else "another"
     checks = [
-        _judged(
+        judge(
             "reproducible",
-            evidence.reproducible,
-            judged,
-            "the same seed gives the same output",
-            "the same seed gives another output",
-            "not reproducible under a seed",
+            f"the same seed gives {output} output",
+            good=None if claims is None else evidence.reproducible,
+            defect="not reproducible under a seed",
         )
     ]
     if evidence.generator_obeyed is not None:
-        obeyed, ignored = "the generator alone decides", "global generators decide, and not the one it was given"
-        checks.append(_judged("generator", evidence.generator_obeyed, True, obeyed, ignored, "generator ignored"))
-    fixed = "every call and every seed gives the same output"
-    checks.append(_judged("random", bool(evidence.random), judged, "calls differ", fixed, "not random"))
-    return checks
-
-
-def _judged(name: str, good: bool, judged: bool, yes: str, no: str, defect: str) -> Check:
-    if not judged:
-        return Check(name, REPORTED, yes if good else no)
-    return Check(name, HOLDS, yes) if good else Check(name, FAILS, no, defect)
+        ignored = "global generators decide, and not the one it was given"
+        sentence = "the generator alone decides" if evidence.generator_obeyed else ignored
+        checks.append(judge("generator", sentence, good=evidence.generator_obeyed, defect="generator ignored"))
+    sentence = "calls differ" if evidence.random else "every call and every seed gives the same output"
+    good = None if claims is None else bool(evidence.random)
+    return [*checks, judge("random", sentence, good=good, defect="not random")]
 
 
 def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
     """The figures for programs."""
-    if laws is None or evidence.main is None:
+    if laws is None:
         return {"num_calls": evidence.num_calls}
-    rows = LabelRows(evidence.main)
+    rows = LabelRows(laws.batches)
     error, shares = rows.error[rows.comparable], laws.shares
     figures: dict[str, Any] = {
         "num_calls": evidence.num_calls,
@@ -267,10 +244,9 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
 def _pictures(laws: LawChecks | None) -> dict[str, Any]:
     if laws is None or laws.blend or not laws.pasted.any():
         return {}
-    law: MaskLaw | None = laws.claimed_mask_law()
     masks = laws.masks
     return {
         "coverage": masks.mean(axis=0),
-        "expected_coverage": None if law is None else laws.expected_coverage(law),
+        "expected_coverage": laws.expected_coverage(),
         "examples": masks[:: max(1, len(masks) // 12)][:12],
     }

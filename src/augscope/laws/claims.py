@@ -1,4 +1,4 @@
-"""What a transform is held to."""
+"""What is claimed of a transform."""
 
 from __future__ import annotations
 
@@ -54,15 +54,11 @@ class Claims(Value):
         allowed = {"cutmix": ("boxes", "grid"), "cutout": ("boxes", "grid", "size", "num_cut", "fill"), "mixup": ()}
         for name in ("boxes", "grid", "size", "num_cut", "fill"):
             value = getattr(self, name)
-            check(
-                value is None or name in allowed[self.kind],
-                f"`{name}` does not belong to claims of {self.kind}, got {value}",
-            )
+            fits = value is None or name in allowed[self.kind]
+            check(fits, f"`{name}` does not belong to claims of {self.kind}, got {value}")
         check(self.grid is None or (self.boxes is None and self.size is None), "`grid` excludes `boxes` and `size`")
-        if self.kind == "cutout":
-            check(
-                (self.grid is None) == (self.num_cut is None), "`grid` and `num_cut` of cutout must be given together"
-            )
+        both = (self.grid is None) == (self.num_cut is None)
+        check(both or self.kind != "cutout", "`grid` and `num_cut` of cutout must be given together")
         if self.grid is not None and self.num_cut is not None:
             patches = self.grid[0] * self.grid[1]
             check(1 <= self.num_cut < patches, f"`num_cut` must be in [1, P), got {self.num_cut} with P = {patches}")
@@ -75,26 +71,20 @@ class Claims(Value):
             return ()
         if self.grid is not None:
             return (PatchLaw(grid=self.grid, num_cut=self.num_cut),)
-        if self.kind == "cutout":
-            if self.size is None:
-                return ()
-            return tuple(BoxLaw(size=self.size, boxes=boxes) for boxes in self._boxes)
-        return tuple(BoxLaw(alpha=self.alpha, boxes=boxes) for boxes in self._boxes)
+        kinds: tuple[Boxes, ...] = ("clipped", "unclipped") if self.boxes is None else (self.boxes,)
+        if self.kind == "cutmix":
+            return tuple(BoxLaw(alpha=self.alpha, boxes=boxes) for boxes in kinds)
+        return () if self.size is None else tuple(BoxLaw(size=self.size, boxes=boxes) for boxes in kinds)
 
     @property
     def blend_law(self) -> BlendLaw | None:
         """Mixup's law."""
         return BlendLaw(alpha=self.alpha) if self.kind == "mixup" else None
 
-    @property
-    def _boxes(self) -> tuple[Boxes, ...]:
-        return ("clipped", "unclipped") if self.boxes is None else (self.boxes,)
-
     def __str__(self) -> str:
-        laws = " or ".join(law.title for law in self.mask_laws) or (
-            self.blend_law.title if self.blend_law else "any box"
-        )
-        return f"{self.kind}, {laws}, p = {self.p:g}, one draw per {self.per}"
+        laws = self.mask_laws if self.blend_law is None else (self.blend_law,)
+        titles = " or ".join(law.title for law in laws) or "any box"
+        return f"{self.kind}, {titles}, p = {self.p:g}, one draw per {self.per}"
 
 
 def read_claims(text: str, **given: Any) -> Claims:

@@ -16,10 +16,7 @@ LOW, HIGH = 8, 247
 # One colour for a whole batch shows what the transform does to values; no usual fill is among these (0.5 is 128/256).
 CONSTANTS = (61, 127, 193)
 EXACT = 0.1  # levels: an untouched pixel, after float32 or float16 arithmetic
-BLENDED = {
-    "uint8": 0.51,
-    "float32": 0.1,
-}  # levels in every channel: a blended pixel; integers are rounded, by half a level
+BLENDED = {"uint8": 0.51, "float32": 0.1}  # levels in every channel: a blended pixel; integers are rounded
 SELF = -1  # no partner to be seen
 
 
@@ -30,8 +27,8 @@ def colours(count: int, channels: int) -> UInt8[np.ndarray, "N C"]:
     if count <= len(levels):
         spaced = levels[np.linspace(0, len(levels) - 1, count).round().astype(int)]
         return np.stack([rng.permutation(spaced) for _ in range(channels)], axis=1).astype(np.uint8)
-    found = np.unique(rng.choice(levels, (2 * count, channels)), axis=0)
-    return rng.permutation(found)[:count].astype(np.uint8)
+    distinct = np.unique(rng.choice(levels, (2 * count, channels)), axis=0)
+    return rng.permutation(distinct)[:count].astype(np.uint8)
 
 
 def coded_batch(codes: UInt8[np.ndarray, "N C"], height: int, width: int) -> UInt8[np.ndarray, "N H W C"]:
@@ -49,7 +46,7 @@ def position_batch(count: int, height: int, width: int, channels: int) -> UInt8[
 
 @dataclass(frozen=True)
 class ValueMap:
-    """What the transform does to a value, level → scale · level + shift in every channel, found from constant batches."""
+    """What the transform does to a value, level → scale · level + shift in every channel, read from constant batches."""
 
     scale: Float[np.ndarray, " C"]
     shift: Float[np.ndarray, " C"]
@@ -82,13 +79,13 @@ def find_value_map(outputs: list[Float[np.ndarray, "N H W C"]]) -> ValueMap | No
 def _line(outputs: list[np.ndarray]) -> tuple[float, float] | None:
     rounded = [np.round(output.astype(float), 4) for output in outputs]
     common = set.intersection(*(set(np.unique(values).tolist()) for values in rounded))
-    found = []
+    means = []
     for values, output in zip(rounded, outputs, strict=True):
         unique, counts = np.unique(values[~np.isin(values, list(common))], return_counts=True)
         if not len(unique) or counts.max() < 0.9 * counts.sum():
             return None
-        found.append(output[values == unique[counts.argmax()]].mean())
-    low, middle, high = found
+        means.append(output[values == unique[counts.argmax()]].mean())
+    low, middle, high = means
     scale = (high - low) / (CONSTANTS[2] - CONSTANTS[0])
     straight = abs(low + high - 2 * middle) <= 2 * EXACT * abs(scale) + 2e-4
     return (float(scale), float(middle - scale * CONSTANTS[1])) if straight and scale != 0 else None
@@ -136,12 +133,10 @@ def decode(levels: Float[np.ndarray, "N H W C"], codes: UInt8[np.ndarray, "N C"]
         if len(others):
             partner[i] = others[pixels.argmax()]
         if erased[i].any():
-            found = _blend(levels[i][erased[i]], codes.astype(float), i, blend_tolerance, partner[i])
-            if found is not None:
-                partner[i], mixed = found
-                sources[i], blended[i] = max(sources[i], 1), True
-                weight[i][erased[i]] = mixed
-                erased[i] = False
+            blend = _blend(levels[i][erased[i]], codes.astype(float), i, blend_tolerance, partner[i])
+            if blend is not None:
+                partner[i], weight[i][erased[i]] = blend
+                sources[i], blended[i], erased[i] = max(sources[i], 1), True, False
     return Decoded(weight, partner, sources, erased, blended)
 
 

@@ -125,8 +125,7 @@ class BoxLaw(MaskLaw):
         if self.size is not None:
             return np.array([self.size]), np.ones(1)
         shift = 0.0 if self.boxes == "clipped" else 0.5  # int(x) or round(x)
-        edges = [0.0, 1.0, *((k - shift) / side for side in (height, width) for k in range(1, side + 1))]
-        edges = np.unique(edges)
+        edges = np.unique([0.0, 1.0, *((k - shift) / side for side in (height, width) for k in range(1, side + 1))])
         middle = (edges[:-1] + edges[1:]) / 2
         probabilities = np.diff(betainc(self.alpha, self.alpha, edges**2))  # 1 − λ has λ's law
         sizes = np.floor(middle[:, None] * np.array([height, width]) + shift).astype(int)
@@ -134,10 +133,7 @@ class BoxLaw(MaskLaw):
 
     def extents(self, height: int, width: int) -> Float[np.ndarray, "H+1 W+1"]:
         """P(the visible box is h × w), row h and column w; a box with no pixels may have one side above 0."""
-        sizes, probabilities = self.sizes(height, width)
-        rows = np.array([self.axis(size, height)[0] for size in sizes[:, 0]])
-        columns = np.array([self.axis(size, width)[0] for size in sizes[:, 1]])
-        return (rows * probabilities[:, None]).T @ columns
+        return self._both_axes(0, height, width)
 
     def share(self, height: int, width: int) -> ShareLaw:
         """The law of the pasted share. Cost O((H + W) H W)."""
@@ -146,9 +142,13 @@ class BoxLaw(MaskLaw):
 
     def coverage(self, height: int, width: int) -> Float[np.ndarray, "H W"]:
         """P(pixel is pasted), for every pixel. Cost O((H + W) H W)."""
+        return self._both_axes(1, height, width)
+
+    def _both_axes(self, part: int, height: int, width: int) -> np.ndarray:
+        """The mean over sizes of the outer product of a part of `axis` along rows with that along columns."""
         sizes, probabilities = self.sizes(height, width)
-        rows = np.array([self.axis(size, height)[1] for size in sizes[:, 0]])
-        columns = np.array([self.axis(size, width)[1] for size in sizes[:, 1]])
+        rows = np.array([self.axis(size, height)[part] for size in sizes[:, 0]])
+        columns = np.array([self.axis(size, width)[part] for size in sizes[:, 1]])
         return (rows * probabilities[:, None]).T @ columns
 
     def axis(self, size: int, length: int) -> tuple[np.ndarray, np.ndarray]:

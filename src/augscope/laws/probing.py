@@ -1,4 +1,4 @@
-"""Feeds coded batches to a target and keeps what was read off: the evidence that checks are made on."""
+"""Feeds coded batches to a target and reads what comes back: the evidence that checks are made on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,47 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import model_validator
 
 from augscope.laws import coding
 from augscope.laws.targets import Call, Target
+from augscope.support.values import Value, check
 
 ODD, NUM_ODD = 7, 40
 PAIR, NUM_PAIRS = 2, 60
-NUM_SINGLE, NUM_PLACES = 4, 6
+NUM_SINGLE, NUM_POSITIONS = 4, 6
+MIN_CALLS, MIN_BATCH, MAX_BATCH = 64, 4, 4096
+NUM_TESTS = 12  # statistical rules of one certificate, at most; they share the false-alarm rate
 BLEND_EDGE = 0.05  # a blend's weight this close to 0 or 1 may be read as 0 or 1
 LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
+
+
+class Trial(Value):
+    """How a target is tried; the fields are explained in `certify`."""
+
+    batch_size: int
+    num_calls: int
+    image_size: tuple[int, int]
+    channels: int
+    seed: int
+    false_alarm_rate: float
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Trial:
+        batch, calls, channels, rate = self.batch_size, self.num_calls, self.channels, self.false_alarm_rate
+        check(MIN_BATCH <= batch <= MAX_BATCH, f"`batch_size` must be in [{MIN_BATCH}, {MAX_BATCH}], got {batch}")
+        check(calls >= MIN_CALLS, f"`num_calls` must be at least {MIN_CALLS}, got {calls}")
+        check(min(self.image_size) >= 4, f"`image_size` must be two sides ≥ 4, got {self.image_size}")
+        check(channels >= 1, f"`channels` must be at least 1, got {channels}")
+        enough = channels >= 2 or batch <= 240
+        check(enough, f"`batch_size` must be at most 240 with one channel, got {batch}")
+        check(0 < rate <= 0.1, f"`false_alarm_rate` must be in (0, 0.1], got {rate}")
+        return self
+
+    @property
+    def level(self) -> float:
+        """The largest p-value at which one statistical rule fails."""
+        return self.false_alarm_rate / NUM_TESTS
 
 
 class Problem(NamedTuple):
@@ -32,9 +64,9 @@ class Problem(NamedTuple):
 class TargetFailed(Exception):
     """The target raised, or returned something that is no batch; nothing more can be measured."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.sentence)
-        self.problem = problem
+    def __init__(self, rule: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.problem = Problem(rule, sentence)
 
 
 @dataclass
@@ -86,196 +118,206 @@ class Batches:
 
 @dataclass
 class Evidence:
-    """All that was read off a target."""
+    """All that was read off a target.
+
+    Attributes:
+        target, trial: what was tried, and how.
+        value_map: what the target does to values, or None where that is no line a channel.
+        hard_labels: whether class indices came back.
+        problems: rules that calls broke, each once.
+        main, odd, pairs: large batches, batches of odd size, and batches of two; None where the run ended before them.
+        fill: (C,), where every erased pixel has one value.
+        fill_varies: whether erased pixels have several.
+        erased_share: of the pixels of large batches.
+        misplaced: pixels that hold what was elsewhere.
+        reproducible, generator_obeyed, random: what seeds decide, or None where that was not tried.
+        num_calls: all calls.
+        image_rounding, label_rounding: the largest of any `Call`.
+    """
 
     target: Target
-    batch_size: int
-    height: int
-    width: int
+    trial: Trial
     value_map: coding.ValueMap | None = None
     hard_labels: bool = False
     problems: list[Problem] = field(default_factory=list)
     main: Batches | None = None
     odd: Batches | None = None
     pairs: Batches | None = None
-    fill: np.ndarray | None = None  # (C,) where every erased pixel has one value
+    fill: np.ndarray | None = None
     fill_varies: bool = False
     erased_share: float = 0.0
-    misplaced: int = 0  # pixels that do not hold what was at their place
+    misplaced: int = 0
     reproducible: bool | None = None
     generator_obeyed: bool | None = None
     random: bool | None = None
     num_calls: int = 0
-    image_rounding: float = 0.0  # of the images that come back, as in `Call`
+    image_rounding: float = 0.0
     label_rounding: float = 0.0
+
+    def note(self, rule: str, sentence: str) -> None:
+        """Keep a broken rule, once."""
+        if all(problem.rule != rule for problem in self.problems):
+            self.problems.append(Problem(rule, sentence))
 
 
 class Prober:
-    """Calls a target, checks every answer's form, and reads it."""
+    """Calls a target, checks the form of all that it returns, and reads it."""
 
-    def __init__(self, target: Target, batch_size: int, height: int, width: int, channels: int, seed: int) -> None:
-        self.target, self.channels, self.seed = target, channels, seed
-        self.evidence = Evidence(target, batch_size, height, width)
-        self._fills: list[np.ndarray] = []
-        self._moved: list[np.ndarray] = []
+    def __init__(self, target: Target, trial: Trial) -> None:
+        self.target, self.trial = target, trial
+        self.evidence = Evidence(target, trial)
+        self._fills: list[np.ndarray] = [np.empty((0, trial.channels))]
+        self._moved: list[np.ndarray] = [np.empty((0, trial.channels))]
 
-    def run(self, num_calls: int) -> Evidence:
+    def run(self) -> Evidence:
         """Make all calls; what fails is in the evidence, with the call that did it."""
-        with foreign_warnings_ignored(), one_torch_thread():
+        with warnings.catch_warnings(action="ignore"), one_torch_thread():  # what foreign code does is reported
             try:
-                self._run(num_calls)
+                self._run()
             except TargetFailed as failure:
                 self.evidence.problems.append(failure.problem)
         self._settle_fill()
         return self.evidence
 
-    def _run(self, num_calls: int) -> None:
-        found = self.evidence
-        self.target.seed(self.seed)
-        constants = [self._images(np.full(self._shape(found.batch_size), level)) for level in coding.CONSTANTS]
-        found.value_map = coding.find_value_map(constants)
-        if found.value_map is None:
+    def _run(self) -> None:
+        evidence, trial = self.evidence, self.trial
+        self.target.seed(trial.seed)
+        flat = [np.full((trial.batch_size, *trial.image_size, trial.channels), level) for level in coding.CONSTANTS]
+        evidence.value_map = coding.find_value_map([self._values(self._call(levels)) for levels in flat])
+        if evidence.value_map is None:
             return
-        self._probe_places()
-        found.main = self._batches(found.batch_size, num_calls)
+        self._probe_positions()
+        evidence.main = self._batches(trial.batch_size, trial.num_calls)
         self._probe_seeds()
-        self.target.seed(self.seed + 1)
-        found.pairs = self._batches(PAIR, NUM_PAIRS)
+        self.target.seed(trial.seed + 1)
+        evidence.pairs = self._batches(PAIR, NUM_PAIRS)
         self._batches(1, NUM_SINGLE)
-        found.odd = self._batches(ODD, NUM_ODD)
+        evidence.odd = self._batches(ODD, NUM_ODD)
 
     @property
     def blend_tolerance(self) -> float:
         """How far a blended pixel may be off, in levels; pasted ones are exact in half precision too."""
         return coding.BLENDED[self.target.convention.dtype] + 256 * self.evidence.image_rounding
 
-    def _shape(self, count: int) -> tuple[int, int, int, int]:
-        return count, self.evidence.height, self.evidence.width, self.channels
-
     def _classes(self, count: int) -> np.ndarray:
         return np.arange(count) % (self.target.num_classes or count)
 
     def _call(self, levels: np.ndarray) -> Call:
-        """One call, checked; a broken rule is kept once."""
-        count = len(levels)
-        self.evidence.num_calls += 1
-        where = f"call {self.evidence.num_calls} (a batch of {count}, {self.evidence.height}×{self.evidence.width})"
+        """One call, checked."""
+        evidence, count = self.evidence, len(levels)
+        evidence.num_calls += 1
+        height, width = self.trial.image_size
+        where = f"call {evidence.num_calls} (a batch of {count}, {height}×{width})"
         try:
             call = self.target(levels, self._classes(count))
-        except (Exception, SystemExit) as error:  # whatever foreign code raises is the finding
+        except (Exception, SystemExit) as error:  # whatever foreign code raises is a result
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise TargetFailed(Problem("runs", f"{where} raised {text}")) from error
-        self.evidence.image_rounding = max(self.evidence.image_rounding, call.image_rounding)
-        self.evidence.label_rounding = max(self.evidence.label_rounding, call.label_rounding)
-        self._check_form(call, self.target.convention.encode(levels).shape, where)
+            raise TargetFailed("runs", f"{where} raised {text}") from error
+        evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)
+        evidence.label_rounding = max(evidence.label_rounding, call.label_rounding)
+        self._check_shapes(call, tuple(self.target.convention.encode(levels).shape), where)
+        self._check_values(call, where)
         return call
 
-    def _check_form(self, call: Call, shape: tuple[int, ...], where: str) -> None:
-        if call.images.shape != tuple(shape):
-            rule = "batch size kept" if call.images.shape[1:] == tuple(shape[1:]) else "shapes"
-            raise TargetFailed(
-                Problem(rule, f"{where} returned images of shape {call.images.shape}, not {tuple(shape)}")
-            )
+    def _check_shapes(self, call: Call, shape: tuple[int, ...], where: str) -> None:
+        if call.images.shape != shape:
+            rule = "batch size kept" if call.images.shape[1:] == shape[1:] else "shapes"
+            raise TargetFailed(rule, f"{where} returned images of shape {call.images.shape}, not {shape}")
         labels, count = call.labels, shape[0]
         least = int(self._classes(count).max()) + 1
         if labels.shape == (count,):
             self.evidence.hard_labels = True
         elif labels.ndim != 2 or len(labels) != count or labels.shape[1] < least:
             wanted = f"({count}, K) with K ≥ {least}"
-            raise TargetFailed(Problem("shapes", f"{where} returned labels of shape {labels.shape}, not {wanted}"))
-        for what, values in (("images", call.images), ("labels", labels)):
+            raise TargetFailed("shapes", f"{where} returned labels of shape {labels.shape}, not {wanted}")
+
+    def _check_values(self, call: Call, where: str) -> None:
+        for name, values in (("images", call.images), ("labels", call.labels)):
             bad = int(values.size - np.isfinite(values).sum())
             if bad:
-                raise TargetFailed(
-                    Problem("finite", f"{where} returned {what} with {bad} values that are NaN or infinite")
-                )
+                raise TargetFailed("finite", f"{where} returned {name} with {bad} values that are NaN or infinite")
         if not call.untouched:
-            self._note("input untouched", f"{where} changed its input in place")
-        if labels.ndim == 2:
-            off = np.abs(labels.astype(float).sum(1) - 1).max()
-            low = labels.min()
+            self.evidence.note("input untouched", f"{where} changed its input in place")
+        if call.labels.ndim == 2:
+            off = np.abs(call.labels.astype(float).sum(1) - 1).max()
+            low = call.labels.min()
             if off > LABEL_SLACK + 2 * call.label_rounding or low < -LABEL_SLACK:
-                sentence = (
-                    f"{where} returned labels that are no weights: a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
-                )
-                self._note("soft labels", sentence)
+                problem = f"a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
+                self.evidence.note("soft labels", f"{where} returned labels that are no weights: {problem}")
 
-    def _note(self, rule: str, sentence: str) -> None:
-        if all(problem.rule != rule for problem in self.evidence.problems):
-            self.evidence.problems.append(Problem(rule, sentence))
+    def _values(self, call: Call) -> np.ndarray:
+        """The images of a call (N, H, W, C), as they came back."""
+        return self.target.convention.channels_last(call.images).astype(float)
 
-    def _images(self, levels: np.ndarray) -> np.ndarray:
-        return self.target.convention.channels_last(self._call(levels).images).astype(float)
+    def _levels(self, call: Call) -> np.ndarray:
+        """The images of a call (N, H, W, C) as levels."""
+        assert self.evidence.value_map is not None
+        return self.evidence.value_map.levels(self._values(call))
 
-    def _probe_places(self) -> None:
-        """Feed one image N times: a pixel that is not erased must hold what was at its place."""
-        found = self.evidence
-        levels = coding.position_batch(*self._shape(found.batch_size))
-        assert found.value_map is not None
-        for _ in range(NUM_PLACES):
-            output = found.value_map.levels(self._images(levels))
+    def _probe_positions(self) -> None:
+        """Feed one image N times: a pixel that is not erased must hold what was at its position."""
+        levels = coding.position_batch(self.trial.batch_size, *self.trial.image_size, self.trial.channels)
+        for _ in range(NUM_POSITIONS):
+            output = self._levels(self._call(levels))
             moved = (np.abs(output - levels) > 2 * self.blend_tolerance).any(axis=-1)
             self._moved.append(output[moved])
 
     def _batches(self, count: int, num_calls: int) -> Batches:
-        codes = coding.colours(count, self.channels)
-        levels = coding.coded_batch(codes, self.evidence.height, self.evidence.width)
-        read = [self._read(self._call(levels), codes) for _ in range(num_calls)]
-        parts = {name: np.array([one[name] for one in read]) for name in read[0]}
-        return Batches(**parts, classes=self._classes(count), label_rounding=self.evidence.label_rounding)
+        codes = coding.colours(count, self.trial.channels)
+        levels = coding.coded_batch(codes, *self.trial.image_size)
+        calls = [self._read(self._call(levels), codes) for _ in range(num_calls)]
+        arrays = {name: np.array([rows[name] for rows in calls]) for name in calls[0]}
+        return Batches(**arrays, classes=self._classes(count), label_rounding=self.evidence.label_rounding)
 
     def _read(self, call: Call, codes: np.ndarray) -> dict[str, np.ndarray]:
         """One call's rows of `Batches`."""
-        assert self.evidence.value_map is not None
-        levels = self.evidence.value_map.levels(self.target.convention.channels_last(call.images).astype(float))
-        read = coding.decode(levels, codes, self.blend_tolerance)
-        self._fills.append(levels[read.erased])
-        spread = np.where(read.blended, np.ptp(read.own.reshape(len(codes), -1), axis=1), 0)
+        levels = self._levels(call)
+        decoded = coding.decode(levels, codes, self.blend_tolerance)
+        self._fills.append(levels[decoded.erased])
         num_classes = self.target.num_classes or len(codes)
         hard = call.labels.ndim == 1
         labels = np.eye(num_classes)[call.labels.astype(int) % num_classes] if hard else call.labels.astype(float)
         return {
-            "own": read.own.mean(axis=(1, 2)),
-            "pasted": read.own < 1,
-            "partner": read.partner,
-            "erased": read.erased.mean(axis=(1, 2)),
-            "blended": read.blended,
-            "spread": spread,
-            "resolution": coding.resolution(codes, read.partner, self.blend_tolerance),
-            "sources": read.sources,
+            "own": decoded.own.mean(axis=(1, 2)),
+            "pasted": decoded.own < 1,
+            "partner": decoded.partner,
+            "erased": decoded.erased.mean(axis=(1, 2)),
+            "blended": decoded.blended,
+            "spread": np.where(decoded.blended, np.ptp(decoded.own, axis=(1, 2)), 0),
+            "resolution": coding.resolution(codes, decoded.partner, self.blend_tolerance),
+            "sources": decoded.sources,
             "labels": labels,
         }
 
     def _probe_seeds(self) -> None:
         """Same seed, same output? Another seed, another one? A generator of its own: does it alone decide?"""
-        found = self.evidence
-        codes = coding.colours(found.batch_size, self.channels)
-        levels = coding.coded_batch(codes, found.height, found.width)
+        evidence, seed = self.evidence, self.trial.seed
+        codes = coding.colours(self.trial.batch_size, self.trial.channels)
+        levels = coding.coded_batch(codes, *self.trial.image_size)
 
         def outputs(seed: int, elsewhere: int | None = None) -> list[np.ndarray]:
             self.target.seed(seed, elsewhere=elsewhere)
             return [self._call(levels).images for _ in range(4)]
 
-        first, again, other = outputs(self.seed), outputs(self.seed), outputs(self.seed + 1)
-        found.reproducible = _same(first, again)
-        found.random = not (_same(first, other) and all(np.array_equal(first[0], one) for one in first))
+        first, again, other = outputs(seed), outputs(seed), outputs(seed + 1)
+        evidence.reproducible = _same(first, again)
+        evidence.random = not (_same(first, other) and all(np.array_equal(first[0], images) for images in first))
         if self.target.has_generator:
-            found.generator_obeyed = _same(first, outputs(self.seed, elsewhere=self.seed + 17))
+            evidence.generator_obeyed = _same(first, outputs(seed, elsewhere=seed + 17))
 
     def _settle_fill(self) -> None:
         """One fill value, or several; and pixels of the position image that hold neither their own value nor the fill."""
-        fills = np.concatenate([np.empty((0, self.channels)), *self._fills])
-        moved = np.concatenate([np.empty((0, self.channels)), *self._moved])
+        evidence, fills, moved = self.evidence, np.concatenate(self._fills), np.concatenate(self._moved)
         if not len(fills):
-            self.evidence.misplaced = len(moved)
+            evidence.misplaced = len(moved)
             return
-        self.evidence.fill_varies = bool(np.ptp(fills, axis=0).max() > 4 * coding.EXACT)
-        scale = self.evidence.value_map
-        if not self.evidence.fill_varies and scale is not None:
-            self.evidence.fill = np.median(fills, axis=0) * scale.scale + scale.shift
-            self.evidence.misplaced = int((np.abs(moved - fills[0]) > 8 * coding.EXACT).any(axis=-1).sum())
-        if self.evidence.main is not None:
-            self.evidence.erased_share = float(self.evidence.main.erased.mean())
+        evidence.fill_varies = bool(np.ptp(fills, axis=0).max() > 4 * coding.EXACT)
+        line = evidence.value_map
+        if not evidence.fill_varies and line is not None:
+            evidence.fill = np.median(fills, axis=0) * line.scale + line.shift
+            evidence.misplaced = int((np.abs(moved - fills[0]) > 8 * coding.EXACT).any(axis=-1).sum())
+        if evidence.main is not None:
+            evidence.erased_share = float(evidence.main.erased.mean())
 
 
 def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
@@ -283,22 +325,15 @@ def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 
 @contextmanager
-def foreign_warnings_ignored() -> Iterator[None]:
-    """Foreign code may warn as it likes: what it does is reported, not what it says."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Batches are small: more threads of PyTorch, where it is loaded, would only wait for each other."""
     torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 1
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        if torch:
-            torch.set_num_threads(1)
         yield
     finally:
-        if torch:
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)

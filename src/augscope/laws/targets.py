@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
 import sys
@@ -104,44 +103,31 @@ def resolve(target: Any, *, batch_size: int, **options: Any) -> Target:
         ValueError: if it cannot be imported or made, with the reason, or an option is unknown.
     """
     num_classes = options.pop("num_classes", None)
-    factory = None
     if isinstance(target, str):
-        name = target
-        found, root, factory = _import(target, batch_size)
+        name, (transform, root, factory) = target, _import(target, batch_size)
     else:
         check(callable(target), f"`target` must be an import path or a callable, got {target!r}")
-        found, root = target, type(target).__module__.split(".")[0]
         name = getattr(target, "__qualname__", type(target).__qualname__)
-    if isinstance(found, type):
-        raise ValueError(f"`target` must be a transform, got the class {name}: call it")
+        transform, root, factory = target, type(target).__module__.split(".")[0], None
+    check(not isinstance(transform, type), f"`target` must be a transform, got the class {name}: call it")
     convention = CONVENTIONS.get(root, CONVENTIONS["default"]).replace(**options)
-    own_classes = getattr(found, "num_classes", None)
+    own_classes = getattr(transform, "num_classes", None)
     classes = num_classes or (own_classes if isinstance(own_classes, int) else None)
-    return Target(name, found, convention, classes, factory)
+    return Target(name, transform, convention, classes, factory)
 
 
-def _import(text: str, batch_size: int) -> tuple[Any, str, Factory | None]:
-    if text.split(":")[0].split(".")[0] == "keras":  # its backend is chosen at import; JAX is here anyway
+def _import(path: str, batch_size: int) -> tuple[Any, str, Factory | None]:
+    """The transform, the name of its package, and what makes it anew."""
+    if path.split(":")[0].split(".")[0] == "keras":  # its backend is chosen at import; JAX is here anyway
         os.environ.setdefault("KERAS_BACKEND", "jax")
-    named = import_named(text, "target")
-    if not isinstance(named.found, type) and named.arguments is None:
-        return named.found, named.root, None
+    named = import_named("target", path)
+    if not isinstance(named.value, type) and named.arguments is None:
+        return named.value, named.root, None
 
     def make() -> Any:
-        return named.make(lambda keywords: _filled(named.found, keywords, batch_size))
+        defaults: dict[str, Any] = {"num_classes": batch_size}
+        if "torch" in sys.modules:
+            defaults["generator"] = sys.modules["torch"].Generator()
+        return named.make(defaults)
 
     return make(), named.root, make
-
-
-def _filled(found: Any, keywords: dict[str, Any], batch_size: int) -> dict[str, Any]:
-    """The arguments, with a number of classes and a generator where the class has such parameters and got none."""
-    try:
-        parameters = inspect.signature(found).parameters
-    except (TypeError, ValueError):  # compiled classes tell nothing
-        return keywords
-    extra: dict[str, Any] = {}
-    if "num_classes" in parameters and "num_classes" not in keywords:
-        extra["num_classes"] = batch_size
-    if "generator" in parameters and "generator" not in keywords and "torch" in sys.modules:
-        extra["generator"] = sys.modules["torch"].Generator()
-    return {**keywords, **extra}

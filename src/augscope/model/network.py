@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from pydantic import field_validator, model_serializer, model_validator
 
 from augscope.model.arrays import check_finite, check_key, check_precision
-from augscope.support.lazy_names import import_piece, path_of
+from augscope.support.naming import import_piece, path_of
 from augscope.support.values import Value, check, check_positive
 
 

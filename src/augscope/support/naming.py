@@ -1,14 +1,17 @@
-"""Objects named by import path, with literal arguments: other people's transforms and models."""
+"""Objects that users name by import path: transforms and models of other libraries, activations and methods of their own."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import importlib.util
+import inspect
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from augscope.support.values import check
@@ -21,89 +24,138 @@ class Named:
     """What an import path names.
 
     Attributes:
-        text: the path as it was given.
+        path: as it was given.
         option: the argument that it was given for, as messages call it.
-        place: the module or file.
-        found: the object.
+        source: the module or file.
+        value: the object.
         arguments: positional and named, or None where the path has no parentheses.
     """
 
-    text: str
+    path: str
     option: str
-    place: str
-    found: Any
+    source: str
+    value: Any
     arguments: Arguments | None
 
     @property
     def root(self) -> str:
         """The name of the package, or of the file without its ending."""
-        return Path(self.place).stem if self.place.endswith(".py") else self.place.split(".")[0]
+        return Path(self.source).stem if self.source.endswith(".py") else self.source.split(".")[0]
 
-    def make(self, fill: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Any:
-        """Call what was found with its arguments, the named ones after `fill`. Raises ValueError with the reason."""
+    def make(self, defaults: Mapping[str, Any]) -> Any:
+        """Call the object with its arguments.
+
+        Args:
+            defaults: further arguments by name; the object gets those that it has a parameter for and the path does not give.
+
+        Raises:
+            ValueError: if the call fails, with the reason.
+        """
         args, keywords = self.arguments or ([], {})
         try:
-            return self.found(*args, **fill(keywords))
-        except (Exception, SystemExit) as error:  # whatever foreign code raises is the answer, as a sentence
-            raise ValueError(
-                f"`{self.option}` could not be made, got {self.text!r}: {type(error).__name__}: {error}"
-            ) from None
+            parameters = set(inspect.signature(self.value).parameters)
+        except (TypeError, ValueError):  # compiled callables have no signature
+            parameters = set()
+        extra = {name: value for name, value in defaults.items() if name in parameters}
+        try:
+            return self.value(*args, **{**extra, **keywords})
+        except (Exception, SystemExit) as error:  # whatever foreign code raises becomes a sentence
+            reason = f"{type(error).__name__}: {error}"
+            raise ValueError(f"`{self.option}` could not be made, got {self.path!r}: {reason}") from None
 
 
-def import_named(text: str, option: str) -> Named:
+def import_named(option: str, path: str) -> Named:
     """Import `package.module:name`, `package.module:Class(literals)` or `file.py:name`. Nothing is evaluated but literals.
 
     Args:
-        text: the path.
-        option: the argument that it was given for, for messages.
+        option: the argument that the path was given for, for messages.
+        path: of the object.
 
     Raises:
         ValueError: if it is no such path, or cannot be imported, with the reason.
     """
-    place, separator, rest = text.partition(":")
-    check(
-        bool(separator and place and rest),
-        f"`{option}` must read package.module:Class or file.py:function, got {text!r}",
-    )
-    name, arguments = _parse(rest, text, option)
-    module = _load(place, text, option)
+    source, _, rest = path.partition(":")
+    check(bool(source and rest), f"`{option}` must read package.module:Class or file.py:function, got {path!r}")
+    parsed = _parse(rest)
+    if parsed is None:
+        raise ValueError(
+            f"`{option}` must be a name, or a name with literal arguments such as Class(p=0.5), got {path!r}"
+        )
+    name, arguments = parsed
+    return Named(path, option, source, _look_up(option, path, source, name), arguments)
+
+
+def import_piece(option: str, path: str) -> Any:
+    """Return what `module:Name` names: the form in which files and records write an activation or a method.
+
+    Raises:
+        ValueError: as `import_named` does.
+    """
+    module, _, name = path.partition(":")
+    check(bool(module) and name.isidentifier(), f"`{option}` must read module:Name, got {path!r}")
+    return _look_up(option, path, module, name)
+
+
+def _look_up(option: str, path: str, source: str, name: str) -> Any:
+    """Return an attribute of a module or a file; modules are searched on Python's path, then in the working directory.
+
+    Importing a module runs it: only paths that the user wrote are to be read.
+    """
     try:
-        found = getattr(module, name)
-    except AttributeError:
-        raise ValueError(f"`{option}` could not be imported, got {text!r}: {place} has no {name!r}") from None
-    except ImportError as error:
-        raise ValueError(f"`{option}` could not be imported, got {text!r}: {error}") from None
-    return Named(text, option, place, found, arguments)
+        module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
+        value = getattr(module, name, None)
+    except (Exception, SystemExit) as error:  # foreign code: an ImportError, a SyntaxError, anything
+        reason = str(error) if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"`{option}` could not be imported, got {path!r}: {reason}") from None
+    if value is None:
+        raise ValueError(f"`{option}` could not be imported, got {path!r}: {source} has no {name!r}")
+    return value
 
 
-def _load(place: str, text: str, option: str) -> Any:
-    try:
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place)
-        specification = importlib.util.spec_from_file_location(path.stem, path)
-        if specification is None or specification.loader is None or not path.is_file():
-            raise ValueError(f"`{option}` could not be imported, got {text!r}: no file {place}")
-        module = importlib.util.module_from_spec(specification)
-        sys.modules.setdefault(path.stem, module)
-        specification.loader.exec_module(module)
-        return module
-    except ValueError:
-        raise
-    except (Exception, SystemExit) as error:  # foreign code again: an ImportError, a SyntaxError, anything
-        raise ValueError(f"`{option}` could not be imported, got {text!r}: {type(error).__name__}: {error}") from None
+def _load_module(name: str) -> ModuleType:
+    if os.getcwd() not in sys.path:  # an installed command has its own folder there in place of the user's
+        sys.path.append(os.getcwd())
+    return importlib.import_module(name)
 
 
-def _parse(text: str, whole: str, option: str) -> tuple[str, Arguments | None]:
-    """`Name` or `Name(literals)`: the name and the arguments."""
+def _load_file(path: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None or not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules.setdefault(path.stem, module)
+    specification.loader.exec_module(module)
+    return module
+
+
+def _parse(text: str) -> tuple[str, Arguments | None] | None:
+    """The name and the arguments in `Name` or `Name(literals)`, or None for any other text."""
     try:
         expression = ast.parse(text, mode="eval").body
         if isinstance(expression, ast.Name):
             return expression.id, None
-        if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name):
-            keywords = {word.arg: ast.literal_eval(word.value) for word in expression.keywords if word.arg}
-            if len(keywords) == len(expression.keywords):
-                return expression.func.id, ([ast.literal_eval(value) for value in expression.args], keywords)
+        if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Name):
+            return None
+        args = [ast.literal_eval(value) for value in expression.args]
+        keywords = {word.arg: ast.literal_eval(word.value) for word in expression.keywords if word.arg}
     except (SyntaxError, ValueError):
-        pass
-    raise ValueError(f"`{option}` must be a name, or a name with literal arguments such as Class(p=0.5), got {whole!r}")
+        return None
+    unpacked = len(keywords) < len(expression.keywords)  # **mapping
+    return None if unpacked else (expression.func.id, (args, keywords))
+
+
+def path_of(option: str, piece: Any) -> str:
+    """Return the import path of a class or function. Raises ValueError, naming `option`, if it can have none."""
+    module, name = getattr(piece, "__module__", None), getattr(piece, "__qualname__", "")
+    check(
+        bool(module) and name.isidentifier(),
+        f"`{option}` must be at the top level of a module to be written down, got {name or piece!r}",
+    )
+    return f"{module}:{name}"
+
+
+def named_pieces(configuration: Mapping[str, Any]) -> list[str]:
+    """Return the import paths in a configuration's network and methods."""
+    tables = [configuration.get("network"), *configuration.get("methods", ())]
+    names = [table.get("name") if isinstance(table, Mapping) else table for table in tables]
+    return [name for name in names if isinstance(name, str) and ":" in name]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from augscope.model.methods import Method
-from augscope.support.lazy_names import named_pieces
+from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.values import check
 from augscope.support.wording import versions

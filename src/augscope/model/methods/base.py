@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from pydantic import model_serializer
 
 from augscope.model.arrays import check_precision, check_scores
-from augscope.support.lazy_names import path_of
+from augscope.support.naming import path_of
 from augscope.support.values import Value, check
 
 

@@ -14,7 +14,7 @@ from pydantic import model_serializer
 from augscope.model.methods.base import Method, logistic
 from augscope.model.methods.pair_sums import pair_sums
 from augscope.model.methods.subsets import all_subsets
-from augscope.support.lazy_names import path_of
+from augscope.support.naming import path_of
 from augscope.support.values import check
 
 MAX_PATCHES = 12  # of a descent: 4,096 subsets a step

@@ -10,7 +10,7 @@ from augscope.model.methods.custom import FunctionMethod
 from augscope.model.methods.cutmix import CutMix
 from augscope.model.methods.cutout import Cutout
 from augscope.model.methods.erm import Erm
-from augscope.support.lazy_names import import_piece
+from augscope.support.naming import import_piece
 from augscope.support.values import check
 
 _BUILT_IN: dict[str, type[Method]] = {"erm": Erm, "cutout": Cutout, "cutmix": CutMix}
