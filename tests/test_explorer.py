@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
-from augscope.explorer import charts, controls, page, parts
-from augscope.explorer.gate import Assets, local_only
+from augscope.explorer import controls, fragments, page, panels
+from augscope.explorer.access import Assets, local_only
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
 from augscope.explorer.server import Explorer, listen, prepare
 from augscope.explorer.session import Frame, TrainingSession
@@ -102,7 +102,7 @@ class TestSettings:
         settings, (problem,) = Settings.from_query({**part, "num_patches": "5"})
         assert sentence in problem
         assert settings == PRESETS[DEFAULT].replace(num_patches=5)
-        assert "<script" not in parts.heading_html([problem])
+        assert "<script" not in fragments.heading_html([problem])
 
     @pytest.mark.parametrize(
         ("changes", "control", "sentence", "refused"),
@@ -139,7 +139,7 @@ class TestSettings:
             assert all(sentences for sentences in chosen.errors().values())
         else:
             assert all(0 <= row.low <= row.high <= 1 for row in expected.predictions)
-            assert "<table>" in parts.outlook_html(expected)
+            assert "<table>" in fragments.outlook_html(expected)
 
     def test_presets_are_the_shipped_ones(self):
         assert THEOREM.experiment() == ag.presets.theorem
@@ -221,7 +221,7 @@ class TestSession:
         assert not worker.is_alive()
         assert {run.status for run in frame.runs} == {"interrupted"}
         assert all(0 < run.history.steps[-1] < LONG.num_steps for run in frame.runs)
-        assert "interrupted at step" in parts.standing_html(frame, outlook(LONG.experiment()), LONG.num_steps)
+        assert "interrupted at step" in fragments.standing_html(frame, outlook(LONG.experiment()), LONG.num_steps)
 
     def test_it_ends_when_nobody_wants_it_any_more(self):
         session = TrainingSession(LONG.experiment(), 1)
@@ -234,7 +234,7 @@ class TestSession:
         chosen = SMALL.replace(step_size=1e8, num_steps=150)
         frame = TrainingSession(chosen.experiment().replace(record_at=(0, 1)), 1).run()
         expected = outlook(chosen.experiment())
-        assert "diverged" in parts.standing_html(frame, expected, chosen.num_steps)
+        assert "diverged" in fragments.standing_html(frame, expected, chosen.num_steps)
         drawn = [chart.to_dict() for chart in page.charts_of(frame, chosen.experiment(), expected)]
         assert len(drawn) == 4
 
@@ -242,7 +242,7 @@ class TestSession:
 class TestPictures:
     def test_the_charts_hold_what_was_measured(self, finished):
         run = finished.latest.runs[2]
-        chart = charts.method_chart(run, finished.experiment, outlook(finished.experiment).predictions[2]).to_dict()
+        chart = panels.method_chart(run, finished.experiment, outlook(finished.experiment).predictions[2]).to_dict()
         drawn = chart["vconcat"][0]["layer"][0]["data"]["values"]
         shown = [row["value"] for row in drawn if row["what"].startswith("3: ")]
         assert shown == run.history.feature_scores.mean(axis=1)[:, 2].tolist()
@@ -250,22 +250,22 @@ class TestPictures:
         assert not chart["usermeta"]["embedOptions"]["actions"]["editor"]
 
     def test_evenness_stands_beside_its_predicted_plateau(self, finished):
-        spec = json.dumps(charts.evenness_chart(finished.latest.runs, finished.experiment).to_dict())
+        spec = json.dumps(panels.evenness_chart(finished.latest.runs, finished.experiment).to_dict())
         plateau = finished.latest.runs[2].predicted_plateau
         assert all(f"{value:.4f}" in spec for value in plateau)
 
     def test_the_data_is_every_number(self, finished):
-        rows = list(csv.DictReader(io.StringIO(charts.to_csv(finished.latest.runs))))
+        rows = list(csv.DictReader(io.StringIO(panels.to_csv(finished.latest.runs))))
         run = finished.latest.runs[1]
         mine = [row for row in rows if row["method"] == run.method.title]
         assert [float(row["accuracy"]) for row in mine] == run.history.accuracy.tolist()
         assert [float(row["score_2_minus"]) for row in mine] == run.history.feature_scores[:, 1, 1].tolist()
-        assert charts.to_csv([]).startswith("method,")
+        assert panels.to_csv([]).startswith("method,")
 
     def test_downloads_are_made_on_request(self, finished):
         make = {name: function for name, _, function in page.downloads(finished, SMALL)}
         assert make["explored.svg"]().startswith(b"<?xml")
-        assert make["explored.csv"]().decode() == charts.to_csv(finished.latest.runs)
+        assert make["explored.csv"]().decode() == panels.to_csv(finished.latest.runs)
         assert make["explored.sh"]().decode().strip() == SMALL.command()
 
     def test_before_anything_is_measured_there_is_an_empty_figure_and_no_chart(self):

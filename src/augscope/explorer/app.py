@@ -14,10 +14,10 @@ app = marimo.App(width="full", app_title="augscope explore", css_file="front.css
 def _():
     import marimo as mo
 
-    from augscope.explorer import controls, page, parts
+    from augscope.explorer import controls, fragments, page
     from augscope.explorer.settings import PRESETS, Settings
 
-    return PRESETS, Settings, controls, mo, page, parts
+    return PRESETS, Settings, controls, mo, page, fragments
 
 
 @app.cell
@@ -30,14 +30,14 @@ def _(Settings, mo):
 
 
 @app.cell
-def _(PRESETS, address_problems, mo, parts, set_start):
+def _(PRESETS, address_problems, mo, fragments, set_start):
     preset = mo.ui.dropdown(
         list(PRESETS),
         label="Start from a preset",
         full_width=True,
         on_change=lambda name: name and set_start(PRESETS[name]),
     )
-    mo.Html(parts.heading_html(address_problems))
+    mo.Html(fragments.heading_html(address_problems))
     return (preset,)
 
 
@@ -78,20 +78,20 @@ def _(choice, mo):
 
 
 @app.cell
-def _(choice, knobs, mo, parts, preset, rarity):
+def _(choice, knobs, mo, fragments, preset, rarity):
     _rows = [preset]
     for _slider in choice.sliders:
-        _rows += [mo.Html(parts.knob_html(_slider)), knobs[_slider.name]]
+        _rows += [mo.Html(fragments.knob_html(_slider)), knobs[_slider.name]]
         _sentences = choice.sentences_beside(_slider)
         if _sentences:
-            _rows.append(mo.Html(parts.block(parts.paragraphs(_sentences, choice.kind_of_problem))))
+            _rows.append(mo.Html(fragments.block(fragments.paragraphs(_sentences, choice.kind_of_problem))))
     mo.sidebar([*_rows, rarity], width="20rem")
     return
 
 
 @app.cell
-def _(choice, mo, parts):
-    mo.Html(parts.outlook_html(choice.outlook))
+def _(choice, mo, fragments):
+    mo.Html(fragments.outlook_html(choice.outlook))
     return
 
 
@@ -124,9 +124,9 @@ def _(choice, mo, page, session, set_round):
 
 
 @app.cell
-def _(choice, mo, page, parts, session, streams):
+def _(choice, mo, page, fragments, session, streams):
     def _show(frame):
-        table = mo.Html(parts.standing_html(frame, choice.outlook, choice.settings.num_steps))
+        table = mo.Html(fragments.standing_html(frame, choice.outlook, choice.settings.num_steps))
         charts = page.charts_of(frame, session.experiment, choice.outlook)
         return mo.vstack([table, mo.hstack(charts, wrap=True, justify="start", align="start")])
 

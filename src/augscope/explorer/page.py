@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from augscope.explorer.charts import evenness_chart, method_chart, to_csv
 from augscope.explorer.controls import Slider, sentences_beside, sliders
+from augscope.explorer.panels import evenness_chart, method_chart, to_csv
 from augscope.explorer.regimes import Outlook, outlook
 from augscope.explorer.session import Frame, TrainingSession
 from augscope.explorer.settings import Settings

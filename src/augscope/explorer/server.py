@@ -96,7 +96,7 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
         import marimo
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
-    from augscope.explorer.gate import Assets, local_only
+    from augscope.explorer.access import Assets, local_only
 
     listening = listen(port)
     token = secrets.token_urlsafe(16) if with_token else ""
