@@ -47,8 +47,8 @@ def network() -> ag.Network:
 def without_accuracy(monkeypatch) -> None:
     """Test accuracy is by far the dearest measure, and has tests of its own (test_measures, test_accuracy)."""
 
-    def nothing(projections, grams, distribution, network) -> list[ag.TestAccuracy]:
+    def nothing(projections, gram, distribution, network) -> ag.TestAccuracy:
         unknown = np.full((2, distribution.num_features), np.nan)
-        return [ag.TestAccuracy(unknown, np.nan, np.nan, unknown)] * len(projections)
+        return ag.TestAccuracy(unknown, np.nan, np.nan, unknown)
 
-    monkeypatch.setattr(measures, "accuracies_from_projections", nothing)
+    monkeypatch.setattr(measures, "accuracy_from_projections", nothing)

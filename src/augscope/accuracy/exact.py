@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from augscope.accuracy.activation import Activation, built_in
+from augscope.accuracy.activation import built_in
 from augscope.accuracy.cdf_table import sum_by_tables
 from augscope.accuracy.characteristic import sum_by_frequencies
 from augscope.accuracy.gaussian import GaussianPair
@@ -80,9 +80,8 @@ def test_accuracy(
         ...                  residual_gram=np.zeros((2, 2))).per_feature.round(6).tolist()
         [[0.841345], [0.841345]]
     """
-    distribution = dataset_or_distribution
-    if hasattr(dataset_or_distribution, "distribution"):
-        distribution = dataset_or_distribution.distribution
+    distribution = getattr(dataset_or_distribution, "distribution", dataset_or_distribution)
+    if distribution is not dataset_or_distribution:
         features = dataset_or_distribution.features if features is None else features
         residual_gram = dataset_or_distribution.residual_gram if residual_gram is None else residual_gram
     if features is None or residual_gram is None:
@@ -118,6 +117,8 @@ def accuracy_from_projections(
         noise_gram: M, the Gram matrix of the weights' part orthogonal to the features, residual included.
         distribution: the data distribution; its dimension is not used.
         network: the network; its φ.
+
+    Cost: 1–3 ms at P = 3, see benchmarks/accuracy.py.
     """
     projections, gram = np.asarray(feature_projections, np.float64), np.asarray(noise_gram, np.float64)
     expected = (2, 2, distribution.num_features)
@@ -127,7 +128,11 @@ def accuracy_from_projections(
     dominant_means = distribution.feature_noise * projections[:, :, 0]
     means = list(dict.fromkeys((first, second) for first, second in dominant_means.T.tolist()))  # one a u
     largest_std = max(distribution.dominant_noise_std, distribution.background_noise_std)
-    activation = _activation(network, pair, float(np.abs(dominant_means).max()), largest_std)
+    if isinstance(network, Network):
+        activation = built_in(network)
+    else:  # a table that covers as much as noise patches reach
+        reach = float(np.abs(dominant_means).max()) + SPREAD * largest_std * float(np.sqrt(pair.gram.diagonal().max()))
+        activation = tabulated(network, reach)
     background = law_of(pair, distribution.background_noise_std, (0.0, 0.0), activation)
     dominants = [law_of(pair, distribution.dominant_noise_std, mean, activation) for mean in means]
 
@@ -141,14 +146,6 @@ def accuracy_from_projections(
     moved = np.concatenate([thresholds + move for move in moves])
     answers = _noise_at(moved, np.tile(slack, len(moves)), dominants, background, count)
     return _accuracy(answers, activation.beyond, distribution)
-
-
-def _activation(network: BaseNetwork, pair: GaussianPair, largest_mean: float, largest_std: float) -> Activation:
-    """Return φ as the laws need it: by its formula, or tabulated as far as noise patches reach."""
-    if isinstance(network, Network):
-        return built_in(network)
-    reach = largest_mean + SPREAD * largest_std * float(np.sqrt(pair.gram.diagonal().max()))
-    return tabulated(network, reach)
 
 
 def _noise_at(
@@ -177,19 +174,3 @@ def _accuracy(answers: list[Answer], beyond: float, distribution: FeatureNoise) 
     overall = float(np.array(distribution.frequencies) @ per_feature.mean(axis=0))
     error = float(np.max(errors)) + FLOOR + float(np.abs(moved - per_feature).max()) + beyond
     return TestAccuracy(per_feature, overall, min(1.0, error), ties[0])
-
-
-def accuracies_from_projections(
-    feature_projections: Float[Any, "R 2 2 K"],
-    noise_grams: Float[Any, "R 2 2"],
-    distribution: FeatureNoise,
-    network: BaseNetwork,
-) -> list[TestAccuracy]:
-    """Return the exact test accuracy of R networks; arguments and errors as in `accuracy_from_projections`.
-
-    Each is computed as it would be alone. Cost: 1–3 ms each at P = 3, see benchmarks/accuracy.py.
-    """
-    return [
-        accuracy_from_projections(*pair, distribution, network)
-        for pair in zip(feature_projections, noise_grams, strict=True)
-    ]

@@ -89,7 +89,7 @@ class Nodes:
     weight: np.ndarray
     owner: np.ndarray  # 2 × kind + filter, increasing
     tolerance: float  # bound on the error of one panel, and of the sum over the common factor
-    error: float  # bound on the error of every characteristic function at the frequencies asked for
+    error: float  # bound on the error of every characteristic function between the lowest and highest frequency
 
 
 def place_nodes(coordinates: Coordinates, lowest: float, highest: float, tolerance: float = SHARPEST) -> Nodes:

@@ -21,7 +21,7 @@ app = cyclopts.App(name="law", help="Find out what an augmentation does, and che
 
 TONES = {"holds": "green", "fails": "bold red", "reported": "dim"}
 _CLAIMS = {name: field for name, field in fields_of("augscope.laws.claims:Claims").items() if name != "kind"}
-_PROBING = {name: field for name, field in fields_of("augscope.laws.certify:certify").items() if name != "claims"}
+_PROBING = {name: field for name, field in fields_of("augscope.laws.certifier:certify").items() if name != "claims"}
 _CONVENTION = fields_of("augscope.laws.adapters:Convention")
 
 

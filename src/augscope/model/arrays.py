@@ -33,19 +33,26 @@ def check_precision(dtype: Any) -> None:
         )
 
 
-def check_scores(scores: Any, labels: Any) -> None:
-    """Raise ValueError unless scores are a finite (n, P) array and labels an (n,) array of +1 and −1.
+def checked_scores(scores: Any, labels: Any) -> tuple[jax.Array, jax.Array]:
+    """Return scores and labels as arrays of one floating dtype: that of the scores, or float64.
 
     Traced arrays (inside jit, vmap or grad) have shapes but no values: only their shapes are checked.
+
+    Raises:
+        ValueError: unless scores are a finite (n, P) array and labels an (n,) array of +1 and −1, or if float64 is not
+            enabled.
     """
     shape, label_shape = np.shape(scores), np.shape(labels)
     check(len(shape) == 2 and shape[0] >= 1 and shape[1] >= 1, f"`scores` must have shape (n, P), got {shape}")
     check(label_shape == shape[:1], f"`labels` must have shape ({shape[0]},) to match `scores`, got {label_shape}")
-    if isinstance(scores, jax.core.Tracer) or isinstance(labels, jax.core.Tracer):
-        return
-    check_finite("scores", scores)
-    values = np.unique(np.asarray(labels))
-    check(bool(np.isin(values, (-1, 1)).all()), f"`labels` must be +1 or -1, got {values.tolist()[:5]}")
+    if not (isinstance(scores, jax.core.Tracer) or isinstance(labels, jax.core.Tracer)):
+        check_finite("scores", scores)
+        values = np.unique(np.asarray(labels))
+        check(bool(np.isin(values, (-1, 1)).all()), f"`labels` must be +1 or -1, got {values.tolist()[:5]}")
+    dtype = getattr(scores, "dtype", np.float64)
+    dtype = dtype if np.issubdtype(dtype, np.floating) else np.float64
+    check_precision(dtype)
+    return jnp.asarray(scores, dtype), jnp.asarray(labels, dtype)
 
 
 def check_finite(name: str, array: Any) -> None:

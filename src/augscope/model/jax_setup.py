@@ -24,7 +24,7 @@ def set_up_jax() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # An entry that a power loss cut short, or a full disk: the program is compiled anew, nobody need be told.
+    # An entry that a power loss cut short, or a full disk: the program is compiled anew, and no message is needed.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache entry")
 
 

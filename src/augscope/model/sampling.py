@@ -143,7 +143,7 @@ def sample_dataset(
             their own span by Bartlett's decomposition, with the same law of every measured quantity (model.md,
             identity 6.5): its cost does not depend on d.
         frame: "standard": features are unit vectors. "random": a uniformly random orthonormal frame (dense only).
-        dtype: "float64", or "float32" where asked for.
+        dtype: "float64" or "float32".
 
     Raises:
         ValueError: on bad arguments, float64 not enabled, or arrays larger than the free memory (with the bytes).

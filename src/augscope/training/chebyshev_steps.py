@@ -84,13 +84,13 @@ class _Stage(NamedTuple):
     chebyshev: _Chebyshev  # of stage j
     share: Any  # c_j, how far into the step Y_j is
     velocity: Any  # F_{j−1}
-    found: Any  # what else was found there
+    extra: Any  # what `velocity` returned beside it
 
 
 def advance(
     velocity: Callable[[Any, Any], tuple[Any, Any]], times: tuple[Any, Any], stages: Stages, position: Any, start: Any
 ) -> tuple[Any, Any, Any]:
-    """Take one step and evaluate the velocity where it ends; return (position, velocity, what else was found there).
+    """Take one step and evaluate the velocity where it ends; return (position, velocity, what else `velocity` returned).
 
     Y_j = (1 − μ − ν) Y_0 + μ Y_{j−1} + ν Y_{j−2} + h (μ̃ F_{j−1} + γ̃ F_0), with the paper's coefficients of each stage. They
     follow from a recurrence that runs along in the loop, so that one compiled program serves any number of stages.
@@ -107,7 +107,7 @@ def advance(
     mix = jax.tree.map
 
     def stage(now: _Stage) -> _Stage:
-        here, found = velocity(time + now.share * step, now.latest)
+        here, extra = velocity(time + now.share * step, now.latest)
         after = now.chebyshev.following(now.chebyshev_older, stages.w0)
         mu, nu, mu_tilde, gamma_tilde = _coefficients(stages, now, after)
         following = mix(
@@ -119,11 +119,11 @@ def advance(
         older, latest = mix(
             lambda kept, new: jnp.where(is_last, kept, new), (now.older, now.latest), (now.latest, following)
         )
-        return _Stage(now.index + 1, older, latest, now.chebyshev, after, share, here, found)
+        return _Stage(now.index + 1, older, latest, now.chebyshev, after, share, here, extra)
 
     first = _first_stage(velocity, times, stages, position, start)
     last = jax.lax.while_loop(lambda now: now.index <= stages.count, stage, first)
-    return last.latest, last.velocity, last.found
+    return last.latest, last.velocity, last.extra
 
 
 def _first_stage(velocity: Any, times: tuple[Any, Any], stages: Stages, position: Any, start: Any) -> _Stage:
@@ -139,7 +139,7 @@ def _first_stage(velocity: Any, times: tuple[Any, Any], stages: Stages, position
         chebyshev=_Chebyshev(w0, one, zero, b),
         share=stages.w1 / (4 * w0**2),  # c_1 = c_2/T_2' with c_2 = w_1 T_2''/T_2' = w_1/w_0
         velocity=start,
-        found=jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shape),
+        extra=jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shape),
     )
 
 

@@ -30,7 +30,7 @@ class Checkpoint(KeptFile):
 
 
 class DescentCheckpoint(Checkpoint):
-    """Where a descent under way stands; read at once, so that what is wrong with the file is said before any work.
+    """Where a descent under way stands; read at once, so that a bad file is refused before any work.
 
     Args:
         path, configuration: as for `Checkpoint`.

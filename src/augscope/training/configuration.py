@@ -49,16 +49,12 @@ class Parameter:
         return self.field.kind == "int"
 
 
-def _parameters() -> dict[str, Parameter]:
-    parameters = {}
-    for owner, path in _CLASSES.items():
-        for name, field in fields_of(path).items():
-            if name != "name" and (owner, name) not in _UNNAMED:
-                parameters[_RENAMED.get((owner, name), name)] = Parameter(owner, field)
-    return parameters
-
-
-PARAMETERS: dict[str, Parameter] = _parameters()
+PARAMETERS = {  # by the names under which they are set
+    _RENAMED.get((owner, name), name): Parameter(owner, field)
+    for owner, path in _CLASSES.items()
+    for name, field in fields_of(path).items()
+    if name != "name" and (owner, name) not in _UNNAMED
+}
 
 
 def read_experiment(
@@ -88,9 +84,7 @@ def read_experiment(
     if network is not None:
         tables["network"] = {"name": network}
     if names is not None and isinstance(tables["methods"], list):
-        known = {
-            method["name"]: method for method in tables["methods"] if isinstance(method, dict) and "name" in method
-        }
+        known = {one["name"]: one for one in tables["methods"] if isinstance(one, dict) and "name" in one}
         tables["methods"] = [known.get(name, {"name": name}) for name in names]
     return Experiment(**with_values(tables, values))
 

@@ -100,8 +100,7 @@ def train(
         ('completed', True)
     """
     steps = checked_descent(dataset, method, step_size, num_steps, record_at)
-    began = time.perf_counter()
-    kept = None
+    began, file = time.perf_counter(), None
     if checkpoint is not None:
         configuration = {
             "network": network.model_dump(mode="json"),
@@ -112,9 +111,9 @@ def train(
             "store_gram": store_gram,
             "dataset": dataset_digest(dataset),
         }
-        kept = DescentCheckpoint(checkpoint, configuration)
+        file = DescentCheckpoint(checkpoint, configuration)
     problem = Problem(geometry(dataset, store_gram), network, (method,), step_size)
-    return Loop(Descent(problem, num_steps), [dataset], steps, progress, kept, began).finish()[0]
+    return Loop(Descent(problem, num_steps), [dataset], steps, progress, file, began).finish()[0]
 
 
 def checked_descent(
@@ -162,12 +161,10 @@ def take_steps(problem: Problem, state: State, num_steps: Any) -> State:
     """
     end = state.step + num_steps
 
-    def moved(coefficients: Any, gradient: Any) -> Any:
-        return coefficients - problem.step_size * gradient
-
     def body(state: State) -> State:
         before, step = state.point, state.step + 1
-        point = evaluate(problem, jax.tree.map(moved, before.coefficients, before.gradient))
+        moved = jax.tree.map(lambda at, slope: at - problem.step_size * slope, before.coefficients, before.gradient)
+        point = evaluate(problem, moved)
         initial_loss = jnp.where(step == 0, point.loss, state.initial_loss)
         entry = step % RISE_WINDOW
         return State(
@@ -240,7 +237,7 @@ class Descent:
 
     @property
     def place(self) -> int:
-        """The step reached; −1 before anything is evaluated."""
+        """The step reached; −1 before the first chunk."""
         return int(self.state.step)
 
     @property
@@ -262,9 +259,8 @@ class Descent:
         count, began = min(self._count, int(target) - self.place), time.perf_counter()
         self.state = jax.block_until_ready(self._after(count))
         rate = count / (time.perf_counter() - began)
-        self._count = max(
-            1, min(8 * self._count, int(rate * loop.CHUNK_SECONDS))
-        )  # gently: the first chunk also compiles
+        chunk = int(rate * loop.CHUNK_SECONDS)
+        self._count = max(1, min(8 * self._count, chunk))  # it grows gently: the first chunk also compiles
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that it stands at, and what is measured there."""

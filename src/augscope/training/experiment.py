@@ -17,7 +17,7 @@ from augscope.model.network import BaseNetwork, Network, read_network
 from augscope.model.sampling import Dataset, check_memory, needed_bytes, sample_dataset
 from augscope.support.values import Value, check, check_positive
 from augscope.training.descent import checked_record_steps, train
-from augscope.training.flow import FlowRun, default_record_times, flow
+from augscope.training.flow import default_record_times, flow
 from augscope.training.loop import Run
 
 
@@ -152,7 +152,8 @@ class Experiment(Value):
             checkpoint: as for `train`; a flow keeps none, and begins anew with the same bits.
         """
         if self.until is not None:
-            return self._flow(method, dataset, progress)
+            times = sorted({*default_record_times(self.until), self.horizon})
+            return flow(dataset, self.network, method, until=self.until, record_at=times, progress=progress)
         return train(
             dataset,
             self.network,
@@ -163,12 +164,6 @@ class Experiment(Value):
             progress=progress,
             checkpoint=checkpoint,
         )
-
-    def _flow(self, method: Method, dataset: Dataset, progress: Callable[[float, float], Any] | None) -> FlowRun:
-        """The gradient flow to `until`, recorded at the horizon too."""
-        assert self.until is not None
-        times = sorted({*default_record_times(self.until), self.horizon})
-        return flow(dataset, self.network, method, until=self.until, record_at=times, progress=progress)
 
 
 class Presets(NamedTuple):

@@ -33,7 +33,7 @@ class FlowRun(Run):
     solver's accepted steps; `step_size` is 0, that of a flow.
 
     Attributes:
-        until: the time asked for.
+        until: the time that was to be reached.
         reached: the time that the solver, or the hold at a stationary point, reached.
         num_evaluations: gradients evaluated.
         stationary_from: time from which the weights were held (see `flow`), or None.

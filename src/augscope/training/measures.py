@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from augscope.accuracy.exact import TestAccuracy, accuracies_from_projections
+from augscope.accuracy.exact import TestAccuracy, accuracy_from_projections
 from augscope.model.distribution import FeatureNoise
 from augscope.model.methods import Method
 from augscope.model.methods.base import Plateau
@@ -231,10 +231,10 @@ class Recorder:
 
     def history(self) -> History:
         """Return everything recorded so far, with the exact accuracy at every record; each is computed once."""
-        arrays, first = self.to_arrays(), len(self._accuracies)
-        distribution = self._dataset.distribution
-        projections, grams = arrays["feature_projections"][first:], arrays["noise_gram"][first:]
-        self._accuracies += _accuracies(projections, grams, distribution, self._network)
+        arrays, distribution = self.to_arrays(), self._dataset.distribution
+        for row in self._rows[len(self._accuracies) :]:
+            projections, gram = row["feature_projections"], row["noise_gram"]
+            self._accuracies.append(_accuracy(projections, gram, distribution, self._network))
         frequencies = np.array(distribution.frequencies)
         for row in self._table:
             if row.of_accuracy is not None:
@@ -247,17 +247,14 @@ def _mean_score(scores: np.ndarray, labels: np.ndarray, label: int) -> float:
     return float(label * scores[mine].mean()) if mine.any() else float("nan")
 
 
-def _accuracies(
-    projections: Float[np.ndarray, "R 2 2 K"],
-    grams: Float[np.ndarray, "R 2 2"],
+def _accuracy(
+    projections: Float[np.ndarray, "2 2 K"],
+    gram: Float[np.ndarray, "2 2"],
     distribution: FeatureNoise,
     network: BaseNetwork,
-) -> list[TestAccuracy]:
-    """Exact test accuracies; those of a network that is not finite are NaN."""
+) -> TestAccuracy:
+    """The exact test accuracy; NaN of a network that is not finite."""
+    if np.isfinite(projections).all() and np.isfinite(gram).all():
+        return accuracy_from_projections(projections, gram, distribution, network)
     unknown = np.full((2, distribution.num_features), np.nan)
-    accuracies = [TestAccuracy(unknown, np.nan, np.nan, unknown)] * len(projections)
-    finite = np.isfinite(projections).all(axis=(1, 2, 3)) & np.isfinite(grams).all(axis=(1, 2))
-    computed = accuracies_from_projections(projections[finite], grams[finite], distribution, network)
-    for index, accuracy in zip(np.flatnonzero(finite), computed, strict=True):
-        accuracies[index] = accuracy
-    return accuracies
+    return TestAccuracy(unknown, np.nan, np.nan, unknown)

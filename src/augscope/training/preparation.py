@@ -112,11 +112,10 @@ def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int]
     Cost: compilation, which the runs themselves then need not do, and some steps of each method.
     """
     kept = kept or {}
-    runs = {method: num_seeds - kept.get(method, 0) for method in experiment.methods}
-    workers = side_by_side(experiment)
-    methods = [method for method, count in runs.items() if count]
+    left = {method: num_seeds - kept.get(method, 0) for method in experiment.methods}
+    runs, workers = {method: count for method, count in left.items() if count}, side_by_side(experiment)
     return Cost(
-        step_seconds=_step_seconds(experiment, methods, workers) if methods else {},
+        step_seconds=_step_seconds(experiment, list(runs), workers) if runs else {},
         runs={method.title: count for method, count in runs.items()},
         num_steps=experiment.num_steps if experiment.until is None else FLOW_GRADIENTS,
         num_kept=sum(kept.values()),

@@ -38,7 +38,7 @@ def run_seeds(
     Args:
         experiment: what to run.
         seeds: as from `checked_seeds`.
-        progress: called with (the run begun last, share done in [0, 1]); from any thread.
+        progress: called with (the run that began last, share done in [0, 1]); from any thread.
         kept: where runs are kept as they finish, and where those that are there already are taken from.
         workers: runs at a time; by default as many as there are cores, fewer where memory asks for it.
 
@@ -72,7 +72,7 @@ def _fitting(experiment: Experiment) -> int:
 
 
 class _Work:
-    """The runs that are to be made: how much of all is done is told to `progress`, and what is finished is kept."""
+    """The runs that are to be made: `progress` hears how much of all is done, and what is finished is kept."""
 
     def __init__(
         self, experiment: Experiment, progress: Any, kept: KeptRuns | None, num_done: int, num_runs: int
@@ -87,15 +87,15 @@ class _Work:
         """Runs begin, one or several at once."""
         with self._lock:
             self._label = label
-        self.tell(jobs, 0)
+        self.report(jobs, 0)
 
-    def tell(self, jobs: Sequence[Job], place: float) -> None:
+    def report(self, jobs: Sequence[Job], step: float) -> None:
         """Runs have come to this step, or time of a flow."""
         if self._progress is None:
             return
         until = self.experiment.until
         # A flow works through the logarithm of time.
-        share = place / self.experiment.num_steps if until is None else log1p(place) / log1p(until)
+        share = step / self.experiment.num_steps if until is None else log1p(step) / log1p(until)
         with self._lock:
             self._running |= dict.fromkeys(jobs, share)
             self._progress(self._label, (self._num_done + sum(self._running.values())) / self._num_runs)
@@ -120,13 +120,13 @@ def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Jo
             return None
         work.begin(f"{method.title}, seed {seed}", [job])
 
-        def tell(place: float, _: float) -> None:
-            work.tell([job], place)
+        def report(step: float, _: float) -> None:
+            work.report([job], step)
             if stop.is_set():
                 raise KeyboardInterrupt  # which the run takes as its own, and ends in good order
 
         file = None if work.kept is None else work.kept.descent_file(seed, method)
-        run = SeedRun.of(seed, experiment.run(method, sample(seed), tell, checkpoint=file))
+        run = SeedRun.of(seed, experiment.run(method, sample(seed), report, checkpoint=file))
         work.finish(run)
         return run
 
@@ -161,8 +161,8 @@ def _in_batches(work: _Work, jobs: Sequence[Job]) -> tuple[dict[Job, SeedRun], b
             batch = mine[first : first + size]
             work.begin(f"{method.title}, seeds {batch[0][0]} to {batch[-1][0]}", batch)
 
-            def tell(step: int, _: float, batch: Sequence[Job] = batch) -> None:
-                work.tell(batch, step)
+            def report(step: int, _: float, batch: Sequence[Job] = batch) -> None:
+                work.report(batch, step)
 
             trained = train_many(
                 [experiment.sample(seed) for seed, _ in batch],
@@ -171,7 +171,7 @@ def _in_batches(work: _Work, jobs: Sequence[Job]) -> tuple[dict[Job, SeedRun], b
                 step_size=experiment.step_size,
                 num_steps=experiment.num_steps,
                 record_at=experiment.record_at,
-                progress=tell,
+                progress=report,
             )
             runs |= {job: SeedRun.of(job[0], run) for job, run in zip(batch, trained, strict=True)}
             for job in batch:

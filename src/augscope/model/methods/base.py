@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import model_serializer
 
-from augscope.model.arrays import check_precision, check_scores
+from augscope.model.arrays import checked_scores
 from augscope.support.naming import path_of
 from augscope.support.values import Value, check
 
@@ -57,8 +57,8 @@ class Method(Value):
         """The method's name as people write it, with the parameters that are not at their defaults."""
         fields = type(self).model_fields.items()
         changed = {name: getattr(self, name) for name, field in fields if getattr(self, name) != field.default}
-        told = ", ".join(f"{name} = {value}" for name, value in changed.items())
-        return f"{type(self).__name__} ({told})" if told else type(self).__name__
+        parameters = ", ".join(f"{name} = {value}" for name, value in changed.items())
+        return f"{type(self).__name__} ({parameters})" if parameters else type(self).__name__
 
     @model_serializer(mode="wrap")
     def _with_name(self, fields: Any) -> dict[str, Any]:
@@ -97,12 +97,9 @@ class Method(Value):
             ValueError: on mismatched shapes, NaN, other labels, a size that the method cannot handle, or float64 not
                 enabled.
         """
-        check_scores(scores, labels)
-        dtype = scores.dtype if hasattr(scores, "dtype") else np.float64
-        check_precision(dtype if np.issubdtype(dtype, np.floating) else np.float64)
-        scores = jnp.asarray(scores, dtype if np.issubdtype(dtype, np.floating) else jnp.float64)
+        scores, labels = checked_scores(scores, labels)
         self.check_evaluation(*scores.shape)
-        return _compiled(self, scores, jnp.asarray(labels, scores.dtype))
+        return _compiled(self, scores, labels)
 
     def loss(self, scores: Float[Array, "n P"], labels: Int[Array, " n"]) -> Float[Array, ""]:
         """Return the training loss alone; arguments and errors as in `loss_and_gradient`."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from augscope.model.arrays import check_key, check_precision, check_scores
+from augscope.model.arrays import check_key, checked_scores
 from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.model.methods.base import logistic
 from augscope.support.values import check
@@ -69,26 +69,24 @@ def estimate(
         >>> import jax, numpy as np, augscope as ag
         >>> jax.config.update("jax_enable_x64", True)
         >>> scores, labels = np.linspace(-1, 1, 2000).reshape(2, 1000), np.array([-1, 1])
-        >>> found = ag.estimate(jax.random.key(0), ag.CutMix(), scores, labels, num_draws=20_000)
-        >>> found.gradient.shape, found.standard_error < 0.01 * found.value
+        >>> result = ag.estimate(jax.random.key(0), ag.CutMix(), scores, labels, num_draws=20_000)
+        >>> result.gradient.shape, result.standard_error < 0.01 * result.value
         ((2, 1000), True)
     """
     check_key(key)
     check(isinstance(method, (Erm, Cutout, CutMix)), f"`method` must be Erm, Cutout or CutMix, got {method!r}")
-    check_scores(scores, labels)
+    scores, labels = checked_scores(scores, labels)
     is_count = isinstance(num_draws, (int, np.integer)) and not isinstance(num_draws, bool)
     check(
         is_count and 2 <= num_draws <= MAX_DRAWS, f"`num_draws` must be an integer in [2, 2^31 - 1], got {num_draws!r}"
     )
-    dtype = scores.dtype if hasattr(scores, "dtype") and np.issubdtype(scores.dtype, np.floating) else np.float64
-    check_precision(dtype)
-    scores = jnp.asarray(scores, dtype)
     num_cut, num_patches = method.num_cut if isinstance(method, Cutout) else 0, scores.shape[1]
     check(num_cut < num_patches, f"`num_cut` must be in [1, P), got {num_cut} with P = {num_patches}")
-    method = (
-        Cutout(num_cut=num_cut) if num_cut else CutMix() if isinstance(method, CutMix) else Erm()
-    )  # one program each
-    sums = _all_draws(method, key, scores, jnp.asarray(labels, dtype), jnp.asarray(num_draws, jnp.int32))
+    if num_cut:  # whatever its `algorithm`, one program
+        method = Cutout(num_cut=num_cut)
+    else:
+        method = CutMix() if isinstance(method, CutMix) else Erm()
+    sums = _all_draws(method, key, scores, labels, jnp.asarray(num_draws, jnp.int32))
     gradient = sums.slopes / num_draws
     # Most draws leave most entries at 0, so the mean square does not cancel against the squared mean; rounding may go below 0.
     spread = jnp.maximum(sums.squared_slopes / num_draws - gradient**2, 0)
