@@ -84,8 +84,10 @@ def estimate(
     check(num_cut < num_patches, f"`num_cut` must be in [1, P), got {num_cut} with P = {num_patches}")
     if num_cut:  # whatever its `algorithm`, one program
         method = Cutout(num_cut=num_cut)
+    elif isinstance(method, CutMix):
+        method = CutMix()
     else:
-        method = CutMix() if isinstance(method, CutMix) else Erm()
+        method = Erm()
     sums = _all_draws(method, key, scores, labels, jnp.asarray(num_draws, jnp.int32))
     gradient = sums.slopes / num_draws
     # Most draws leave most entries at 0, so the mean square does not cancel against the squared mean; rounding may go below 0.
