@@ -134,9 +134,9 @@ def test_a_plateau_of_ones_own_is_measured_against(distribution, network):
 
     dataset = ag.sample_dataset(jax.random.key(0), distribution, num_samples=5, init_std=0.1)
     for method, plateau, least in ((Square(), 2, 3), (ag.FunctionMethod(function=squared), np.nan, np.nan)):
-        history = ag.train(dataset, network, method, step_size=0.1, num_steps=2).history
-        np.testing.assert_array_equal(history.predicted_plateau, [plateau, plateau])
-        np.testing.assert_array_equal(history.excess_loss, history.loss - least)
+        run = ag.train(dataset, network, method, step_size=0.1, num_steps=2)
+        np.testing.assert_array_equal(run.predicted_plateau, [plateau, plateau])
+        np.testing.assert_array_equal(run.history.excess_loss, run.history.loss - least)
 
 
 @pytest.mark.parametrize(
