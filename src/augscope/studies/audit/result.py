@@ -25,7 +25,7 @@ class Audit:
         data, settings, runs: what was trained on, how, and what each network predicts.
         measured: accuracies and comparisons.
         exposures: by method.
-        words: what may be said.
+        words: the result in sentences.
         identity: SHA-256 of all that decides the result.
         versions: of what computed it.
     """
