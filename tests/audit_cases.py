@@ -48,7 +48,7 @@ def planted_images(
     """(label, attribute, pixels) of as many images of each subgroup as `counts` says; `noise`: the norms of a dominant
     and a background patch; `misleading` is α."""
     generator = np.random.default_rng(seed)
-    found = []
+    images = []
     for group, count in counts.items():
         for _ in range(count):
             deviations = np.array([0, noise[0], noise[1], noise[1]]) / DIMENSION**0.5
@@ -57,8 +57,8 @@ def planted_images(
             patches[1] += misleading * features[int(generator.integers(2)), "common"]
             grid = patches[generator.permutation(4)].reshape(2, 2, PATCH, PATCH, CHANNELS).transpose(0, 2, 1, 3, 4)
             pixels = GREY + SCALE * grid.reshape(2 * PATCH, 2 * PATCH, CHANNELS)
-            found.append((*group, pixels.round().clip(0, 255).astype(np.uint8).squeeze()))
-    return found
+            images.append((*group, pixels.round().clip(0, 255).astype(np.uint8).squeeze()))
+    return images
 
 
 def patterns(seed: int, groups: list[tuple[int, str]]) -> dict[tuple[int, str], np.ndarray]:

@@ -266,9 +266,9 @@ class TestKept:
         arrays = {"train": np.arange(3), "test": np.arange(2), "test_confidence": np.ones(2, np.float32)}
         kept_before(tmp_path, {"method": "cutmix-box", "seed": 4}, arrays)
         kept = KeptTrainings(tmp_path, "audit", self.OPTIONS, self.DATA)
-        found = kept.load(self.OPTIONS.plan("cutmix-box", 4))
-        assert sorted(found) == sorted(arrays)
-        assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+        loaded = kept.load(self.OPTIONS.plan("cutmix-box", 4))
+        assert sorted(loaded) == sorted(arrays)
+        assert all(np.array_equal(loaded[name], arrays[name]) for name in arrays)
         assert kept.load(self.OPTIONS.plan("erm", 4)) is None
         with pytest.raises(ValueError, match=r"got .* with settings\.steps = 7, not 8"):
             KeptTrainings(tmp_path, "audit", TrainingOptions(steps=8), self.DATA)

@@ -21,8 +21,8 @@ from augscope.laws.claims import Claims
 from augscope.studies.canvas.settings import CanvasSettings
 from augscope.support.fields import fields_of
 from augscope.support.files import OutputFolder
+from augscope.theorems import verdicts
 from augscope.theorems.record import Results
-from augscope.theorems.statements import verdicts
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 from augscope.training.seed_run import SeedRun

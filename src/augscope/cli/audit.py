@@ -200,7 +200,7 @@ def _train(
 
 def _show(result: Audit, *, as_json: bool) -> None:
     """The tables and the words; JSON alone on stdout."""
-    from augscope.cli.audit_table import print_audit
+    from augscope.cli.audit_terminal import print_audit
 
     print_audit(result, to_stderr=as_json)
     if as_json:
@@ -214,9 +214,10 @@ def _show(result: Audit, *, as_json: bool) -> None:
 def _write(result: Audit, folder: OutputFolder, again: str) -> None:
     from json import dumps
 
+    from augscope.studies.audit.csv_files import csv_files
     from augscope.studies.audit.figure import accuracy_figure
     from augscope.studies.audit.page import html_page
-    from augscope.studies.audit.result import record, tables
+    from augscope.studies.audit.result import record
     from augscope.support.rendering import lay_out, to_bytes
 
     figure = accuracy_figure(result.data, result.settings, result.measured)
@@ -227,7 +228,7 @@ def _write(result: Audit, folder: OutputFolder, again: str) -> None:
             "record.json": dumps(record(result), allow_nan=False).encode(),
             "accuracies.svg": svg,
             "accuracies.png": to_bytes(figure, "png"),
-            **tables(result),
+            **csv_files(result),
             "report.html": html_page(result, svg, again).encode(),
         }
     )

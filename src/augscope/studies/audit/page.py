@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from augscope.images.plan import METHODS
+from augscope.studies.audit.csv_files import csv_files
 from augscope.studies.audit.examples import examples
 from augscope.studies.audit.exposure import MAX_BATCHES
 from augscope.studies.audit.recommendation import share
-from augscope.studies.audit.result import Audit, tables
+from augscope.studies.audit.result import Audit
 from augscope.studies.audit.settings import REFERENCE
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy
 from augscope.support.pages import Download, picture, render
@@ -28,7 +29,7 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         svg: the figure, as a file.
         again: the command line that runs it again.
     """
-    files = [Download(name, content) for name, content in tables(audit).items()]
+    files = [Download(name, content) for name, content in csv_files(audit).items()]
     data = audit.data
     channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
     return render(

@@ -102,7 +102,7 @@ def _unseen(measured: Measured) -> str:
     """How large a difference may be that the audit does not show, by the uncorrected intervals."""
     tested = [comparison for comparison in measured.comparisons if comparison.adjusted is not None]
     if not tested:
-        return "No subgroup holds enough test images for any difference to be told."
+        return "No subgroup holds enough test images to show any difference."
     unclear = [comparison.difference for comparison in tested if not comparison.claimed]
     if not unclear:
         return ""
