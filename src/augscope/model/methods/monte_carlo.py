@@ -81,10 +81,8 @@ def estimate(
     )
     num_cut, num_patches = method.num_cut if isinstance(method, Cutout) else 0, scores.shape[1]
     check(num_cut < num_patches, f"`num_cut` must be in [1, P), got {num_cut} with P = {num_patches}")
-    if num_cut:  # whatever its `algorithm`, one program
-        method = Cutout(num_cut=num_cut)
-    else:
-        method = CutMix() if isinstance(method, CutMix) else Erm()
+    uncut = CutMix() if isinstance(method, CutMix) else Erm()
+    method = Cutout(num_cut=num_cut) if num_cut else uncut  # whatever its `algorithm`, one program
     sums = _all_draws(method, key, scores, labels, jnp.asarray(num_draws, jnp.int32))
     gradient = sums.slopes / num_draws
     # Most draws leave most entries at 0, so the mean square does not cancel against the squared mean; rounding may go below 0.
