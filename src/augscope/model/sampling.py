@@ -182,7 +182,17 @@ def sample_dataset(
         own_key, outside_key = jax.random.split(weight_key)
         weights = Network().initial_weights(own_key, noise.shape[-1], init_std, dtype)
         residual = jnp.asarray(init_std**2 * wishart(outside_key, distribution.dim - noise.shape[-1]), dtype)
-    return _assemble(distribution, parts, features, noise, weights, residual, coordinates)
+    # Positions are known by the other fields: the noise stands in for the patches until they are placed.
+    dataset = Dataset(
+        distribution,
+        noise,
+        **parts,
+        features=features,
+        initial_weights=weights,
+        residual_gram=residual,
+        coordinates=coordinates,
+    )
+    return replace(dataset, patches=_patches(dataset, noise))
 
 
 def reduced_dim(distribution: FeatureNoise, num_samples: int) -> int:
@@ -229,36 +239,11 @@ def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str,
     )
 
 
-def _assemble(
-    distribution: FeatureNoise,
-    parts: dict[str, Any],
-    features: Any,
-    noise: Any,
-    weights: Any,
-    residual: Any,
-    coordinates: str,
-) -> Dataset:
-    """Put every patch at its position."""
-    num_samples, num_patches = noise.shape[0], distribution.num_patches
-    empty = jnp.zeros((num_samples, num_patches, noise.shape[-1]), noise.dtype)
-    dataset = Dataset(
-        distribution,
-        empty,
-        **parts,
-        features=features,
-        initial_weights=weights,
-        residual_gram=residual,
-        coordinates=coordinates,
-    )
-    patches = _placed(
-        noise,
-        features.reshape(-1, features.shape[-1]),
-        distribution.feature_noise,
-        dataset.feature_row,
-        dataset.feature_noise_row,
-        np.argsort(dataset.slots, axis=1),
-    )
-    return replace(dataset, patches=patches)
+def _patches(dataset: Dataset, noise: Any) -> Float[Array, "n P D"]:
+    """Every patch at its position, from everything else in the dataset and the noise vectors."""
+    features, strength = dataset.features.reshape(-1, noise.shape[-1]), dataset.distribution.feature_noise
+    position_to_slot = np.argsort(dataset.slots, axis=1)
+    return _placed(noise, features, strength, dataset.feature_row, dataset.feature_noise_row, position_to_slot)
 
 
 @jax.jit

@@ -20,7 +20,7 @@ from augscope.support.values import check, check_count, check_positive
 from augscope.training import loop
 from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
 from augscope.training.coefficients import geometry
-from augscope.training.loop import Loop, Run, Standing, Status
+from augscope.training.loop import Loop, Run, Standing, Status, checked_targets
 from augscope.training.problem import Point, Problem, evaluate, observe
 
 TRIAL_SECONDS, MOST_TRIALS = 0.02, 100_000  # of steps that are timed to predict a run's cost
@@ -133,11 +133,7 @@ def checked_record_steps(record_at: Sequence[int] | None, num_steps: int) -> tup
         return default_record_steps(num_steps)
     steps = tuple(record_at)
     check(all(isinstance(step, (int, np.integer)) for step in steps), f"`record_at` must hold whole steps, got {steps}")
-    check(
-        all(a < b for a, b in zip((-1, *steps), steps, strict=False)) and (not steps or steps[-1] <= num_steps),
-        f"`record_at` must increase within 0 … num_steps = {num_steps}, got {steps}",
-    )
-    return steps if steps and steps[-1] == num_steps else (*steps, num_steps)
+    return checked_targets(steps, num_steps, f"num_steps = {num_steps}")
 
 
 def start(data: Any) -> State:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from augscope.model.sampling import Dataset
 from augscope.support.values import check, check_positive
 from augscope.training.coefficients import geometry
 from augscope.training.flow_solver import FlowSolver, Tolerances
-from augscope.training.loop import Loop, Run
+from augscope.training.loop import Loop, Run, checked_targets
 from augscope.training.problem import Problem
 
 RECORDS_PER_DECADE = 8
@@ -109,8 +108,13 @@ def flow(
         >>> run.status, run.history.steps.tolist(), bool(run.history.loss[-1] < 1e-5)
         ('completed', [0.0, 1000.0, 1000000.0], True)
     """
-    times = _checked_times(record_at, until)
-    tolerances = _checked_tolerances(relative_tolerance, absolute_tolerance)
+    check_positive("until", until)
+    times = default_record_times(float(until)) if record_at is None else [float(time) for time in record_at]
+    times = checked_targets(times, float(until), f"until = {until:g}")
+    is_relative = 1e-9 <= relative_tolerance <= 1e-2
+    check(is_relative, f"`relative_tolerance` must be in [1e-9, 1e-2], got {relative_tolerance}")
+    check_positive("absolute_tolerance", absolute_tolerance)
+    tolerances = Tolerances(relative_tolerance, absolute_tolerance)
     check(max_evaluations >= 1, f"`max_evaluations` must be at least 1, got {max_evaluations}")
     check(dataset.patches.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.patches.dtype}")
     check_method(method, dataset.distribution.num_patches)
@@ -124,25 +128,3 @@ def flow(
         num_evaluations=solver.num_evaluations,
         stationary_from=solver.stationary_from,
     )
-
-
-def _checked_times(record_at: Sequence[float] | None, until: float) -> tuple[float, ...]:
-    """Return the times to record, ending with the last one."""
-    check_positive("until", until)
-    if record_at is None:
-        return default_record_times(float(until))
-    times = tuple(float(time) for time in record_at)
-    check(
-        all(a < b for a, b in zip((-1e-300, *times), times, strict=False)) and (not times or times[-1] <= until),
-        f"`record_at` must increase within 0 … until = {until:g}, got {times}",
-    )
-    return times if times and times[-1] == until else (*times, float(until))
-
-
-def _checked_tolerances(relative: float, absolute: float) -> Tolerances:
-    check(
-        isfinite(relative) and 1e-9 <= relative <= 1e-2,
-        f"`relative_tolerance` must be in [1e-9, 1e-2], got {relative}",
-    )
-    check_positive("absolute_tolerance", absolute)
-    return Tolerances(relative, absolute)

@@ -40,7 +40,7 @@ class Tolerances(NamedTuple):
     absolute: float
 
 
-class Place(NamedTuple):
+class Moment(NamedTuple):
     """A point of the flow, and when it is there."""
 
     log_time: float  # s = log(1 + t)
@@ -68,7 +68,7 @@ class FlowSolver:
         max_evaluations: gradients after which it gives up.
 
     Attributes:
-        here: where it is; `earlier` is the place one accepted step before.
+        here: where it is; `earlier` is where it was one accepted step before.
         num_steps, num_evaluations: accepted steps, and gradients evaluated.
         trouble: a sentence that says why it cannot go on, or None.
         stationary_from: the time from which the weights are held, or None.
@@ -118,10 +118,10 @@ class FlowSolver:
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the time and what is measured then: at the target if it is reached, else where the flow stands."""
-        time, place = self.place, self.here
+        time, point = self.place, self.here.point
         if target is not None and self.has_reached(target):
-            time, place = target, self._between(log1p(target))
-        return [(time, observe(self.problem.data, self.problem.network, place.point))]
+            time, point = target, self._between(log1p(target)).point
+        return [(time, observe(self.problem.data, self.problem.network, point))]
 
     def standing(self, index: int = 0) -> Standing:
         """Return where the flow stands; `num_steps` counts accepted steps."""
@@ -146,7 +146,7 @@ class FlowSolver:
         return "completed", f"completed, to t = {self.until:.4g} in {self.num_steps:,} solver steps"
 
     def _step(self) -> None:
-        """Take one accepted step towards the end, or find trouble."""
+        """Take one accepted step towards the end, unless there is trouble."""
         while self.trouble is None:
             if self._radius_age >= RADIUS_EVERY:
                 self._estimate_radius()
@@ -172,20 +172,20 @@ class FlowSolver:
                     f"as its steps in log(1 + t) fell below {SMALLEST_LOG_STEP:g}: the tolerances cannot be met"
                 )
 
-    def _take(self, before: Place, log_step: float, num_stages: int) -> tuple[Place, float]:
-        """A step from a place: where it ends, and its error in units of the tolerances."""
+    def _take(self, before: Moment, log_step: float, num_stages: int) -> tuple[Moment, float]:
+        """A step: where it ends, and its error in units of the tolerances."""
         times, stages = (before.log_time, log_step), chebyshev_steps.stages_of(num_stages)
         point, numbers = _compiled_step(self.problem, self._tolerances, before.point, times, stages)
         self.num_evaluations += num_stages
         loss, norm, error = np.asarray(numbers).tolist()  # at once: each transfer from the device has its price
-        return Place(before.log_time + log_step, point._replace(loss=loss), norm), error
+        return Moment(before.log_time + log_step, point._replace(loss=loss), norm), error
 
-    def _evaluate(self, log_time: float, coefficients: Any) -> Place:
+    def _evaluate(self, log_time: float, coefficients: Any) -> Moment:
         """The flow's loss and gradient at a point: the step that goes nowhere."""
         unknown = Point(coefficients, 0.0, self.problem.data.start())
-        return self._take(Place(log_time, unknown, 0.0), 0.0, 1)[0]
+        return self._take(Moment(log_time, unknown, 0.0), 0.0, 1)[0]
 
-    def _accept(self, after: Place, log_step: float, error: float) -> None:
+    def _accept(self, after: Moment, log_step: float, error: float) -> None:
         self.earlier, self.here, self._tried = self.here, after, (log_step, error)
         self.num_steps += 1
         self._radius_age += 1
@@ -212,15 +212,14 @@ class FlowSolver:
                 break
         self._radius = RADIUS_SAFETY * radius if isfinite(radius) else self._radius
 
-    def _between(self, log_time: float) -> Place:
+    def _between(self, log_time: float) -> Moment:
         """The flow at a log-time: within the last accepted step, or after it while the weights are held."""
         if log_time >= self.here.log_time:
             return self.here
         step = self.here.log_time - self.earlier.log_time
         share = (log_time - self.earlier.log_time) / step
         ends = [
-            (place.point.coefficients, _velocity(place.log_time, place.point.gradient))
-            for place in (self.earlier, self.here)
+            (end.point.coefficients, _velocity(end.log_time, end.point.gradient)) for end in (self.earlier, self.here)
         ]
         return self._evaluate(log_time, chebyshev_steps.interpolate(share, step, *ends))
 

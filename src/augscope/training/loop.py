@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Array, Float
 
+from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
@@ -58,6 +60,17 @@ class Run:
     def predicted_plateau(self) -> Float[np.ndarray, " 2"]:
         """Mean y a where training should settle, label +1 first (identity 6.8); NaN where no plateau is known."""
         return np.array(expected_plateau(self.dataset, self.method)[:2])
+
+
+def checked_targets(record_at: Sequence[Any], end: Any, limit: str) -> tuple[Any, ...]:
+    """Return what is to be recorded, ending with the end. Raises ValueError unless it increases within 0 … end, the `limit`."""
+    targets = tuple(record_at)
+    within = not targets or (targets[0] >= 0 and targets[-1] <= end)
+    check(
+        within and all(a < b for a, b in pairwise(targets)),
+        f"`record_at` must increase within 0 … {limit}, got {targets}",
+    )
+    return targets if targets and targets[-1] == end else (*targets, end)
 
 
 class Standing(NamedTuple):
