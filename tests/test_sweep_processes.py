@@ -52,7 +52,7 @@ def internet_sockets(process: psutil.Process) -> list[tuple]:
 
 
 def start(grid: Path, folder: Path, workers: int) -> tuple[subprocess.Popen, list[psutil.Process]]:
-    """Start a sweep in a session of its own, and return it with its workers once there are as many."""
+    """Start a sweep in a session of its own, and return it with its workers, which stand still before they compute anything."""
     process = subprocess.Popen(
         [COMMAND, "sweep", grid, "--out", folder, "--workers", str(workers)],
         stdout=subprocess.DEVNULL,
@@ -61,11 +61,23 @@ def start(grid: Path, folder: Path, workers: int) -> tuple[subprocess.Popen, lis
         start_new_session=True,
     )
     deadline = time.monotonic() + PATIENCE
-    while len(processes := cell_processes(process.pid)) < workers:
+    while len(processes := cell_processes(process.pid)) < workers or not all(map(_stands_still, processes)):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.1)
+        time.sleep(0.02)
     return process, processes
+
+
+def _stands_still(process: psutil.Process) -> bool:
+    """Stop a worker while it is still importing; say whether it has stopped."""
+    process.suspend()
+    return process.status() == psutil.STATUS_STOPPED
+
+
+def _go_on(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 def finish_here(folder: Path, monkeypatch) -> ag.SweepOutcome:
@@ -123,13 +135,15 @@ def test_two_workers_one_of_them_killed_give_the_same_bits_and_listen_nowhere(un
 def test_killed_and_interrupted_the_sweep_goes_on(undisturbed, grid, tmp_path, monkeypatch):
     killed, workers = start(grid, tmp_path / "out", 1)
     killed.kill()  # the sweep alone: its worker ends by itself
+    _go_on(workers)
     killed.communicate()
     assert psutil.wait_procs(workers, PATIENCE)[1] == []
 
     process, workers = start(grid, tmp_path / "out", 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _go_on(workers)
     _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 3
+    assert process.returncode == 3, err
     assert err.splitlines()[-1] == "augscope: interrupted; what was recorded is kept, the same command goes on"
     assert "Traceback" not in err
     assert psutil.wait_procs(workers, PATIENCE)[1] == []
@@ -170,7 +184,8 @@ def test_killed_at_25_random_moments_nothing_is_lost_and_nothing_doubled(tmp_pat
     larger.write_text(TINY_TOML.replace("seeds = 2", "seeds = 400"))
     assert run_installed("sweep", larger, "--out", tmp_path / "whole").returncode == 0
     for _ in range(25):
-        process, _ = start(larger, tmp_path / "out", workers)
+        process, running = start(larger, tmp_path / "out", workers)
+        _go_on(running)
         with suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0, 5))
         process.kill()
