@@ -1,4 +1,4 @@
-"""Brute force, written from model.md with loops: what every fast path is held against. Imports nothing of augscope.
+"""Brute force, written from model.md with loops: what every fast path is compared with. Imports nothing of augscope.
 
 Cost is no object here: every subset, every ordered pair, every coordinate. Sums are exact (`math.fsum`), so the error of
 an oracle value is that of its single terms, a few 1e-16 relative.

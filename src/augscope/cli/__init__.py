@@ -18,7 +18,7 @@ app = cyclopts.App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command("augscope.cli.verify:verify", name="verify", help="Hold Theorems 3.1–3.3 against exactly trained networks.")
+app.command("augscope.cli.verify:verify", name="verify", help="Check Theorems 3.1–3.3 on exactly trained networks.")
 app.command("augscope.cli.train:train", name="train", help="Train exactly and measure what was learned.")
 app.command("augscope.cli.sweep:sweep", name="sweep", help="Run a grid of thousands of cells, resumable.")
 app.command("augscope.cli.report:report", name="report", help="Draw a finished run's report again.")

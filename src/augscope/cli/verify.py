@@ -14,7 +14,7 @@ def verify(
     seeds: str = "8",
     tolerance: float = 0.01,
 ) -> int:
-    """Hold Theorems 3.1–3.3 against exactly trained networks.
+    """Check Theorems 3.1–3.3 on exactly trained networks.
 
     Exit status: 0 if all theorems hold, 1 if one is violated, 2 for bad usage, 3 for anything inconclusive or not met.
 
