@@ -33,8 +33,8 @@ docs: .venv/installed-docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
 
-rooms:
-	$(PYTHON) docs/rooms.py
+rooms: .venv/bin/python
+	$(BIN)/python docs/rooms.py
 
 compare-laws: .venv/installed-compare
 	$(BIN)/python benchmarks/compare_laws.py

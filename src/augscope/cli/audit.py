@@ -84,9 +84,9 @@ class AuditOutput:
     out: Path | None = None
     "Folder for report.html, pictures, tables and record.json; finished trainings are kept in it too."
     checkpoint: Path | None = None
-    "Folder to keep finished trainings in, in place of the one in `out`: what it holds is not trained again."
+    "Folder to keep finished trainings in, in place of the one in `--out`: what it holds is not trained again."
     overwrite: Flag = False
-    "Replace another audit's files in `out`, and its finished trainings where they are of no use to this one."
+    "Replace another audit's files in `--out`, and its finished trainings where they are of no use to this one."
     yes: Flag = False
     "Start although it will take over an hour."
     json: Json = False

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from augscope.images.kept import KeptTrainings
     from augscope.images.plan import TrainingOptions, TrainingPlan
-    from augscope.images.training import TrainedNetwork, seconds_per_step, train_network
+    from augscope.images.training import Diverged, TrainedNetwork, seconds_per_step, train_network
     from augscope.images.transforms import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
 
 _MODULES = {
     "transforms": ("BoxCutMix", "BoxCutout", "Mixup", "PatchCutMix", "PatchCutout"),
     "plan": ("TrainingOptions", "TrainingPlan"),
-    "training": ("TrainedNetwork", "seconds_per_step", "train_network"),
+    "training": ("Diverged", "TrainedNetwork", "seconds_per_step", "train_network"),
     "kept": ("KeptTrainings",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -25,6 +25,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "BoxCutMix",
     "BoxCutout",
+    "Diverged",
     "KeptTrainings",
     "Mixup",
     "PatchCutMix",

@@ -30,7 +30,7 @@ class KeptTrainings:
     """A folder with a file of arrays for each finished training; a study with more seeds or methods goes on from it.
 
     Args:
-        folder: made when something is kept.
+        folder: made at once.
         study: what the folder belongs to, in a word such as "audit".
         options: of all its trainings.
         data: what else they have in common, ready for JSON: digests of the images and of the model, say.

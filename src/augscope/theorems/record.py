@@ -114,7 +114,10 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
 
 
 def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
-    method = next(one for one in experiment.methods if one.model_dump(mode="json") == row["method"])
+    matching = [one for one in experiment.methods if one.model_dump(mode="json") == row["method"]]
+    if not matching:
+        raise KeyError(f"method {row['method']}")
+    (method,) = matching
     fields = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
     fields["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
     fields["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)

@@ -107,13 +107,14 @@ class Descents(Descent):
         runs = self._runs
         if runs.mean() > LEAVE_SHARE or not runs.any():
             return
-        for lane in np.flatnonzero(~runs).tolist():
-            descent = self._descent(lane)
-            self._left[self.members[lane]] = descent, descent.observe()[0]
+        descents = {self.members[lane]: self._descent(lane) for lane in np.flatnonzero(~runs).tolist()}
+        left = {member: (descent, descent.observe()[0]) for member, descent in descents.items()}
         stays = np.flatnonzero(runs)
-        self.members = [self.members[lane] for lane in stays]
-        self.problem = replace(self.problem, data=_lane(self.problem.data, stays))
-        self.state = _lane(self.state, stays)
+        members = [self.members[lane] for lane in stays]
+        problem = replace(self.problem, data=_lane(self.problem.data, stays))
+        state = _lane(self.state, stays)
+        # Together, at the end: Ctrl-C before it leaves the batch as it was.
+        self._left, self.members, self.problem, self.state = {**self._left, **left}, members, problem, state
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that each stands at, and what is measured there."""

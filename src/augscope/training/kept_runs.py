@@ -18,7 +18,7 @@ class KeptRuns:
     """A folder with a file for each finished run, and one for each descent that is under way.
 
     Args:
-        folder: made when something is kept.
+        folder: made at once.
         experiment: whose runs these are; the folder of another one, or of another version, is refused at once.
 
     Raises:

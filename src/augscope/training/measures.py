@@ -67,7 +67,7 @@ class History:
     )
     excess_loss: Float[np.ndarray, " R"] = measure(
         "nats",
-        "CutMix loss above its minimum; else NaN",
+        "loss above the method's minimum; NaN where none is known",
         lambda at: at.loss - expected_plateau(at.dataset, at.method)[2],
         details="The minimum is over all scores, for P ≥ 3 and both labels",
     )
@@ -78,7 +78,7 @@ class History:
     )
     augmented_margin: Float[np.ndarray, " R"] = measure(
         "log-odds",
-        "smallest y f over augmented points; NaN for CutMix",
+        "smallest y f over augmented points; NaN where points are mixed",
         lambda at: at.method.augmented_margins(at.scores, at.labels).min(),
         details="Cutout: all subsets; ERM: as `margin`; with CutMix a mixed point has two labels",
     )

@@ -30,8 +30,10 @@ def _accuracies_csv(audit: Audit) -> bytes:
 
 
 def _comparisons_csv(audit: Audit) -> bytes:
-    columns = ("method", "subgroup", "difference", "low", "high", "p_value", "adjusted_p_value", "claimed")
-    return _csv(columns, (comparison_row(audit.data, comparison).values() for comparison in audit.measured.comparisons))
+    names = ("method", "subgroup", "estimate", "low", "high", "p_value", "adjusted_p_value", "claimed")
+    rows = [comparison_row(audit.data, comparison) for comparison in audit.measured.comparisons]
+    columns = tuple("difference" if name == "estimate" else name for name in names)
+    return _csv(columns, ([row[name] for name in names] for row in rows))
 
 
 def _exposure_csv(audit: Audit) -> bytes:

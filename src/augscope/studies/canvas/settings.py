@@ -33,7 +33,7 @@ class CanvasSettings(Value):
         preset: which digits a subclass has: "template" (one image, as the paper's fixed feature), "homogeneous" (the 80
             nearest to the class mean) or "all".
         noise: the dominant patch: "gaussian", or "texture" from scikit-learn's photographs.
-        network: "relu" (patch-shared, `width` filters) or "two-filter" (the paper's, with its activation).
+        network: "relu" (patch-shared, `--width` filters) or "two-filter" (the paper's, with its activation).
         counts: training points of the common, rare and extremely rare subclass of each label; decreasing, ≥ 1.
         num_patches: P in [3, 8], patches in a row.
         num_cut: the C of each Cutout to compare, in [1, P); may be empty.
