@@ -59,6 +59,7 @@ def start(grid: Path, folder: Path, workers: int) -> tuple[subprocess.Popen, lis
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_mind_interrupts,
     )
     deadline = time.monotonic() + PATIENCE
     while len(processes := cell_processes(process.pid)) < workers or not all(map(_stands_still, processes)):
@@ -66,6 +67,11 @@ def start(grid: Path, folder: Path, workers: int) -> tuple[subprocess.Popen, lis
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     return process, processes
+
+
+def _mind_interrupts() -> None:
+    """A shell's background jobs ignore SIGINT, and so does what they start; a sweep that a person starts does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _stands_still(process: psutil.Process) -> bool:
