@@ -51,15 +51,20 @@ def internet_sockets(process: psutil.Process) -> list[tuple]:
     return [connection.laddr for connection in process.net_connections("inet")]
 
 
+# A shell's background jobs ignore SIGINT, and so does what they start; a sweep that a person starts does not.
+MINDING_INTERRUPTS = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 def start(grid: Path, folder: Path, workers: int) -> tuple[subprocess.Popen, list[psutil.Process]]:
     """Start a sweep in a session of its own, and return it with its workers, which stand still before they compute anything."""
     process = subprocess.Popen(
-        [COMMAND, "sweep", grid, "--out", folder, "--workers", str(workers)],
+        [sys.executable, "-c", MINDING_INTERRUPTS, COMMAND, "sweep", grid, "--out", folder, "--workers", str(workers)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_mind_interrupts,
     )
     deadline = time.monotonic() + PATIENCE
     while len(processes := cell_processes(process.pid)) < workers or not all(map(_stands_still, processes)):
@@ -67,11 +72,6 @@ def start(grid: Path, folder: Path, workers: int) -> tuple[subprocess.Popen, lis
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     return process, processes
-
-
-def _mind_interrupts() -> None:
-    """A shell's background jobs ignore SIGINT, and so does what they start; a sweep that a person starts does not."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _stands_still(process: psutil.Process) -> bool:
