@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from pydantic import field_validator, model_serializer, model_validator
 
 from augscope.model.arrays import check_finite, check_key, check_precision
-from augscope.support.naming import import_piece, path_of
+from augscope.support.naming import make_piece, path_of
 from augscope.support.values import Value, check, check_positive
 
 
@@ -191,13 +191,6 @@ def read_network(given: Any) -> BaseNetwork:
     fields: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
     if "name" not in fields:
         return Network(**fields)
-    name = fields.pop("name")
+    name = fields["name"]
     check(isinstance(name, str), f"`network` must have text for a name, got {name!r}")
-    piece = import_piece("network", name)
-    if isinstance(piece, type) and issubclass(piece, CustomNetwork):
-        return piece(**fields)
-    check(
-        callable(piece) and not isinstance(piece, type) and not fields,
-        f"`network` must name a subclass of augscope.CustomNetwork with its fields, or a function without any, got {given!r}",
-    )
-    return FunctionNetwork(function=piece)
+    return make_piece("network", given, CustomNetwork, lambda function: FunctionNetwork(function=function))

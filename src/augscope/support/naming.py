@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -142,6 +142,27 @@ def _parse(text: str) -> tuple[str, Arguments | None] | None:
         return None
     unpacked = len(keywords) < len(expression.keywords)  # **mapping
     return None if unpacked else (expression.func.id, (args, keywords))
+
+
+def make_piece(option: str, given: Any, base: type, wrap: Callable[[Any], Any]) -> Any:
+    """Return a piece that a user wrote: a subclass of `base` made with its fields, or a function, wrapped.
+
+    Args:
+        option: the argument that it was given for, for messages.
+        given: its table: the import path as "name", and the fields.
+        base: a class with a public name in augscope.
+        wrap: makes a piece of a function.
+
+    Raises:
+        ValueError: if nothing can be imported from there, or it is neither.
+    """
+    fields = dict(given) if isinstance(given, Mapping) else {"name": given}
+    piece = import_piece(option, fields.pop("name"))
+    if isinstance(piece, type) and issubclass(piece, base):
+        return piece(**fields)
+    rule = f"`{option}` must name a subclass of augscope.{base.__name__} with its fields, or a function without any"
+    check(callable(piece) and not isinstance(piece, type) and not fields, f"{rule}, got {given!r}")
+    return wrap(piece)
 
 
 def path_of(option: str, piece: Any) -> str:

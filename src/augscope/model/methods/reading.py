@@ -10,8 +10,7 @@ from augscope.model.methods.custom import FunctionMethod
 from augscope.model.methods.cutmix import CutMix
 from augscope.model.methods.cutout import Cutout
 from augscope.model.methods.erm import Erm
-from augscope.support.naming import import_piece
-from augscope.support.values import check
+from augscope.support.naming import make_piece
 
 _BUILT_IN: dict[str, type[Method]] = {"erm": Erm, "cutout": Cutout, "cutmix": CutMix}
 METHOD_NAMES = tuple(_BUILT_IN)
@@ -41,12 +40,4 @@ def read_method(given: Any) -> Method:
     if not isinstance(name, str) or ":" not in name:
         known = ", ".join(METHOD_NAMES)
         raise ValueError(f"`methods` must be among {known}, or module:Name of your own, got {name!r}")
-    del fields["name"]
-    piece = import_piece("methods", name)
-    if isinstance(piece, type) and issubclass(piece, Method):
-        return piece(**fields)
-    check(
-        callable(piece) and not isinstance(piece, type) and not fields,
-        f"`methods` must name a subclass of augscope.Method with its fields, or a function without any, got {given!r}",
-    )
-    return FunctionMethod(function=piece)
+    return make_piece("methods", given, Method, lambda function: FunctionMethod(function=function))

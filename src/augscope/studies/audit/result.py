@@ -82,6 +82,7 @@ def _subgroups(data: ImageData) -> list[dict[str, Any]]:
 
 
 def accuracy_row(data: ImageData, cell: GroupAccuracy) -> dict[str, Any]:
+    """Return the accuracy of one method on one subgroup, training and test, by name."""
     return {
         "method": cell.method,
         "subgroup": "all images" if cell.group < 0 else data.groups[cell.group].name,
@@ -92,6 +93,7 @@ def accuracy_row(data: ImageData, cell: GroupAccuracy) -> dict[str, Any]:
 
 
 def comparison_row(data: ImageData, comparison: Comparison) -> dict[str, Any]:
+    """Return a method's difference to ERM on one subgroup, with interval and p-values, by name."""
     return {
         "method": comparison.method,
         "subgroup": data.groups[comparison.group].name,
