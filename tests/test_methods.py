@@ -219,17 +219,26 @@ class TestPairSums:
         assert abs(loose[0] - exact[0]) <= tolerance * (1 + largest)
         np.testing.assert_allclose(loose[1], exact[1], rtol=0, atol=tolerance / 90)
 
+    def test_the_tolerance_excludes_rounding(self):
+        # Scores of ± 1e8 cancel in every mixed point: some of their digits are lost, whatever the tolerance.
+        scores = np.random.default_rng(0).normal(size=(40, 3)) + 1e8 * np.array([1.0, -1.0, 0.0])
+        labels = np.where(np.arange(40) % 3 == 0, -1, 1)
+        found = evaluate(ag.CutMix(tolerance=1e-14), scores, labels)
+        expected = enumerated_in_rows(scores.astype(np.longdouble), labels)
+        # A mixed score is a sum of a few numbers of 1e8, each rounded by half a spacing; ℓ has slope at most 1.
+        assert 1e-12 < abs(found[0] - expected[0]) <= 4 * np.spacing(1e8)
+
 
 def name_the_rungs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replace every rung by one whose value is its number of nodes (−1: direct); return those that were compiled."""
     compiled: list[int] = []
 
-    def name_only(count, pairs):
+    def name_only(count, rows):
         compiled.append(count)
-        return jnp.full(len(pairs.rows), float(count)), jnp.zeros_like(pairs.rows), jnp.zeros_like(pairs.rows)
+        return jnp.full(len(rows), float(count)), jnp.zeros_like(rows), jnp.zeros_like(rows)
 
-    monkeypatch.setattr(pair_sums, "interpolated_sums", name_only)
-    monkeypatch.setattr(pair_sums, "direct_sums", lambda pairs: name_only(-1, pairs))
+    monkeypatch.setattr(pair_sums, "interpolated_sums", lambda count, pairs: name_only(count, pairs.rows))
+    monkeypatch.setattr(pair_sums, "direct_sums", lambda rows, columns, signs: name_only(-1, rows))
     return compiled
 
 
@@ -306,6 +315,105 @@ class TestGradients:
         np.testing.assert_allclose(
             method.loss_and_gradient(scores, labels)[1], jax.grad(loss)(scores, labels), rtol=0, atol=TOLERANCE / 40
         )
+
+
+class Kept(ag.SubsetMethod):
+    """Each patch is kept with probability 0.7; the others come from a second point if `mixed`."""
+
+    mixed: bool = False
+
+    def probabilities(self, members):
+        return np.where(members, 0.7, 0.3).prod(axis=1)
+
+    def label_weights(self, members):
+        return members.mean(axis=1) if self.mixed else None
+
+
+def exponential(scores, labels):
+    return jnp.exp(-labels * scores.sum(axis=1) / 100).mean()
+
+
+EVERY_KIND = (
+    *METHODS[:3],
+    *METHODS[-2:],
+    ag.Cutout(num_cut=2, algorithm="frequencies"),
+    Kept(),
+    Kept(mixed=True),
+    ag.FunctionMethod(function=exponential),
+)
+every_kind = pytest.mark.parametrize(
+    "method", EVERY_KIND, ids=lambda method: f"{method.title} {getattr(method, 'algorithm', '')}".strip()
+)
+
+
+class TestDifferentiation:
+    """JAX through `raw_loss_and_gradient`: the loss in both modes, the gradient forward."""
+
+    @every_kind
+    def test_agrees_with_the_gradient_and_with_differences(self, method):
+        scores, labels, direction = some_evaluation(1)
+        value, gradient, reverse, forward, change = derivatives(method, scores, labels, direction)
+        found = evaluate(method, scores, labels)
+        assert float(value) == pytest.approx(found[0], rel=1e-14)  # another order of sums, at most
+        np.testing.assert_allclose(gradient, found[1], rtol=0, atol=1e-15)
+        np.testing.assert_allclose(reverse, gradient, rtol=0, atol=TOLERANCE / 26)
+        assert float(forward) == pytest.approx(float((gradient * direction).sum()), abs=TOLERANCE)
+        after, before = (evaluate(method, scores + step * direction, labels)[1] for step in (1e-5, -1e-5))
+        # Truncation 1e-10/6 of the third derivative; rounding 1e-16/1e-5 of gradient entries of at most 1/26.
+        np.testing.assert_allclose(change, (after - before) / 2e-5, rtol=0, atol=1e-10)
+
+    @every_kind
+    def test_many_problems_at_once(self, method):
+        problems = [some_evaluation(seed)[:2] for seed in range(3)]
+        scores, labels = (jnp.stack(arrays) for arrays in zip(*problems, strict=True))
+        found = jax.jit(jax.vmap(jax.grad(lambda *one: method.raw_loss_and_gradient(*one)[0])))(scores, labels)
+        for gradient, problem in zip(found, problems, strict=True):
+            # A batch takes the rung of the problem that asks most: each of them errs by its tolerance at most.
+            np.testing.assert_allclose(gradient, evaluate(method, *problem)[1], rtol=0, atol=2 * TOLERANCE / 26)
+
+
+@partial(jax.jit, static_argnums=0)
+def derivatives(method, scores, labels, direction):
+    """The loss and its gradient; the loss in reverse and forward mode, the gradient forward."""
+
+    def loss(scores):
+        return method.raw_loss_and_gradient(scores, labels)[0]
+
+    value, gradient = method.raw_loss_and_gradient(scores, labels)
+    forward = jax.jvp(loss, (scores,), (direction,))[1]
+    change = jax.jvp(lambda moved: method.raw_loss_and_gradient(moved, labels)[1], (scores,), (direction,))[1]
+    return value, gradient, jax.grad(loss)(scores), forward, change
+
+
+def some_evaluation(seed: int):
+    """Scores and labels of 26 points (one rung, and the direct sum) of 3 patches, and a direction in the scores."""
+    scores, direction = np.random.default_rng(seed).normal(0, 0.3, (2, 26, 3))
+    return jnp.asarray(scores), jnp.where(np.arange(26) % 3 == 0, -1.0, 1.0), jnp.asarray(direction)
+
+
+class TestFloat32:
+    """Single precision where float64 is enabled: whatever is asked for comes back, as exact as its rounding."""
+
+    # The series' own bound is 45 units in the last place; ten times as many are ample for sums.
+    BOUND = 450 * float(np.finfo(np.float32).eps)
+
+    @every_kind
+    def test_agrees_with_float64(self, method):
+        for largest in (1.0, 20.0, 60.0):
+            self.check(method, 26, largest, self.BOUND, partial(evaluate, method))
+
+    @pytest.mark.parametrize("largest", [5.0, 20.0, 60.0])
+    def test_loose_tolerances_do_not_reach_where_exponentials_overflow(self, largest):
+        self.check(ag.CutMix(tolerance=1e-3), 450, largest, 1e-3, enumerated_in_rows)
+
+    def check(self, method, num_samples, largest, bound, exact):
+        rng = np.random.default_rng(num_samples)
+        scores, labels = np.float32(rng.uniform(-largest, largest, (num_samples, 3))), rng.choice([1, -1], num_samples)
+        value, gradient = method.loss_and_gradient(scores, labels)
+        assert (value.dtype, gradient.dtype) == (np.float32, np.float32)
+        expected = exact(scores.astype(float), labels)
+        assert abs(float(value) - expected[0]) <= bound * (1 + 3 * largest)
+        np.testing.assert_allclose(gradient, expected[1], rtol=0, atol=bound / num_samples)
 
 
 # Fixed shapes, so that each compiles once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -74,7 +75,10 @@ class Method(Value):
         self.check_num_patches(num_patches)
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
-        """Return the loss and gradient without checking arguments: what compiled loops call."""
+        """Return the loss and gradient without checking arguments: what compiled loops call.
+
+        JAX can differentiate the loss in either mode, and the gradient forward (`jax.jvp`, `jax.jacfwd`).
+        """
         return jax.value_and_grad(self.raw_loss)(scores, labels)
 
     def raw_loss(self, scores: Any, labels: Any) -> Any:
@@ -123,6 +127,29 @@ def check_method(method: Any, num_patches: int) -> None:
 @partial(jax.jit, static_argnums=0)
 def _compiled(method: Method, scores: Any, labels: Any) -> tuple[Any, Any]:
     return method.raw_loss_and_gradient(scores, labels)
+
+
+LossAndGradient = Callable[..., tuple[Any, Any]]
+
+
+def with_known_gradient(function: LossAndGradient, plain: LossAndGradient | None = None) -> LossAndGradient:
+    """Return the function with a derivative in reverse mode too, where JAX has none for its loops.
+
+    Args:
+        function: (scores, …) → a loss and its gradient in the scores, which is the loss's derivative. Nothing is
+            differentiated in the other arguments.
+        plain: the same in a form that JAX can differentiate, for the derivative of the gradient; by default `function`.
+    """
+    second = plain or function
+    known = jax.custom_jvp(function)
+
+    @known.defjvp
+    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        loss, gradient = function(*primals)
+        _, (_, change) = jax.jvp(lambda scores: second(scores, *primals[1:]), primals[:1], tangents[:1])
+        return (loss, gradient), (jnp.vdot(gradient, tangents[0]), change)
+
+    return known
 
 
 def logistic(margins: Any) -> tuple[Any, Any]:

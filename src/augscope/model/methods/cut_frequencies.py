@@ -8,13 +8,15 @@ a mean of numbers of modulus 1, so nothing can grow. Forwards, f_{p,c} adds up t
 
 from __future__ import annotations
 
-from math import ceil
+from functools import partial
+from math import ceil, log
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from augscope.model.methods.base import with_known_gradient
 from augscope.model.methods.softplus_series import Series, series
 
 FREQUENCIES_AT_ONCE = 8
@@ -27,6 +29,10 @@ def expected_losses(signed: Any, num_cut: int) -> tuple[Any, Any]:
     Cost: O(n P C K) with K ≈ 1.7 (Z + 33) frequencies, Z the largest |z| that a cut point reaches. Memory: bounded by
     `NUMBERS_AT_ONCE`, whatever n and K are. Past `MAX_FREQUENCIES` the result is NaN.
     """
+    return with_known_gradient(partial(_expected_losses, num_cut))(signed)
+
+
+def _expected_losses(num_cut: int, signed: Any) -> tuple[Any, Any]:
     num_samples, num_patches = signed.shape
     terms = series(_largest_margin(signed, num_cut))
     size = min(num_samples, max(1, NUMBERS_AT_ONCE // (num_patches * (num_cut + 1) * FREQUENCIES_AT_ONCE)))
@@ -61,7 +67,7 @@ def _polynomial_part(signed: Any, num_cut: int, terms: Series) -> tuple[Any, Any
     both = one * (num_patches - num_cut - 1) / (num_patches - 1)
     sums = signed.sum(axis=1, keepdims=True)
     squares = (one - both) * (signed**2).sum(axis=1) + both * sums[:, 0] ** 2
-    value = (np.log(2) - one * sums[:, 0] / 2 + squares / (4 * terms.half_period)).sum()
+    value = (log(2) - one * sums[:, 0] / 2 + squares / (4 * terms.half_period)).sum()
     slopes = -one / 2 + ((one - both) * signed + both * sums) / (2 * terms.half_period)
     return terms.valid * value, terms.valid * slopes
 

@@ -32,7 +32,8 @@ class CutMix(Method):
             the largest term and exact summation where that cannot be had: cost O(2^P n m), m nodes. "enumerate" visits
             every subset and every ordered pair, differentiated by JAX: cost O(2^P n²), for small sizes. Both go to
             P = 12 in a descent and P = 16 in a single evaluation; for more patches there is `augscope.estimate`.
-        tolerance: the interpolation's error bound, in [1e-14, 1e-3].
+        tolerance: the interpolation's error bound, in [1e-14, 1e-3]. Rounding comes on top: scores of size s round by
+            1e-16 s, which shows where they cancel (s = 1e8, sums of order 1: relative errors of 1e-9).
 
     Example:
         >>> import jax, numpy as np, augscope as ag

@@ -27,8 +27,8 @@ class Cutout(Method):
         num_cut: C, patches that Cutout removes, 1 ≤ C < P. Theorem 3.2 asks for C < P/2.
         algorithm: "enumerate" visits every subset, at most 100,000: cost O(n P binom(P, C)), errors relative to each term.
             "frequencies" expands ℓ in cosines, with no table of subsets: cost O(n P C Z), Z the largest |f| of a cut point
-            (from about 33 on), and an error of loss and gradient terms below 1e-13 (1 + Z) in absolute value. Past
-            Z = 600,000 it gives NaN.
+            (from about 33 on), and an error of loss and gradient terms below 1e-13 (1 + Z) in absolute value (1e-4 (1 + Z)
+            in float32). Past Z = 600,000 it gives NaN.
 
     Example:
         >>> import jax, numpy as np, augscope as ag

@@ -21,12 +21,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from augscope.model.methods.base import logistic
+from augscope.model.methods.base import logistic, with_known_gradient
 
 NODE_COUNTS = (24, 32, 64, 160, 400)  # static shapes; past the last, or from m ≥ n, pairs are summed one by one
 MOST_POINTS_AT_ONCE = 512  # with 3 subsets and m = 64, arrays of m/2 nodes a point take 384 KiB: they stay in cache
 POINTS_AT_ONCE = 256  # of more points than that: the chunks
 ENTRIES_AT_ONCE = 4096  # subsets times points worked on together
+
+PairSums = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
 
 
 def pair_sums(
@@ -44,7 +46,8 @@ def pair_sums(
         labels: +1 or −1 as floats, shape (n,).
         members: the subsets, boolean rows of shape (subsets, P), known when compiling.
         law: their probabilities, shape (subsets,).
-        tolerance: bound on the interpolation's error, relative to the largest value of each interpolated function.
+        tolerance: bound on the interpolation's error, relative to the largest value of each interpolated function. Rounding
+            of the mixed scores A_i + B_j comes on top.
         label_weights: λ, the weight of y_i for each subset, shape (subsets,); by default |S|/P.
 
     Cost: O(subsets · n · m) with the smallest m of the ladder whose bound holds for the spread of these scores, or
@@ -63,8 +66,10 @@ def pair_sums(
         jnp.asarray(np.pad(part, (0, padding)), scores.dtype).reshape(num_chunks, chunk) for part in (law, shares)
     )
 
+    sums = with_known_gradient(partial(_subset_sums, sums_over_pairs(tolerance)), partial(_subset_sums, direct_sums))
+
     def add(total: Any, part: Any) -> tuple[Any, None]:
-        value, gradient = _subset_sums(scores, labels, part[0], part[1], part[2], tolerance)
+        value, gradient = sums(scores, labels, *part)
         return (total[0] + value, total[1] + gradient), None
 
     start = (jnp.zeros((), scores.dtype), jnp.zeros_like(scores))
@@ -101,11 +106,24 @@ def half_length_limit(num_nodes: int, tolerance: float) -> float:
     return low
 
 
-def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, shares: Any, tolerance: float) -> tuple[Any, Any]:
+def exponent_limit(dtype: Any) -> float:
+    """Return the largest half-length h at which every product of exponentials of an interpolation is a number.
+
+    Exponents past ± `_largest_exponent` are cut: G is then 0 or 1 to all digits wherever |x| ≤ h. 26 in float32, 304 in float64.
+    """
+    return float(_largest_exponent(dtype) + np.log(jnp.finfo(dtype).eps))
+
+
+def _largest_exponent(dtype: Any) -> Any:
+    """A number whose double's exponential is finite, with some room."""
+    return np.log(jnp.finfo(dtype).max) * 0.48
+
+
+def _subset_sums(sums: PairSums, scores: Any, labels: Any, inside: Any, weights: Any, shares: Any) -> tuple[Any, Any]:
     """The sums over all pairs for the subsets `inside` (subsets, P), weighted; and their gradient in the scores."""
     rows, columns = inside @ scores.T, (1 - inside) @ scores.T  # A and B: (subsets, n)
     share, signs = shares[:, None], labels[None, :]
-    value, row_sums, column_sums = sums_over_pairs(tolerance)(rows, columns, signs)
+    value, row_sums, column_sums = sums(rows, columns, signs)
     opposite = signs * (labels.shape[0] - signs * labels.sum()) / 2  # y_i times how many points carry the other label
     value = value + share[:, 0] * ((columns - rows) @ opposite[0])  # λ y_j (A_i + B_j) over pairs of unlike labels
     row_slopes = -weights[:, None] * (row_sums + share * opposite)
@@ -114,7 +132,7 @@ def _subset_sums(scores: Any, labels: Any, inside: Any, weights: Any, shares: An
 
 
 @lru_cache(maxsize=64)
-def sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
+def sums_over_pairs(tolerance: float) -> PairSums:
     """Return the function (A, B, y) → (Σ_ij softplus(−y_j z_ij), R(A_i), Σ_i G_ij) for each subset, a row of A and B each.
 
     It takes the rung that the spread of A asks for. Under `vmap` the rows of all problems are worked on together, on one
@@ -125,9 +143,10 @@ def sums_over_pairs(tolerance: float) -> Callable[[Any, Any, Any], tuple[Any, An
     def sums(rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
         pairs = prepare_pairs(rows, columns, signs)
         counts = [count for count in NODE_COUNTS if count < rows.shape[1]]
-        limits = np.array([half_length_limit(count, tolerance) for count in counts])
+        limits = np.array([min(half_length_limit(count, tolerance), exponent_limit(rows.dtype)) for count in counts])
         rung = (pairs.half.max() > limits).sum()  # every limit that the spread exceeds rules out one more rung
-        return jax.lax.switch(rung, [*(partial(interpolated_sums, count) for count in counts), direct_sums], pairs)
+        interpolated = [partial(interpolated_sums, count) for count in counts]
+        return jax.lax.switch(rung, [*interpolated, lambda pairs: direct_sums(*pairs[:3])], pairs)
 
     @sums.def_vmap
     def together(size: int, batched: Any, *arrays: Any) -> tuple[Any, Any]:
@@ -159,14 +178,13 @@ def prepare_pairs(rows: Any, columns: Any, signs: Any) -> Pairs:
     center, half = (low + high) / 2, (high - low) / 2
     t = (rows - center) / jnp.maximum(half, _tiny(rows.dtype))
     margins = signs * (center + columns)
-    largest = np.log(jnp.finfo(rows.dtype).max) * 0.48  # e^{2 largest} is finite: beyond it G is 0 or 1 to all digits
+    largest = _largest_exponent(rows.dtype)
     v = jnp.exp(jnp.clip(margins, -largest, largest))
     return Pairs(rows, columns, signs, t, half, v, rows.shape[1] * logistic(margins)[0].sum(axis=1))
 
 
-def direct_sums(pairs: Pairs) -> tuple[Any, Any, Any]:
+def direct_sums(rows: Any, columns: Any, signs: Any) -> tuple[Any, Any, Any]:
     """`sums_over_pairs` pair by pair, a few rows at a time."""
-    rows, columns, signs = pairs.rows, pairs.columns, pairs.signs
 
     def add(total: Any, row: Any) -> tuple[Any, Any]:
         losses, slopes = logistic(signs * (row[:, None] + columns))

@@ -14,6 +14,7 @@ With e^{Z−2L} = e^{−πΩ} = δ/2 the error of ℓ and of ℓ' is at most δ:
 
 from __future__ import annotations
 
+from math import log
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class Series(NamedTuple):
 
 def series(largest: Any) -> Series:
     """Return the series for |z| ≤ `largest` (a scalar array), with error at most `error_bound` of its dtype."""
-    reach = np.log(2 / error_bound(largest.dtype))
+    reach = log(2 / error_bound(largest.dtype))  # a Python float: NumPy's would make float32 float64
     half_period = (largest + reach) / 2
     wanted = jnp.ceil(reach / np.pi * half_period / np.pi)
     fits = wanted <= MAX_FREQUENCIES  # false for NaN
