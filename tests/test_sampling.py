@@ -10,6 +10,7 @@ import re
 from functools import partial
 
 import jax
+import mpmath
 import numpy as np
 import pytest
 from scipy import stats
@@ -42,6 +43,16 @@ def flat_features(dataset: ag.Dataset) -> np.ndarray:
 
 def noise_rows(dataset: ag.Dataset) -> np.ndarray:
     return np.asarray(dataset.noise).reshape(-1, dataset.patches.shape[-1])
+
+
+def chi_probability(freedom: int, quantile: float) -> float:
+    """P(χ_f ≤ quantile) by the series x^a e^{−x}/Γ(a + 1) Σ_n x^n/((a + 1) … (a + n)), a = f/2, x = quantile²/2."""
+    with mpmath.workdps(40):
+        a, x = mpmath.mpf(freedom) / 2, mpmath.mpf(quantile) ** 2 / 2
+        factor = mpmath.exp(a * mpmath.log(x) - x - mpmath.loggamma(a + 1))
+        # Past 20 √a terms they are below e^{−50}; 10⁶ roundings of 1e-16 leave 1e-10.
+        ratios = float(x) / (freedom / 2 + np.arange(1, 20 * freedom**0.5 + 200))
+        return float(factor * (1 + np.cumprod(ratios).sum()))
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +360,13 @@ class TestReducedHasTheLawOfDense:
             assert np.abs(determinants[0]).max() < 1e-12
         else:
             assert stats.ks_2samp(*determinants).pvalue > PASS
+
+    @pytest.mark.parametrize("freedom", [9, 199_994, 10**6 - 1, 10**6, 10**9])
+    def test_chi_quantiles_to_the_tails(self, freedom):
+        # 1e-6 of a probability of 1e-15 is 1e-7 standard deviations there.
+        for uniform in (2.0**-52, 1e-6, 0.5, 1 - 2.0**-20):
+            quantile = float(draws.chi_quantiles(np.array([freedom]), np.array([uniform]))[0])
+            assert chi_probability(freedom, quantile) == pytest.approx(uniform, rel=1e-6)
 
     def test_initial_weights_against_noise_and_features(self, pairs):
         def projections(dataset):
