@@ -105,7 +105,7 @@ def test_the_command(undisturbed):
     outcome = json.loads(done.stdout)
     assert (outcome["progress"]["done"], outcome["progress"]["failed"], outcome["stopped"]) == (12, 0, None)
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("0/12 cells, 0 failed")  # plain lines: this is no terminal
+    assert lines[0].startswith("  0%  0/12 cells, 0 failed")  # plain lines: this is no terminal
     assert not [line for line in lines if "\x1b" in line or "Warning" in line or "Traceback" in line]
     status = run_here("sweep", "--status", folder)
     assert (status.returncode, status.stdout) == (0, "12/12 cells, 0 failed, finished\n")

@@ -58,7 +58,9 @@ def phase(
     """
     import tomli_w
 
-    from augscope.cli.tables import open_records, sweep_progress
+    from augscope.cli.show import progress_bar
+    from augscope.cli.sweep import LINE_SECONDS
+    from augscope.cli.tables import open_records
     from augscope.sweep.folder import SweepFolder
     from augscope.sweep.phase import phase_diagram
     from augscope.sweep.phase_page import write_phase
@@ -67,8 +69,10 @@ def phase(
     if refine is not None:
         from augscope.sweep.refinement import refine as run_refined
 
-        with sweep_progress() as report:
-            outcome = run_refined(folder, diagram, refine, workers=workers, progress=report)
+        with progress_bar(line_seconds=LINE_SECONDS) as report:
+            outcome = run_refined(
+                folder, diagram, refine, workers=workers, progress=lambda state: report(str(state), state.share)
+            )
         print(f"augscope: {outcome.progress}", file=sys.stderr)
         diagram = phase_diagram(open_records(folder), options)
     grids = [tomli_w.dumps(sweep.source) for sweep in SweepFolder(folder).grids()]

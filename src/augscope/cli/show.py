@@ -1,9 +1,11 @@
-"""What `verify` and `train` have in common on a terminal: progress, tables, files."""
+"""What commands have in common on a terminal: progress, tables, files."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,11 +51,14 @@ def table(
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """Yield a callback (what is running, share done): a bar on a terminal's stderr, else a line per change of task."""
+def progress_bar(line_seconds: float = 0.0) -> Iterator[Callable[[str, float], None]]:
+    """Yield a callback (what is running, share done): a bar on a terminal's stderr, else lines.
+
+    Without a terminal, a line is printed where the first text changes, `line_seconds` after the last line at the earliest.
+    """
     screen = Console(stderr=True, highlight=False)
     if not screen.is_terminal:
-        yield _plain_progress()
+        yield _plain_progress(line_seconds)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -67,13 +72,13 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
-def _plain_progress() -> Callable[[str, float], None]:
-    shown = ""
+def _plain_progress(line_seconds: float) -> Callable[[str, float], None]:
+    shown, last = "", -math.inf
 
     def tell(what: str, share: float) -> None:
-        nonlocal shown
-        if what != shown:
-            shown = what
+        nonlocal shown, last
+        if what != shown and time.monotonic() - last >= line_seconds:
+            shown, last = what, time.monotonic()
             print(f"{share:4.0%}  {what}", file=sys.stderr, flush=True)
 
     return tell

@@ -11,6 +11,8 @@ from cyclopts import Parameter
 
 from augscope.cli.options import Flag, Json, Whole
 
+LINE_SECONDS = 5.0  # between two lines of progress without a terminal
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +67,14 @@ def sweep(
         return 0
     if grid is None or out is None:
         raise ValueError("`sweep` needs a grid and a folder: augscope sweep GRID.toml --out DIR, or --status DIR")
-    from augscope.cli.tables import sweep_progress
+    from augscope.cli.show import progress_bar
     from augscope.sweep.grid import Sweep
     from augscope.sweep.run import run_sweep
 
     cells = Sweep.from_toml(grid, setting)
-    with sweep_progress() as progress:
-        outcome = run_sweep(cells, out, **asdict(options or RunOptions()), progress=progress)
+    with progress_bar(line_seconds=LINE_SECONDS) as report:
+        run_options = asdict(options or RunOptions())
+        outcome = run_sweep(cells, out, **run_options, progress=lambda state: report(str(state), state.share))
     for name, reason in outcome.set_aside.items():
         print(
             f"augscope: records/{name} {reason}: set aside in {out / 'set-aside'}, its cells were run again",

@@ -1,17 +1,11 @@
-"""Rows on a terminal, as CSV or as JSON; and how far a sweep is."""
+"""Rows on a terminal, as CSV or as JSON."""
 
 from __future__ import annotations
 
 import json
-import math
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from augscope.cli.show import console, table
@@ -22,10 +16,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from augscope.sweep.folder import Progress as SweepProgress
     from augscope.sweep.records import Records
 
-LINE_SECONDS = 5.0  # between two lines without a terminal
 MOST_ROWS = 200  # on a terminal; --csv and --json give all
 
 
@@ -37,30 +29,6 @@ def open_records(folder: Path) -> Records:
     for name, reason in records.problems.items():
         print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
     return records
-
-
-@contextmanager
-def sweep_progress() -> Iterator[Callable[[SweepProgress], None]]:
-    """Yield a callback for a sweep's progress: a bar on a terminal's stderr, else a line every five seconds."""
-    screen = Console(stderr=True, highlight=False)
-    if not screen.is_terminal:
-        yield _plain_lines()
-        return
-    with Progress(BarColumn(), TextColumn("{task.description}"), console=screen, transient=True) as bar:
-        task = bar.add_task("starting", total=1)
-        yield lambda state: bar.update(task, description=str(state), completed=state.done, total=max(1, state.total))
-
-
-def _plain_lines() -> Callable[[SweepProgress], None]:
-    last = -math.inf
-
-    def print_line(state: SweepProgress) -> None:
-        nonlocal last
-        if time.monotonic() - last >= LINE_SECONDS:
-            last = time.monotonic()
-            print(state, file=sys.stderr, flush=True)
-
-    return print_line
 
 
 def print_table(rows: pa.Table, *, as_csv: bool, as_json: bool) -> None:

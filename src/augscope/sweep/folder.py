@@ -62,6 +62,11 @@ class Progress:
     process: int
     machine: str
 
+    @property
+    def share(self) -> float:
+        """Recorded cells over all."""
+        return self.done / max(1, self.total)
+
     def __str__(self) -> str:
         text = f"{self.done:,}/{self.total:,} cells, {self.failed:,} failed"
         if self.state != "running":
