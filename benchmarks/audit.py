@@ -21,7 +21,7 @@ from augscope.studies.audit.dataset import read_data
 from augscope.studies.audit.kept import remaining, train_all
 from augscope.studies.audit.result import conclude
 from augscope.studies.audit.settings import Settings
-from augscope.studies.audit.study import check_study, identity
+from augscope.studies.audit.study import prepare
 
 
 def write_images(folder: Path, count: int) -> None:
@@ -44,14 +44,14 @@ def main(count: int = 2000, steps: int = 1000) -> None:
         write_images(Path(folder), count)
         marks = [time.perf_counter()]
         data = read_data(Path(folder))
-        name = identity(data, settings, check_study(data, settings))
+        study = prepare(data, settings)
         marks.append(time.perf_counter())
-        left = remaining(data, settings, None, device)
+        left = remaining(study, None, device)
         print(left, file=sys.stderr)
         marks.append(time.perf_counter())
-        runs = train_all(data, settings, left, None, lambda *_: None)
+        runs = train_all(study, left, None, lambda *_: None)
         marks.append(time.perf_counter())
-        conclude(data, settings, runs, name, training_versions(device))
+        conclude(study, runs, training_versions(device))
         marks.append(time.perf_counter())
     seconds = dict(zip(("read", "plan", "train", "conclude"), np.diff(marks).round(2).tolist(), strict=True))
     print(json.dumps({**seconds, "total": round(marks[-1] - marks[0], 1), "threads": torch.get_num_threads()}))

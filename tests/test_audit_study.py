@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ from audit_cases import one_feature, planted, pure_noise
 from scipy import stats
 
 from augscope.cli import app
+from augscope.cli.audit_terminal import print_audit
 from augscope.studies.audit.dataset import read_data
 from augscope.studies.audit.exposure import exposure
 from augscope.studies.audit.kept import kept_trainings, remaining, train_all
-from augscope.studies.audit.result import conclude
+from augscope.studies.audit.page import html_page
+from augscope.studies.audit.result import conclude, record
 from augscope.studies.audit.settings import Settings
-from augscope.studies.audit.study import check_study
+from augscope.studies.audit.study import prepare
 from augscope.studies.audit.subgroups import LEARNED, MEMORISED, measure
 from augscope.support.statistics import crossed_difference, crossed_gap, crossed_share, given_share
 
@@ -41,14 +45,13 @@ def settings_for(folder, **changes) -> Settings:
     return Settings(**{**options, **changes})
 
 
-def trained(data, settings, kept=None):
-    return train_all(data, settings, remaining(data, settings, kept, "cpu"), kept, lambda *_: None)
+def trained(study, kept=None):
+    return train_all(study, remaining(study, kept, "cpu"), kept, lambda *_: None)
 
 
 def audited(path, settings):
-    data = read_data(path)
-    check_study(data, settings)
-    return conclude(data, settings, trained(data, settings), "x", {})
+    study = prepare(read_data(path), settings)
+    return conclude(study, trained(study), {})
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +74,11 @@ class TestPlanted:
             assert claim.difference.low > 0 or claim.difference.high < 0
 
     def test_the_worst_subgroup_is_a_rare_one_for_erm(self, result):
-        assert result.data.groups[result.measured.worst("erm").group].attributes == ("rare",)
+        assert result.study.data.groups[result.measured.worst("erm").group].attributes == ("rare",)
 
 
 def check_planted(result) -> None:
-    names = [group.name for group in result.data.groups]
+    names = [group.name for group in result.study.data.groups]
     gains = {names[c.group] for c in result.measured.comparisons if c.claimed and c.difference.estimate > 0}
     assert gains == {"0 · rare", "1 · rare"}
     for group, name in enumerate(names):
@@ -167,9 +170,39 @@ class TestIntervals:
             crossed_share(np.ones((1, 5)))
 
 
+class TestCollapsed:
+    """Trainings that failed, planted in a finished audit: networks that always answer the same class."""
+
+    def test_a_failed_training_is_named_wherever_the_result_is_shown(self, result, capsys):
+        audit = with_constant_answers(result, [("cutmix-patch", 2)])
+        (network,) = audit.measured.collapsed
+        assert (network.method, network.seed, network.guessing) == ("cutmix-patch", 2, 0.5)
+        assert "The training of CutMix (patches) from seed 2 failed: the network is right on 50.0 %" in network.sentence
+        assert network.sentence in html.unescape(html_page(audit, b"<svg/>", "again"))
+        assert record(audit)["collapsed"] == [network._asdict()]
+        print_audit(audit, to_stderr=False)
+        assert "CutMix (patches) from seed 2 failed" in " ".join(capsys.readouterr().out.split())
+
+    def test_two_of_four_are_named_too(self, result):
+        audit = with_constant_answers(result, [("cutmix-patch", 0), ("cutmix-patch", 3), ("erm", 1)])
+        names = [(network.method, network.seed) for network in audit.measured.collapsed]
+        assert names == [("erm", 1), ("cutmix-patch", 0), ("cutmix-patch", 3)]
+
+    def test_a_method_that_learns_nothing_has_not_collapsed(self, result):
+        assert result.measured.collapsed == ()
+        audit = with_constant_answers(result, [("erm", seed) for seed in result.study.settings.seeds])
+        assert audit.measured.collapsed == ()
+
+
+def with_constant_answers(audit, pairs):
+    """The audit, had the networks of these methods and seeds always answered the first class."""
+    failed = {pair: replace(audit.runs[pair], test=np.zeros_like(audit.runs[pair].test)) for pair in pairs}
+    return conclude(audit.study, {**audit.runs, **failed}, audit.versions)
+
+
 class TestExposure:
     def test_shares_are_those_of_the_law(self, result):
-        data = result.data
+        data = result.study.data
         share = data.train.counts(4) / len(data.train)
         erm, cutmix = result.exposures["erm"], result.exposures["cutmix-patch"]
         np.testing.assert_allclose(erm.weight, share)
@@ -184,7 +217,7 @@ class TestExposure:
 
     def test_cutout_hides_its_share(self, result, tmp_path):
         cutout = settings_for(tmp_path, methods=("erm", "cutout-patch"), steps=20)
-        shown = exposure(result.data, cutout, "cutout-patch")
+        shown = exposure(replace(result.study, settings=cutout), "cutout-patch")
         np.testing.assert_allclose(shown.pixels, 0.75 * shown.weight)
 
 
@@ -192,71 +225,71 @@ class TestGoingOn:
     def test_finished_trainings_are_not_made_again(self, tmp_path):
         folder = tmp_path
         settings = settings_for(planted(folder, common=12, test=12).parent, seeds=(0, 1), steps=8)
-        data = read_data(folder / "data.csv")
-        digest = check_study(data, settings)
-        kept = kept_trainings(folder / "kept", data, settings, digest, "cpu")
-        whole = trained(data, settings)
+        study = prepare(read_data(folder / "data.csv"), settings)
+        kept = kept_trainings(folder / "kept", study, "cpu")
+        whole = trained(study)
 
         def stop(what, share):
             if share > 0.6:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train_all(data, settings, remaining(data, settings, kept, "cpu"), kept, stop)
-        left = remaining(data, settings, kept_trainings(folder / "kept", data, settings, digest, "cpu"), "cpu")
+            train_all(study, remaining(study, kept, "cpu"), kept, stop)
+        left = remaining(study, kept_trainings(folder / "kept", study, "cpu"), "cpu")
         assert (len(left.kept), len(left.plans)) == (2, 2)
-        resumed = train_all(data, settings, left, kept, lambda *_: None)
+        resumed = train_all(study, left, kept, lambda *_: None)
         for pair, run in whole.items():
             for name in ("train", "test", "test_confidence"):
                 np.testing.assert_array_equal(getattr(run, name), getattr(resumed[pair], name))
-        assert "Nothing is left to train (4 more are kept)." in str(remaining(data, settings, kept, "cpu"))
-        other = settings.replace(steps=9)
+        assert "Nothing is left to train (4 more are kept)." in str(remaining(study, kept, "cpu"))
+        other = replace(study, settings=settings.replace(steps=9))
         with pytest.raises(
             ValueError, match=r"`checkpoint` must be of this configuration, got .* settings\.steps = 8, not 9"
         ):
-            kept_trainings(folder / "kept", data, other, digest, "cpu")
+            kept_trainings(folder / "kept", other, "cpu")
 
     def test_more_seeds_go_on_from_fewer(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
-        data = read_data(tmp_path / "data.csv")
-        kept = kept_trainings(tmp_path / "kept", data, settings, "digest", "cpu")
-        trained(data, settings, kept)
-        more = remaining(data, settings.replace(seeds=(0, 1, 2)), kept, "cpu")
+        study = prepare(read_data(tmp_path / "data.csv"), settings)
+        kept = kept_trainings(tmp_path / "kept", study, "cpu")
+        trained(study, kept)
+        more = remaining(replace(study, settings=settings.replace(seeds=(0, 1, 2))), kept, "cpu")
         assert [(plan.method, plan.seed) for plan in more.plans] == [("erm", 2), ("cutmix-patch", 2)]
-        assert check_study(data, settings) == check_study(data, settings.replace(seeds=(5, 0, 1)))
+        reordered = prepare(study.data, settings.replace(seeds=(5, 0, 1)))
+        assert study.model_digest == reordered.model_digest
 
     def test_another_audits_runs_are_refused_or_replaced(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
-        data = read_data(tmp_path / "data.csv")
-        kept = kept_trainings(tmp_path / "kept", data, settings, "digest", "cpu")
-        trained(data, settings, kept)
+        study = prepare(read_data(tmp_path / "data.csv"), settings)
+        kept = kept_trainings(tmp_path / "kept", study, "cpu")
+        trained(study, kept)
         (tmp_path / "kept" / "letter.txt").touch()
-        other = settings.replace(steps=3)
+        other = replace(study, settings=settings.replace(steps=3))
         with pytest.raises(ValueError, match=r"settings\.steps = 2, not 3"):
-            kept_trainings(tmp_path / "kept", data, other, "digest", "cpu")
+            kept_trainings(tmp_path / "kept", other, "cpu")
         with pytest.raises(ValueError, match=r"got .* with letter\.txt"):  # what no audit has made is left alone
-            kept_trainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
+            kept_trainings(tmp_path / "kept", other, "cpu", replace=True)
         (tmp_path / "kept" / "letter.txt").unlink()
-        replaced = kept_trainings(tmp_path / "kept", data, other, "digest", "cpu", replace=True)
-        assert len(remaining(data, other, replaced, "cpu").plans) == 4
+        replaced = kept_trainings(tmp_path / "kept", other, "cpu", replace=True)
+        assert len(remaining(other, replaced, "cpu").plans) == 4
 
     def test_a_save_that_was_killed_is_not_taken_for_a_strangers_file(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
-        data, kept = read_data(tmp_path / "data.csv"), tmp_path / "kept"
+        study, kept = prepare(read_data(tmp_path / "data.csv"), settings), tmp_path / "kept"
         kept.mkdir()
         (kept / ".audit.npz-1-00").write_bytes(b"half")
-        assert kept_trainings(kept, data, settings, "digest", "cpu").load(settings.plan("erm", 0)) is None
+        assert kept_trainings(kept, study, "cpu").load(settings.plan("erm", 0)) is None
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "letter.txt").touch()
         with pytest.raises(ValueError, match=r"must be an empty folder .* with letter\.txt"):
-            kept_trainings(tmp_path / "other", data, settings, "digest", "cpu")
+            kept_trainings(tmp_path / "other", study, "cpu")
 
 
 def test_measures_need_every_subgroup_and_say_what_is_too_small(tmp_path):
     folder = planted(tmp_path, common=12, test=5).parent
     settings = settings_for(folder, seeds=(0, 1), steps=2)
-    data = read_data(folder / "data.csv")
-    measured = measure(data, settings, trained(data, settings))
+    study = prepare(read_data(folder / "data.csv"), settings)
+    measured = measure(study, trained(study))
     assert len(measured.warnings) == 4
     assert "0 · common is too small to tell: 5 test images, fewer than 12" in measured.warnings[0]
     assert not any(comparison.claimed for comparison in measured.comparisons)

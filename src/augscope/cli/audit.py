@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from augscope.studies.audit.kept import Remaining
     from augscope.studies.audit.result import Audit
     from augscope.studies.audit.settings import Reading, Settings
-    from augscope.studies.audit.study import Runs
+    from augscope.studies.audit.study import Runs, Study
     from augscope.support.files import OutputFolder
 
 FILES = (
@@ -123,7 +123,7 @@ def audit(
         from augscope.images.training import checked_device
         from augscope.studies.audit.kept import remaining
         from augscope.studies.audit.result import conclude
-        from augscope.studies.audit.study import check_study, identity
+        from augscope.studies.audit.study import prepare
     except ModuleNotFoundError as error:
         raise ValueError(f"`images audit` needs {error.name}: pip install 'augscope[images]'") from None
     from augscope.cli.show import console
@@ -132,18 +132,17 @@ def audit(
     reading, training, output = reading or ReadingOptions(), training or TrainingChoices(), output or AuditOutput()
     settings, used_device, screen = training.settings(), checked_device(device), console(to_stderr=True)
     images = _read(data, reading.reading(), output)
-    model_digest = check_study(images, settings)
-    name = identity(images, settings, model_digest)
+    study = prepare(images, settings)
     folder = None
     if output.out is not None:
-        folder = claim(output.out, "images audit", name, overwrite=output.overwrite, names=FILES)
+        folder = claim(output.out, "images audit", study.identity, overwrite=output.overwrite, names=FILES)
     for note in images.notes:
         screen.print(f"Note: {note}.", markup=False)
-    kept = _kept(images, settings, model_digest, used_device, output)
-    runs = _train(images, settings, remaining(images, settings, kept, used_device), kept, output.yes)
+    kept = _kept(study, used_device, output)
+    runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
     if runs is None:
         return STOPPED
-    result = conclude(images, settings, runs, name, training_versions(used_device))
+    result = conclude(study, runs, training_versions(used_device))
     _show(result, as_json=output.json)
     if folder is not None:
         options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
@@ -164,21 +163,17 @@ def _read(data: Path, reading: Reading, output: AuditOutput) -> ImageData:
         return read_data(data, reading, progress)
 
 
-def _kept(
-    images: ImageData, settings: Settings, model_digest: str, device: str, output: AuditOutput
-) -> KeptTrainings | None:
+def _kept(study: Study, device: str, output: AuditOutput) -> KeptTrainings | None:
     """The folder of finished trainings, checked; None if nothing is to be kept."""
     from augscope.studies.audit.kept import kept_trainings
 
     if output.kept is None:
         return None
     replace = output.overwrite and output.checkpoint is None
-    return kept_trainings(output.kept, images, settings, model_digest, device, replace=replace)
+    return kept_trainings(output.kept, study, device, replace=replace)
 
 
-def _train(
-    images: ImageData, settings: Settings, left: Remaining, kept: KeptTrainings | None, yes: bool
-) -> Runs | None:
+def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool) -> Runs | None:
     """State how long the trainings take, and make them; None if they were interrupted."""
     from augscope.cli.show import console, progress_bar
     from augscope.studies.audit.kept import train_all
@@ -189,7 +184,7 @@ def _train(
     screen.print(str(left), markup=False)
     try:
         with progress_bar() as progress:
-            return train_all(images, settings, left, kept, progress)
+            return train_all(study, left, kept, progress)
     except KeyboardInterrupt:
         outcome = "nothing is kept"
         if kept is not None:
@@ -220,7 +215,7 @@ def _write(result: Audit, folder: OutputFolder, again: str) -> None:
     from augscope.studies.audit.result import record
     from augscope.support.rendering import lay_out, to_bytes
 
-    figure = accuracy_figure(result.data, result.settings, result.measured)
+    figure = accuracy_figure(result.study, result.measured)
     lay_out(figure)
     svg = to_bytes(figure, "svg")
     folder.write(

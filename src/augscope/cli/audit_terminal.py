@@ -21,12 +21,12 @@ def print_audit(audit: Audit, *, to_stderr: bool) -> None:
     )
     for sentence in (audit.words.headline, audit.words.recommendation, *audit.words.findings):
         screen.print(sentence, markup=False)
-    for warning in audit.measured.warnings:
+    for warning in (*(network.sentence for network in audit.measured.collapsed), *audit.measured.warnings):
         screen.print(f"Warning: {warning}", markup=False)
 
 
 def _accuracies(audit: Audit) -> Table:
-    data, measured, methods = audit.data, audit.measured, audit.settings.methods
+    data, measured, methods = audit.study.data, audit.measured, audit.study.settings.methods
     train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
     claimed = {(comparison.method, comparison.group) for comparison in measured.comparisons if comparison.claimed}
     rows = []

@@ -24,14 +24,14 @@ def _accuracies_csv(audit: Audit) -> bytes:
     columns = ("method", "subgroup", "status", "test", "test_low", "test_high", "train", "train_low", "train_high")
     rows = []
     for cell in (*audit.measured.accuracies.values(), *audit.measured.overall.values()):
-        subgroup = accuracy_row(audit.data, cell)["subgroup"]
+        subgroup = accuracy_row(audit.study.data, cell)["subgroup"]
         rows.append((cell.method, subgroup, cell.status, *cell.test, *(cell.train or ("", "", ""))))
     return _csv(columns, rows)
 
 
 def _comparisons_csv(audit: Audit) -> bytes:
     names = ("method", "subgroup", "estimate", "low", "high", "p_value", "adjusted_p_value", "claimed")
-    rows = [comparison_row(audit.data, comparison) for comparison in audit.measured.comparisons]
+    rows = [comparison_row(audit.study.data, comparison) for comparison in audit.measured.comparisons]
     columns = tuple("difference" if name == "estimate" else name for name in names)
     return _csv(columns, ([row[name] for name in names] for row in rows))
 
@@ -41,14 +41,14 @@ def _exposure_csv(audit: Audit) -> bytes:
     rows = (
         (method, group.name, *(getattr(shares, column)[index] for column in columns))
         for method, shares in audit.exposures.items()
-        for index, group in enumerate(audit.data.groups)
+        for index, group in enumerate(audit.study.data.groups)
     )
     return _csv(("method", "subgroup", *columns), rows)
 
 
 def _images_csv(audit: Audit) -> bytes:
-    data, settings = audit.data, audit.settings
-    right = [correctness(data, settings, audit.runs, method, "test").mean(axis=0) for method in settings.methods]
+    data, settings = audit.study.data, audit.study.settings
+    right = [correctness(audit.study, audit.runs, method, "test").mean(axis=0) for method in settings.methods]
     rows = (
         (name, data.classes[data.test.labels[i]], data.groups[data.test.groups[i]].name, *(share[i] for share in right))
         for i, name in enumerate(data.test.names)

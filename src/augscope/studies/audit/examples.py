@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import REFERENCE, Settings
-from augscope.studies.audit.study import Runs
+from augscope.studies.audit.settings import REFERENCE
+from augscope.studies.audit.study import Runs, Study
 from augscope.studies.audit.subgroups import correctness
 from augscope.support.pages import data_address
 
@@ -27,12 +26,13 @@ class Example:
     caption: str
 
 
-def examples(data: ImageData, settings: Settings, runs: Runs, method: str, sign: int) -> list[Example]:
+def examples(study: Study, runs: Runs, method: str, sign: int) -> list[Example]:
     """The images on which a method's networks are right most more often (`sign` 1) or less often (−1) than ERM's.
 
     Ties go to the image that the two differ most on in the mean probability of its class. None differs by fewer than half the networks.
     """
-    right = {m: correctness(data, settings, runs, m, "test").sum(axis=0) for m in (method, REFERENCE)}
+    data, settings = study.data, study.settings
+    right = {m: correctness(study, runs, m, "test").sum(axis=0) for m in (method, REFERENCE)}
     sure = {m: np.mean([runs[m, seed].test_confidence for seed in settings.seeds], axis=0) for m in (method, REFERENCE)}
     lead = sign * (right[method] - right[REFERENCE])
     order = np.lexsort((-sign * (sure[method] - sure[REFERENCE]), -lead))

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from augscope.images.training import augmentation, batches
-from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.study import Study
 
 MAX_BATCHES = 400  # of the first seed's training: shares are then known to a few per mille
 
@@ -34,11 +33,12 @@ class Exposure:
     mixed_with: np.ndarray
 
 
-def exposure(data: ImageData, settings: Settings, method: str) -> Exposure:
+def exposure(study: Study, method: str) -> Exposure:
     """Run a method's own augmentation over the batches that the first seed trains on, with subgroups in place of labels.
 
     White images show what is erased, and soft labels the share of pixels of either image of a pair.
     """
+    data, settings = study.data, study.settings
     num_groups, side = len(data.groups), data.size
     transform = augmentation(settings.plan(method, settings.seeds[0]), num_groups, side)
     groups, count = torch.from_numpy(data.train.groups), len(data.train)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from augscope.images.plan import METHODS
-from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.study import Study
 from augscope.studies.audit.subgroups import Measured
 from augscope.support.rendering import shown_name
 from augscope.support.styles import method_styles
@@ -15,8 +14,9 @@ LONGEST = 36  # letters of a subgroup's name; the report's tables have all of th
 LANE = 0.15  # between two methods of one subgroup, which are 1 apart
 
 
-def accuracy_figure(data: ImageData, settings: Settings, measured: Measured) -> Figure:
+def accuracy_figure(study: Study, measured: Measured) -> Figure:
     """A row for each subgroup, a mark for each method: test accuracy with its 95 % interval; small and open: training."""
+    data, settings = study.data, study.settings
     count = len(data.groups)
     figure = Figure(figsize=(7.2, 1.5 + count * (0.25 + 0.17 * len(settings.methods))), layout="constrained")
     axis, styles = figure.subplots(), method_styles(settings.methods)

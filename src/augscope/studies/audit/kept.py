@@ -10,18 +10,14 @@ from pathlib import Path
 from augscope.images.kept import KeptTrainings
 from augscope.images.plan import METHODS, TrainingPlan
 from augscope.images.training import seconds_per_step
-from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import Settings
-from augscope.studies.audit.study import Runs, Trained, train_one
+from augscope.studies.audit.study import Runs, Study, Trained, train_one
 from augscope.support.wording import in_words
 
 
-def kept_trainings(
-    folder: Path, data: ImageData, settings: Settings, model_digest: str, device: str, *, replace: bool = False
-) -> KeptTrainings:
+def kept_trainings(folder: Path, study: Study, device: str, *, replace: bool = False) -> KeptTrainings:
     """Return the folder of an audit's finished trainings. Raises ValueError as `KeptTrainings` does."""
-    digests = {"data": data.digest, "model": model_digest}
-    return KeptTrainings(folder, "audit", settings, digests, device, replace=replace)
+    digests = {"data": study.data.digest, "model": study.model_digest}
+    return KeptTrainings(folder, "audit", study.settings, digests, device, replace=replace)
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,9 @@ class Remaining:
         )
 
 
-def remaining(data: ImageData, settings: Settings, kept: KeptTrainings | None, device: str) -> Remaining:
+def remaining(study: Study, kept: KeptTrainings | None, device: str) -> Remaining:
     """Look for what is kept, and time a few steps of each method that is left."""
-    finished: Runs = {}
+    data, settings, finished = study.data, study.settings, {}
     for plan in settings.plans():
         arrays = None if kept is None else kept.load(plan)
         if arrays is not None:
@@ -80,8 +76,7 @@ def remaining(data: ImageData, settings: Settings, kept: KeptTrainings | None, d
 
 
 def train_all(
-    data: ImageData,
-    settings: Settings,
+    study: Study,
     left: Remaining,
     kept: KeptTrainings | None,
     progress: Callable[[str, float], None],
@@ -98,9 +93,10 @@ def train_all(
         title = f"{plan.title}: {number + 1} of {len(left.plans)}, about {in_words(max(1, seconds))} left"
         progress(title, done / total)
         run = train_one(
-            data, plan, left.device, lambda step, done=done, title=title: progress(title, (done + step) / total)
+            study.data, plan, left.device, lambda step, done=done, title=title: progress(title, (done + step) / total)
         )
         if kept is not None:
             kept.save(plan, vars(run))
         runs[plan.method, plan.seed] = run
+    settings = study.settings
     return {(method, seed): runs[method, seed] for method in settings.methods for seed in settings.seeds}

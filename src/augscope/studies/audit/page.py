@@ -30,14 +30,15 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         again: the command line that runs it again.
     """
     files = [Download(name, content) for name, content in csv_files(audit).items()]
-    data = audit.data
+    data = audit.study.data
     channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
     return render(
         "audit.html",
         words=audit.words,
+        collapsed=audit.measured.collapsed,
         warnings=audit.measured.warnings,
         notes=data.notes,
-        methods=[METHODS[method] for method in audit.settings.methods],
+        methods=[METHODS[method] for method in audit.study.settings.methods],
         svg=picture(svg, LABEL, min_width=36, max_width=50),
         files={file.name: file for file in files},
         accuracies=_rows(audit, lambda cell: share(cell.test)),
@@ -45,10 +46,10 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         comparisons=_comparison_rows(audit),
         exposures=_exposure_tables(audit),
         galleries=_galleries(audit),
-        configuration={name: _text(value) for name, value in audit.settings.model_dump(mode="json").items()},
+        configuration={name: _text(value) for name, value in audit.study.settings.model_dump(mode="json").items()},
         sizes=f"{len(data.train):,} training and {len(data.test):,} test images of {data.size} × {data.size} pixels, {channels}",
-        seeds=len(audit.settings.seeds),
-        identity=audit.identity,
+        seeds=len(audit.study.settings.seeds),
+        identity=audit.study.identity,
         versions=audit.versions,
         again=again,
     )
@@ -62,7 +63,7 @@ def _text(value: Any) -> str:
 
 def _rows(audit: Audit, text: Callable[[GroupAccuracy], str]) -> list[dict[str, Any]]:
     """A row for each subgroup and one for all images: `text` makes that of a cell."""
-    data, measured, methods = audit.data, audit.measured, audit.settings.methods
+    data, measured, methods = audit.study.data, audit.measured, audit.study.settings.methods
     train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
     rows = []
     for index, group in enumerate(data.groups):
@@ -85,7 +86,7 @@ def _comparison_rows(audit: Audit) -> list[dict[str, Any]]:
         rows.append(
             {
                 "method": METHODS[comparison.method],
-                "group": audit.data.groups[comparison.group].name,
+                "group": audit.study.data.groups[comparison.group].name,
                 "difference": f"{100 * difference.estimate:+.1f}",
                 "interval": f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}",
                 "p_value": p_value_text(difference.p_value),
@@ -106,7 +107,7 @@ def _verdict(comparison: Comparison) -> tuple[str, str]:
 
 def _exposure_tables(audit: Audit) -> dict[str, Any]:
     """Shares by subgroup, one column a method; and for mixing methods, with what each subgroup shares its images."""
-    methods, names = audit.settings.methods, [group.name for group in audit.data.groups]
+    methods, names = audit.study.settings.methods, [group.name for group in audit.study.data.groups]
 
     def rows(table: np.ndarray) -> list[dict[str, Any]]:
         return [
@@ -123,17 +124,17 @@ def _exposure_tables(audit: Audit) -> dict[str, Any]:
         for method in methods
         if method.startswith("cutmix")
     ]
-    return {**shares, "pairs": pairs, "names": names, "batches": min(audit.settings.steps, MAX_BATCHES)}
+    return {**shares, "pairs": pairs, "names": names, "batches": min(audit.study.settings.steps, MAX_BATCHES)}
 
 
 def _galleries(audit: Audit) -> list[dict[str, Any]]:
     """What each method gets right that ERM does not, and the other way round; kinds without any are left out."""
     galleries = []
-    for method in audit.settings.methods:
+    for method in audit.study.settings.methods:
         if method == REFERENCE:
             continue
         for sign, right, wrong in ((1, method, REFERENCE), (-1, REFERENCE, method)):
-            pictures = examples(audit.data, audit.settings, audit.runs, method, sign)
+            pictures = examples(audit.study, audit.runs, method, sign)
             if pictures:
                 galleries.append({"title": f"{METHODS[right]} right, {METHODS[wrong]} wrong", "pictures": pictures})
     return galleries

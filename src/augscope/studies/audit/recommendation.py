@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from augscope.images.plan import METHODS
 from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import REFERENCE, Settings
+from augscope.studies.audit.settings import REFERENCE
+from augscope.studies.audit.study import Study
 from augscope.studies.audit.subgroups import MEMORISED, Comparison, Measured
 from augscope.support.statistics import Interval
 from augscope.support.wording import p_value_in_words
@@ -30,16 +31,15 @@ class Words:
 Claims = dict[str, list[Comparison]]
 
 
-def put_in_words(data: ImageData, settings: Settings, measured: Measured) -> Words:
+def put_in_words(study: Study, measured: Measured) -> Words:
     """Return the words: differences are claimed after Holm's correction only."""
+    data, methods = study.data, study.settings.methods
     gains, losses = _claims(measured, 1), _claims(measured, -1)
     findings = [
-        _finding(data, claim)
-        for method in settings.methods
-        for claim in (*gains.get(method, ()), *losses.get(method, ()))
+        _finding(data, claim) for method in methods for claim in (*gains.get(method, ()), *losses.get(method, ()))
     ]
-    findings += [_worst(data, measured, method) for method in settings.methods]
-    findings += _memorised(data, settings, measured)
+    findings += [_worst(data, measured, method) for method in methods]
+    findings += _memorised(study, measured)
     return Words(_headline(data, gains, losses), _recommendation(measured, gains, losses), tuple(findings))
 
 
@@ -126,9 +126,9 @@ def _worst(data: ImageData, measured: Measured, method: str) -> str:
     return f"{METHODS[method]}'s worst subgroup is “{data.groups[cell.group].name}”, at {share(cell.test)}."
 
 
-def _memorised(data: ImageData, settings: Settings, measured: Measured) -> list[str]:
-    sentences = []
-    for method in settings.methods:
+def _memorised(study: Study, measured: Measured) -> list[str]:
+    data, sentences = study.data, []
+    for method in study.settings.methods:
         cells = [measured.accuracies[method, group] for group in range(len(data.groups))]
         names = [f"“{data.groups[cell.group].name}”" for cell in cells if cell.status == MEMORISED]
         if names:

@@ -10,8 +10,7 @@ import numpy as np
 from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.exposure import Exposure, exposure
 from augscope.studies.audit.recommendation import Words, put_in_words
-from augscope.studies.audit.settings import Settings
-from augscope.studies.audit.study import Runs
+from augscope.studies.audit.study import Runs, Study
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy, Measured, measure
 
 
@@ -20,49 +19,47 @@ class Audit:
     """Everything that an audit shows.
 
     Attributes:
-        data, settings, runs: what was trained on, how, and what each network predicts.
+        study, runs: what was trained, and what each network predicts.
         measured: accuracies and comparisons.
         exposures: by method.
         words: the result in sentences.
-        identity: SHA-256 of all that decides the result.
         versions: of what computed it.
     """
 
-    data: ImageData
-    settings: Settings
+    study: Study
     runs: Runs
     measured: Measured
     exposures: dict[str, Exposure]
     words: Words
-    identity: str
     versions: dict[str, str]
 
 
-def conclude(data: ImageData, settings: Settings, runs: Runs, identity: str, versions: dict[str, str]) -> Audit:
+def conclude(study: Study, runs: Runs, versions: dict[str, str]) -> Audit:
     """Measure finished trainings and put the result in words."""
-    measured = measure(data, settings, runs)
-    shown = {method: exposure(data, settings, method) for method in settings.methods}
-    return Audit(data, settings, runs, measured, shown, put_in_words(data, settings, measured), identity, versions)
+    measured = measure(study, runs)
+    shown = {method: exposure(study, method) for method in study.settings.methods}
+    return Audit(study, runs, measured, shown, put_in_words(study, measured), versions)
 
 
 def record(audit: Audit) -> dict[str, Any]:
     """The result ready for JSON."""
-    data, measured = audit.data, audit.measured
+    data, measured = audit.study.data, audit.measured
     return {
         "command": "images audit",
-        "identity": audit.identity,
+        "identity": audit.study.identity,
         "headline": audit.words.headline,
         "recommendation": audit.words.recommendation,
         "findings": list(audit.words.findings),
+        "collapsed": [network._asdict() for network in measured.collapsed],
         "warnings": list(measured.warnings),
         "notes": list(data.notes),
         "subgroups": _subgroups(data),
         "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
         "overall": [accuracy_row(data, cell) for cell in measured.overall.values()],
-        "worst": {method: data.groups[measured.worst(method).group].name for method in audit.settings.methods},
+        "worst": {method: data.groups[measured.worst(method).group].name for method in audit.study.settings.methods},
         "comparisons": [comparison_row(data, comparison) for comparison in measured.comparisons],
         "exposure": {method: _exposure(shares) for method, shares in audit.exposures.items()},
-        "settings": audit.settings.model_dump(mode="json"),
+        "settings": audit.study.settings.model_dump(mode="json"),
         "versions": audit.versions,
     }
 

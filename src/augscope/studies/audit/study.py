@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -34,8 +35,28 @@ class Trained:
 Runs = dict[tuple[str, int], Trained]
 
 
-def check_study(data: ImageData, settings: Settings) -> str:
-    """Make the model and every augmentation once, and try them; return a digest of the model's first weights.
+@dataclass(frozen=True)
+class Study:
+    """What an audit trains; get one from `prepare`.
+
+    Attributes:
+        data, settings: on what, and how.
+        model_digest: of the model as every training begins.
+    """
+
+    data: ImageData
+    settings: Settings
+    model_digest: str
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that decides the result."""
+        parts = [self.data.digest, self.settings.model_dump(mode="json"), self.model_digest]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def prepare(data: ImageData, settings: Settings) -> Study:
+    """Make the model and every augmentation once, and try them.
 
     Raises:
         ValueError: with a sentence, if anything does not fit the images.
@@ -51,13 +72,7 @@ def check_study(data: ImageData, settings: Settings) -> str:
     digest = hashlib.sha256(repr(model).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def identity(data: ImageData, settings: Settings, model_digest: str) -> str:
-    """SHA-256 of all that decides the result: images, settings, and the model as it begins."""
-    parts = [data.digest, settings.model_dump(mode="json"), model_digest]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return Study(data, settings, digest.hexdigest())
 
 
 def train_one(data: ImageData, plan: TrainingPlan, device: str, progress: Callable[[int], None]) -> Trained:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import REFERENCE, Settings
-from augscope.studies.audit.study import Runs
+from augscope.studies.audit.collapsed import Collapsed, collapsed_networks
+from augscope.studies.audit.settings import REFERENCE
+from augscope.studies.audit.study import Runs, Study
 from augscope.support.statistics import (
     Difference,
     Interval,
@@ -77,12 +77,14 @@ class Measured:
         accuracies: by method and subgroup; in the order of methods, subgroups within.
         overall: by method, over all test images.
         comparisons: every other method with ERM on every subgroup.
+        collapsed: the networks whose training failed.
         warnings: a sentence for each subgroup that is too small to tell, or nearly so.
     """
 
     accuracies: dict[tuple[str, int], GroupAccuracy]
     overall: dict[str, GroupAccuracy]
     comparisons: tuple[Comparison, ...]
+    collapsed: tuple[Collapsed, ...]
     warnings: tuple[str, ...]
 
     def worst(self, method: str) -> GroupAccuracy:
@@ -93,13 +95,13 @@ class Measured:
         return min(large or cells, key=lambda cell: cell.test.estimate)
 
 
-def correctness(data: ImageData, settings: Settings, runs: Runs, method: str, split: str) -> np.ndarray:
+def correctness(study: Study, runs: Runs, method: str, split: str) -> np.ndarray:
     """Which predictions are right, (S, n) of bool: seeds in the order of the settings; `split` is "train" or "test"."""
-    truth = data.train.labels if split == "train" else data.test.labels
-    return np.stack([getattr(runs[method, seed], split) == truth for seed in settings.seeds])
+    truth = getattr(study.data, split).labels
+    return np.stack([getattr(runs[method, seed], split) == truth for seed in study.settings.seeds])
 
 
-def measure(data: ImageData, settings: Settings, runs: Runs) -> Measured:
+def measure(study: Study, runs: Runs) -> Measured:
     """Return all accuracies and comparisons.
 
     Intervals are over networks and test images at once (`augscope.support.statistics`). The comparisons are of every method with ERM on
@@ -107,21 +109,23 @@ def measure(data: ImageData, settings: Settings, runs: Runs) -> Measured:
     probability of any false claim to `ALPHA`.
 
     Args:
-        data, settings: what was trained on, and how.
+        study: what was trained.
         runs: a training for every method and seed.
     """
-    test = {method: correctness(data, settings, runs, method, "test") for method in settings.methods}
-    train = {method: correctness(data, settings, runs, method, "train") for method in settings.methods}
+    data, methods = study.data, study.settings.methods
+    test = {method: correctness(study, runs, method, "test") for method in methods}
+    train = {method: correctness(study, runs, method, "train") for method in methods}
     chance, groups = 1 / len(data.classes), range(len(data.groups))
 
     def cell(method: str, group: int) -> GroupAccuracy:
         in_train, in_test = ((split.groups == group) | (group < 0) for split in (data.train, data.test))
         return _group_accuracy(method, group, train[method][:, in_train], test[method][:, in_test], chance)
 
-    accuracies = {(method, group): cell(method, group) for method in settings.methods for group in groups}
-    overall = {method: cell(method, -1) for method in settings.methods}
-    comparisons = _comparisons(data, settings, test)
-    return Measured(accuracies, overall, comparisons, tuple(_warnings(data, settings, accuracies)))
+    accuracies = {(method, group): cell(method, group) for method in methods for group in groups}
+    overall = {method: cell(method, -1) for method in methods}
+    comparisons = _comparisons(study, test)
+    collapsed, warnings = collapsed_networks(study, test), tuple(_warnings(study, accuracies))
+    return Measured(accuracies, overall, comparisons, collapsed, warnings)
 
 
 def _group_accuracy(method: str, group: int, train: np.ndarray, test: np.ndarray, chance: float) -> GroupAccuracy:
@@ -141,12 +145,12 @@ def _status(train: Interval, test: Interval, gap: Interval, chance: float) -> st
     return NOT_FITTED if train.high < 1 - CLEAR_GAP else UNCLEAR
 
 
-def _comparisons(data: ImageData, settings: Settings, test: dict[str, np.ndarray]) -> tuple[Comparison, ...]:
+def _comparisons(study: Study, test: dict[str, np.ndarray]) -> tuple[Comparison, ...]:
     """Every other method with ERM on every subgroup; Holm's correction is over the subgroups that are large enough."""
-    members = [data.test.groups == group for group in range(len(data.groups))]
+    members = [study.data.test.groups == group for group in range(len(study.data.groups))]
     differences = {
         (method, group): crossed_difference(test[method][:, chosen], test[REFERENCE][:, chosen])
-        for method in settings.methods
+        for method in study.settings.methods
         if method != REFERENCE
         for group, chosen in enumerate(members)
     }
@@ -156,8 +160,9 @@ def _comparisons(data: ImageData, settings: Settings, test: dict[str, np.ndarray
     return tuple(Comparison(*pair, difference, adjusted.get(pair)) for pair, difference in differences.items())
 
 
-def _warnings(data: ImageData, settings: Settings, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:
+def _warnings(study: Study, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:
     """A sentence for each subgroup whose accuracies say little or nothing."""
+    data, settings = study.data, study.settings
     for group, count in enumerate(data.test.counts(len(data.groups)).tolist()):
         name = data.groups[group].name
         if count < MIN_TEST:
