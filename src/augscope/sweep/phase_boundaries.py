@@ -10,10 +10,10 @@ import numpy as np
 from augscope.model.distribution import LEARNING_THRESHOLD
 from augscope.support.values import check
 
-# Level of κ, where test noise is half the plateau (model.md identity 10: accuracy 0.995 at κ = 0.51, 0.91 at 1.23).
+# Level of κ, where test noise is half the plateau (model.md identity 10: accuracy 0.991 at κ = 0.50, 0.86 at 1.23).
 KAPPA_LEVEL = 0.5
 DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
-# Constants of `Boundary.named("erm")`: fitted to 46 measured boundaries, worst factor 1.6 (docs/sweeps.md).
+# Constants of `Boundary.named("erm")`: off by a factor of up to 1.56 on the 46 boundaries of the fit, more elsewhere (docs/sweeps.md).
 PULL, TEST_NOISE = 5.4, 5.4
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
 _FEATURE = re.compile(r"(dominant|background|erm|cutout)(?::(\d+))?")
