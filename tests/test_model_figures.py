@@ -29,5 +29,5 @@ def test_a_coin_flip_needs_feature_noise(alpha, accuracy):
 def test_noise_of_an_even_solution(ratio, accuracy):
     """Identity 6.10: CutMix at d = 20,000, α = 0.2; seeds differ by 0.001 at most."""
     noise = {"background_noise_std": BACKGROUND, "dominant_noise_std": ratio * BACKGROUND}
-    found = mean_accuracy(ag.CutMix(), THEOREM.replace(dim=20_000, **noise), 1)
-    assert found == pytest.approx(accuracy, abs=0.002)
+    distribution = THEOREM.replace(dim=20_000, **noise)
+    assert mean_accuracy(ag.CutMix(), distribution, 1) == pytest.approx(accuracy, abs=0.002)
