@@ -62,6 +62,12 @@ def test_a_sample(results, by_features, by_accuracy):
     assert [finding.samples[0].verdict for finding in verdicts(runs_of(**results))] == [by_features, by_accuracy]
 
 
+def test_a_fall_counts_only_where_training_is_done():
+    runs = runs_of(cutout=(0, 0.89))
+    unfitted = replace(runs[0], history=replace(runs[0].history, margin=np.full(5, -1.0)))
+    assert [finding.tally for finding in verdicts([unfitted, *runs[1:]])] == [(0, 0, 1), (0, 0, 1)]
+
+
 def test_a_rise_is_asked_for_only_where_a_feature_of_that_rarity_is():
     runs = runs_of(erm=(2, 0.975), cutout=(2, 0.975))
     assert [finding.samples[0].verdict for finding in verdicts(runs)] == ["undecided", "undecided"]

@@ -88,7 +88,8 @@ class TestCorners:
     def test_tiny_steps_violate_nothing(self):
         verdict = ag.verify(THEOREM.replace(num_steps=3, step_size=1e-3), range(6))
         assert [theorem.verdict for theorem in verdict.theorems] == ["inconclusive"] * 3
-        assert [theorem.samples_failing for theorem in verdict.theorems] == [0, 0, 0]
+        assert [finding.samples_failing for finding in verdict.findings] == [0] * 5
+        assert verdict.exit_status == 3
 
     def test_steps_that_are_too_large_violate_nothing(self):
         verdict = ag.verify(THEOREM.replace(num_steps=20, step_size=1e6, methods=("cutmix",)), [0])

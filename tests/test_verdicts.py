@@ -222,7 +222,7 @@ class TestSamplesTogether:
             "Theorem 3.2: inconclusive, observed in 7 of 9 samples. 7 of 9 samples hold, 2 fail, 0 undecided at T = 100"
         )
         assert (
-            "Fails (seeds 7, 8): test accuracy on feature 2 (rare) is off; the label concerned has 3 points of it"
+            "Fails (seeds 7, 8): test accuracy on feature 2 (rare) is off; the label concerned has 3 points of feature 2"
             in text
         )
         assert "a label has 9 where it holds" in text

@@ -150,7 +150,9 @@ def show_verdict(screen: Console, results: Results) -> None:
     verdict = results.verdict
     assert verdict is not None  # only called for verify
     columns = statement_columns(screen.width)
-    heading = {time_name(verdict.experiment) if name == "step" else name: width for name, width in columns.items()}
+    heading = {
+        f"from {time_name(verdict.experiment)}" if name == "since" else name: width for name, width in columns.items()
+    }
     screen.print(_aligned(heading, []))
     for finding in verdict.findings:
         style = TONES[tone(finding.verdict)]
@@ -168,7 +170,7 @@ def show_verdict(screen: Console, results: Results) -> None:
 
 def statement_columns(width: int) -> dict[str, int]:
     """Columns and their widths: the statement gets what is left, up to a line of words."""
-    widths = {"mean": 8, "required": 13, "worst": 8, "true in": 8, "step": 11}
+    widths = {"mean": 9, "required": 13, "worst": 9, "true in": 8, "since": 9}
     left = width - sum(widths.values()) - GAP * len(widths)
     return {"statement": max(12, min(50, left)), **widths}
 

@@ -46,7 +46,7 @@ def line_cells(line: Line) -> dict[str, str]:
         "required": line.required,
         "worst": "" if line.worst is None else _number(line.worst, line.digits),
         "true in": f"{line.samples_true} of {line.num_samples}",
-        "step": "" if line.onset is None else f"from {line.onset:,.0f}",
+        "since": "" if line.onset is None else f"{line.onset:,.0f}",
     }
 
 
@@ -56,7 +56,7 @@ def how_to_read(experiment: Experiment) -> str:
     return (
         f"Mean, worst: over the samples at T (3.3: at the last {unit} at which all three statements are "
         f"true); the worst is the value nearest to the end of what is required, or farthest beyond. True in: samples in which it is "
-        f"so there. {unit.capitalize()}: from which it stays so until then, median of those samples."
+        f"so there. From {unit}: it is so from this {unit} until then, median of those samples."
     )
 
 

@@ -170,7 +170,7 @@ class Accuracy(Statement):
     @property
     def text(self) -> str:
         """In words."""
-        return "test accuracy, overall and on each feature"
+        return "test accuracy"
 
     def predicted(self, distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
         """Return the overall accuracy that the theorem gives."""

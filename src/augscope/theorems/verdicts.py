@@ -158,9 +158,11 @@ class TheoremVerdict(Finding):
     def _when(self) -> list[str]:
         unit, texts = "step" if self.terms.experiment.until is None else "t =", []
         if self.onset is not None and self.theorem.lasting:
-            texts.append(f"There every statement is true from {unit} {self.onset:,g} (median T_m) to T.")
+            texts.append(f"Where it holds, every statement is true from {unit} {self.onset:,g} (median T_m) to T.")
         elif self.onset is not None:
-            texts.append(f"There the last judged {unit} at which all three are true is {self.onset:,g} (median).")
+            texts.append(
+                f"Where it holds, the last judged {unit} at which all three are true is {self.onset:,g} (median)."
+            )
         if self.theorem.lasting and self.largest_change is not None:
             texts.append(f"Largest change of an accuracy between judged steps since T/2: {self.largest_change}.")
         return texts
@@ -205,12 +207,12 @@ def _seeds(samples: Sequence[SampleVerdict]) -> str:
 def _points(group: Sequence[SampleVerdict], holding: Sequence[SampleVerdict]) -> str:
     """The points that the feature amiss has in these samples, and those that it has where the claim holds."""
     places = [sample.feature for sample in group if sample.feature is not None]
-    if len(places) < len(group):
+    if len(places) < len(group) or len({k for _, k in places}) > 1:
         return ""
     k = places[0][1]
     own = [sample.run.feature_counts[label][k] for sample, (label, _) in zip(group, places, strict=True)]
     others = [row[k] for sample in holding for row in sample.run.feature_counts]
-    text = f"; the label concerned has {_range(own)} points of it"
+    text = f"; the label concerned has {_range(own)} points of feature {k + 1}"
     return text + (f", a label has {_range(others)} where it holds" if others else "")
 
 

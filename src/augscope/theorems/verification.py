@@ -128,8 +128,9 @@ def verify(
         >>> import jax, augscope as ag
         >>> jax.config.update("jax_enable_x64", True)
         >>> quick = ag.presets.theorem.replace(num_samples=150, num_steps=20, methods=(ag.Erm(),))
-        >>> print(ag.verify(quick, seeds=[0]).theorems[0].verdict)
-        assumptions not met
+        >>> erm = ag.verify(quick, seeds=[0]).theorems[0]
+        >>> erm.verdict, erm.samples_holding, erm.samples_failing, erm.samples_undecided
+        ('inconclusive', 0, 0, 1)
     """
     tolerances = {"tolerance": tolerance, "rarity_tolerance": rarity_tolerance}
     return prepare(experiment, seeds, **tolerances, until=until, checkpoint=checkpoint).run(progress)
