@@ -46,7 +46,7 @@ def line_cells(line: Line) -> dict[str, str]:
         "required": line.required,
         "worst": "" if line.worst is None else _number(line.worst, line.digits),
         "true in": f"{line.samples_true} of {line.num_samples}",
-        "since": "" if line.onset is None else f"{line.onset:,.0f}",
+        "since": "" if line.onset is None else f"{line.onset:{',.0f' if line.onset >= 10 else '.3g'}}",
     }
 
 
