@@ -94,7 +94,7 @@ class TestCorners:
     def test_steps_that_are_too_large_violate_nothing(self):
         verdict = ag.verify(THEOREM.replace(num_steps=20, step_size=1e6, methods=("cutmix",)), [0])
         assert verdict.theorems[0].verdict == "assumptions not met"
-        assert "step size: 1 of 1 runs diverge or oscillate, at most half" in str(verdict)
+        assert "step size: 1 of 1 runs of CutMix diverge or oscillate, at most half" in str(verdict)
         assert verdict.exit_status == 3
 
     def test_test_noise_at_the_figure_is_an_unmet_assumption(self):

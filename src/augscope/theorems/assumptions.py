@@ -111,9 +111,8 @@ def run_assumptions(runs: Sequence[SeedRun]) -> list[Assumption]:
         return []
     whole = sum(not missing_features(run) for run in runs)
     restless = sum(run.status == "diverged" or run.oscillating for run in runs)
+    moving = f"step size: {restless} of {len(runs)} runs of {runs[0].method.title} diverge or oscillate, at most half"
     return [
         Assumption(f"samples with every feature of both labels: {whole} of {len(runs)}", whole > 0),
-        Assumption(
-            f"step size: {restless} of {len(runs)} runs diverge or oscillate, at most half", 2 * restless <= len(runs)
-        ),
+        Assumption(moving, 2 * restless <= len(runs)),
     ]

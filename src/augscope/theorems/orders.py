@@ -137,11 +137,10 @@ def _judge_order(by: str, pairs: Sequence[Pair], runs: Mapping[Method, SeedRun],
     falls = [(pair, one) for pair, one in amiss if one.values[0, 0] < 0]
     pair, one = (falls or amiss)[0]
     reason = "; ".join(one.text(0, 0) for _, one in amiss)
-    verdict, words = UNDECIDED, f"is not {one.required}"
-    if falls:
-        verdict, words = (
-            (UNDECIDED, "falls, yet a theorem is undecided") if _is_under_way(runs, terms) else (FAILS, "falls")
-        )
+    if falls and not _is_under_way(runs, terms):
+        verdict, words = FAILS, "falls"
+    else:
+        verdict, words = UNDECIDED, "falls, yet a theorem is undecided" if falls else f"is not {one.required}"
     missing = f"{by}: {one.name} {words}"
     return SampleVerdict(last, verdict, missing, reason, feature=pair.least_learned(runs), conditions=(conditions,))
 
