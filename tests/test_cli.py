@@ -21,7 +21,7 @@ from augscope.laws.claims import Claims
 from augscope.studies.canvas.settings import CanvasSettings
 from augscope.support.fields import fields_of
 from augscope.support.files import OutputFolder
-from augscope.theorems import verdicts
+from augscope.theorems.lines import Line
 from augscope.theorems.record import Results
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
@@ -238,27 +238,15 @@ def test_every_field_of_an_experiment_is_an_option():
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_verdict_table_fits_the_terminal(width, capsys):
-    line = verdicts.Line(
-        "3.2 (1)",
-        "fits every cut of the data",
-        "near",
-        0.97,
-        (0.9, 1),
-        0.975,
-        0.01,
-        -0.0026,
-        7,
-        10,
-        10_000.0,
-        "inconclusive",
-    )
-    columns = show.statement_columns(width, [line])
+    numbers = {"required": "0.9750 ± 0.01", "measured": 0.97, "worst": 0.9513, "digits": ".4f"}
+    line = Line("3.2 (3)", "test accuracy overall", 17, 20, 10_000.0, **numbers)
+    columns = show.statement_columns(width)
     assert sum(columns.values()) + len(columns) - 1 <= width
-    found = SimpleNamespace(lines=[line], theorem=ag.THEOREMS[1])
+    found = SimpleNamespace(lines=[line])
     Console(width=width).print(show.statement_table(columns, found))
     first = capsys.readouterr().out.splitlines()[0]
     assert "…" not in first
-    for cell in ("(1) fits every", "0.9700", "0.9750", "0.01", "-0.0026", "7/10", "from 10,000", "inconclusive"):
+    for cell in ("(3) test accuracy overall", "0.9700", "0.9750 ± 0.01", "0.9513", "17 of 20", "10,000"):
         assert cell in first
 
 

@@ -36,6 +36,7 @@ def test_verify_is_prepare_and_run():
     [
         ({"seeds": []}, "`seeds` must hold at least one seed"),
         ({"seeds": [0], "tolerance": 0.5}, r"`tolerance` must be in \(0, 0.5\), got 0.5"),
+        ({"seeds": [0], "rarity_tolerance": 0.0}, r"`rarity_tolerance` must be in \(0, 0.5\), got 0.0"),
         ({"seeds": [0], "until": -1.0}, "`until` must be above 0"),
     ],
 )

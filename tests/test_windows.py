@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import augscope as ag
-from augscope.theorems.verdicts import seed_outcome
+from augscope.theorems.samples import judge_sample
 from augscope.theorems.windows import TheoremWindow, Window, longest_window, up_to
 
 TIMES = np.array([0, 1, 10, 100, 1_000.0])
@@ -40,7 +40,7 @@ class TestInWords:
 
     def test_one_seed(self):
         text = str(self.made((7.0, 2e5)))
-        assert text == "Window of 3.1 (2), accuracy 0.9 ± 0.01: from t = 7 to t = 2e+05."
+        assert text == "Window of 3.1 (2), overall accuracy 0.9 ± 0.01: from t = 7 to t = 2e+05."
 
     def test_never_entered(self):
         assert str(self.made((None, None), (None, None))).endswith("never entered until t = 1e+06, in 2 seeds.")
@@ -75,9 +75,9 @@ def test_verify_tells_the_window_and_judges_at_the_descents_last_step(verdict):
     after = history.steps > only.closes
     assert distance[after].min() > 0.01
     assert 1 < only.opens < 100 < 1e6 < only.closes < 1e12
-    assert verdict.theorems[0].horizon == 10_000
-    assert verdict.theorems[0].outcomes[0].satisfied
-    assert "to t = 10,000;" in str(verdict.theorems[0])
+    assert verdict.terms.end == 10_000
+    assert verdict.theorems[0].samples_holding == 1
+    assert "1 of 1 samples hold, 0 fail, 0 undecided at T = 10,000" in str(verdict.theorems[0])
     assert str(window) in str(verdict)
 
 
@@ -133,8 +133,6 @@ def test_a_seed_that_is_set_aside_has_no_window():
 
 def test_a_flow_that_gave_up_after_the_horizon_is_judged_to_it(verdict):
     (run,) = verdict.runs
-    for status, satisfied in (("unfinished", True), ("diverged", False)):
-        outcome = seed_outcome(
-            ag.THEOREMS[0], up_to(replace(run, status=status), 10_000), verdict.experiment, verdict.rarity, 0.01
-        )
-        assert outcome.satisfied == satisfied
+    for status, result in (("unfinished", "holds"), ("diverged", "undecided")):
+        cut = up_to(replace(run, status=status), 10_000)
+        assert judge_sample(ag.THEOREMS[0], cut, verdict.terms).verdict == result

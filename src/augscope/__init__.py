@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from augscope.sweep.phase_options import PhaseOptions
     from augscope.sweep.records import Records
     from augscope.sweep.run import SweepOutcome, run_sweep
-    from augscope.theorems.statements import THEOREMS, noise_ratio
+    from augscope.theorems.assumptions import noise_ratio
+    from augscope.theorems.statements import THEOREMS
     from augscope.theorems.verification import Verdict, verify
     from augscope.training.descent import default_record_steps, train
     from augscope.training.experiment import Experiment, presets
@@ -43,7 +44,8 @@ _HOMES = {
     "model.sampling": ("Dataset", "sample_dataset"),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
-    "theorems.statements": ("THEOREMS", "noise_ratio"),
+    "theorems.assumptions": ("noise_ratio",),
+    "theorems.statements": ("THEOREMS",),
     "theorems.verification": ("Verdict", "verify"),
 }
 _HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for name in names}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from augscope.cli.options import OutputOptions
     from augscope.support.files import OutputFolder
     from augscope.theorems.record import Results
-    from augscope.theorems.verdicts import Line, TheoremVerdict
+    from augscope.theorems.verdicts import Finding
     from augscope.training.experiment import Experiment
     from augscope.training.preparation import Cost
 
@@ -147,52 +147,48 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 
 def show_verdict(screen: Console, results: Results) -> None:
-    """Print the theorem table, a sentence per theorem, and the summary."""
+    """Print the table of theorems and orders, the sentences on each, and the summary."""
     from augscope.theorems.record import time_name
     from augscope.theorems.report import how_to_read, tone
+    from augscope.theorems.statements import rarity_text
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
-    columns = statement_columns(screen.width, [line for theorem in verdict.theorems for line in theorem.lines])
-    heading = {time_name(verdict.experiment) if name == "step" else name: width for name, width in columns.items()}
+    columns = statement_columns(screen.width)
+    heading = {
+        f"from {time_name(verdict.experiment)}" if name == "since" else name: width for name, width in columns.items()
+    }
     screen.print(_aligned(heading, []))
-    for theorem in verdict.theorems:
-        style = TONES[tone(theorem.verdict)]
-        screen.print(f"[bold]{theorem.heading}: [{style}]{theorem.verdict}[/][/bold]")
-        screen.print(statement_table(columns, theorem))
+    for finding in verdict.findings:
+        style = TONES[tone(finding.verdict)]
+        screen.print(f"[bold]{finding.title}: [{style}]{finding.verdict}[/], {finding.observed}[/bold]")
+        screen.print(statement_table(columns, finding))
     screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
-        names = ", ".join(str(name).replace("_", " ") for name in verdict.rarity)
-        screen.print(f"Rarity was not stated; derived from the learning speeds: {names}.")
-    for sentence in (*map(str, verdict.theorems), *map(str, verdict.windows), *verdict.summary):
+        names = ", ".join(map(rarity_text, verdict.terms.rarity))
+        screen.print(f"Rarity was not stated; derived from the learning speeds, so true by construction: {names}.")
+    for sentence in (*map(str, verdict.findings), *map(str, verdict.windows), *verdict.summary):
         screen.print(sentence, markup=False)
     if verdict.interrupted:
         screen.print("Interrupted: the verdicts rest on the runs finished until then.")
 
 
-def statement_columns(width: int, lines: Sequence[Line]) -> dict[str, int]:
-    """Columns and their widths: the statement gets what is left; where that is little, the tolerance joins the prediction."""
-    widths = {"measured": 8, "predicted": 9, "tolerance": 9, "margin": 8, "seeds": 5, "step": 11, "verdict": 12}
-    longest = max((len(line.text) for line in lines), default=0) + len("  (1) ")
-    if width - sum(widths.values()) - GAP * len(widths) < longest:
-        del widths["tolerance"]
-        widths["predicted"] = 13
+def statement_columns(width: int) -> dict[str, int]:
+    """Columns and their widths: the statement gets what is left, up to a line of words."""
+    widths = {"mean": 9, "required": 13, "worst": 9, "true in": 8, "since": 9}
     left = width - sum(widths.values()) - GAP * len(widths)
-    return {"statement": max(12, min(longest, left)), **widths}
+    return {"statement": max(12, min(50, left)), **widths}
 
 
-def statement_table(columns: dict[str, int], theorem: TheoremVerdict) -> Table:
-    """Return one theorem's statements as a table without a heading."""
+def statement_table(columns: dict[str, int], finding: Finding) -> Table:
+    """Return the lines of one theorem or order as a table without a heading; conditions stand below their statement."""
     from augscope.theorems.report import line_cells
 
     rows = []
-    for line in theorem.lines:
-        cell = line_cells(line, lasting=theorem.theorem.lasting)
-        cell["statement"] = f"({cell['index']}) {cell['text']}"
-        if "tolerance" not in columns and cell["tolerance"]:
-            cell["predicted"] += f" ± {cell['tolerance']}" if line.kind == "near" else f" (≤ {cell['tolerance']})"
-        cell["verdict"] = f"[{TONES[cell['tone']]}]{cell['verdict']}[/]"
-        rows.append([cell[name] for name in columns])
+    for line in finding.lines:
+        cells = line_cells(line)
+        cells["statement"] = "    " * line.part + cells["statement"]
+        rows.append([cells[name] for name in columns])
     return _aligned(columns, rows)
 
 
@@ -202,9 +198,10 @@ def _aligned(columns: dict[str, int], rows: list[list[str]]) -> Table:
 
     made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=not rows)
     for name, width in columns.items():
-        made.add_column(name, width=width, justify="left" if name in ("statement", "verdict") else "right")
+        made.add_column(name, width=width, justify="left" if name == "statement" else "right")
     for statement, *cells in rows:
-        made.add_row(Padding(statement, (0, 0, 0, 2)), *cells)
+        text = statement.lstrip()
+        made.add_row(Padding(text, (0, 0, 0, 2 + len(statement) - len(text))), *cells)
     return made
 
 

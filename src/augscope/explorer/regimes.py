@@ -10,8 +10,9 @@ import numpy as np
 
 from augscope.model.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, learning_ratios
 from augscope.model.methods import CutMix, Cutout, Method, cutmix_plateau
-from augscope.sweep.phase_boundaries import KAPPA_LEVEL, PULL, TEST_NOISE
-from augscope.theorems.statements import noise_ratio, resolve_rarity, theorem_for
+from augscope.sweep.phase_boundaries import PULL, TEST_NOISE
+from augscope.theorems.assumptions import LARGEST_NOISE_RATIO, noise_ratio
+from augscope.theorems.statements import resolve_rarity, theorem_for
 from augscope.training.experiment import Experiment
 
 LEARNED, BORDERLINE, BETTER, COIN_FLIP = "learned", "borderline", "not learned, better than a coin flip", "coin flip"
@@ -71,10 +72,10 @@ class Outlook:
     @property
     def sentences(self) -> list[str]:
         """κ and the plateau in words."""
-        if self.noise_ratio < KAPPA_LEVEL:
+        if self.noise_ratio <= LARGEST_NOISE_RATIO:
             size = "small beside its plateau, as Theorem 3.3 (3) needs."
         else:
-            size = f"not small beside its plateau (from {KAPPA_LEVEL} on CutMix loses accuracy)."
+            size = f"not small beside its plateau (above {LARGEST_NOISE_RATIO} CutMix loses accuracy)."
         if np.isfinite(self.plateau):
             plateau = (
                 f"CutMix settles where every patch scores about {self.plateau:.4f} (both labels equally frequent)."
@@ -135,7 +136,7 @@ def _prediction(experiment: Experiment, method: Method, words: Sequence[Sequence
     theorem, distribution = theorem_for(method), experiment.distribution
     assert theorem is not None  # the explorer's methods are the theorems'
     if distribution.rarity is not None or isinstance(method, CutMix):
-        value = theorem.statements[-1].predicted(distribution, resolve_rarity(distribution, experiment.num_samples))
+        value = theorem.accuracy.predicted(distribution, resolve_rarity(distribution, experiment.num_samples))
         return Prediction(method.title, theorem.number, value, value)
     regimes = list(zip(distribution.frequencies, words[isinstance(method, Cutout)], strict=True))
     high = 1 - sum(rho for rho, word in regimes if word in (BETTER, COIN_FLIP)) / 2

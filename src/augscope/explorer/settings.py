@@ -13,14 +13,14 @@ from augscope.model.distribution import SUM_TOLERANCE, Rarity
 from augscope.model.methods import Cutout
 from augscope.support.command_line import command_line, parse_list
 from augscope.support.values import Value, check
-from augscope.theorems.statements import assumptions, resolve_rarity, theorem_for
+from augscope.theorems.assumptions import setting_assumptions
+from augscope.theorems.statements import theorem_for
 from augscope.training.configuration import read_experiment
 from augscope.training.experiment import Experiment, presets
 
 MAX_FEATURES = 4
 _STATED = (Rarity.COMMON, Rarity.RARE, *[Rarity.EXTREMELY_RARE] * (MAX_FEATURES - 2))
 _NAMED = re.compile(r"`(\w+)`")
-_CONTROL_OF = {"P": "num_patches", "σ_d/σ_b": "dominant_noise_std", "n(P−1)": "dim", "C": "num_cut"}
 
 
 @dataclass(frozen=True)
@@ -168,15 +168,13 @@ class Settings(Value):
         if errors := self.errors():
             return errors
         experiment = self.experiment()
-        rarity = resolve_rarity(experiment.distribution, self.num_samples)
         unmet: dict[str, dict[str, list[str]]] = {}  # by control and assumption, the theorems that need it
         for method in experiment.methods:
             theorem = theorem_for(method)
-            for row in assumptions(method, experiment.distribution, rarity, self.num_samples):
-                control = _CONTROL_OF.get(row.text.partition(" =")[0])
-                if row.met or control is None or theorem is None:  # a rarity has a column in the table of predictions
+            for row in setting_assumptions(method, experiment):
+                if row.met or row.about is None or theorem is None:  # a rarity has a column in the table of predictions
                     continue
-                unmet.setdefault(control, {}).setdefault(row.text, []).append(theorem.number)
+                unmet.setdefault(row.about, {}).setdefault(row.text, []).append(theorem.number)
         return {control: [_unmet(text, numbers) for text, numbers in rows.items()] for control, rows in unmet.items()}
 
     def query(self) -> dict[str, str]:

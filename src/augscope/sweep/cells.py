@@ -19,7 +19,8 @@ from augscope.model.methods import METHOD_NAMES
 from augscope.model.network import Network
 from augscope.support.wording import versions
 from augscope.sweep.schema import SCHEMA, numbers_of
-from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
+from augscope.theorems.assumptions import noise_ratio
+from augscope.theorems.statements import TOLERANCE, resolve_rarity, theorem_for
 from augscope.theorems.windows import longest_window
 from augscope.training.experiment import Experiment
 from augscope.training.loop import Run
@@ -125,15 +126,20 @@ def _predictions(experiment: Experiment) -> dict[str, Any]:
     """What theory says without training."""
     distribution, num_samples = experiment.distribution, experiment.num_samples
     dominant, background = learning_ratios(distribution, num_samples).tolist()
-    theorem, accuracy = theorem_for(experiment.methods[0]), None
-    if theorem is not None:
-        accuracy = theorem.statements[-1].predicted(distribution, resolve_rarity(distribution, num_samples))
     return {
         "dominant_ratio": dominant,
         "background_ratio": background,
         "noise_ratio": noise_ratio(distribution, num_samples),
-        "predicted_accuracy": accuracy,
+        "predicted_accuracy": _predicted_accuracy(experiment),
     }
+
+
+def _predicted_accuracy(experiment: Experiment) -> float | None:
+    """The accuracy that the method's theorem gives, or None."""
+    theorem, distribution = theorem_for(experiment.methods[0]), experiment.distribution
+    if theorem is None:
+        return None
+    return theorem.accuracy.predicted(distribution, resolve_rarity(distribution, experiment.num_samples))
 
 
 def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
@@ -162,10 +168,8 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
 
 
 def _window(experiment: Experiment, history: History) -> tuple[float | None, float | None]:
-    """From when to when the accuracy statement of the method's theorem holds."""
-    theorem = theorem_for(experiment.methods[0])
-    if theorem is None:
+    """From when to when the overall accuracy is what the method's theorem says."""
+    predicted = _predicted_accuracy(experiment)
+    if predicted is None:
         return None, None
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
-    margin = theorem.statements[-1].margin(history, experiment.distribution, rarity, TOLERANCE)
-    return longest_window(np.asarray(history.steps, float), margin)
+    return longest_window(np.asarray(history.steps, float), TOLERANCE - np.abs(history.accuracy - predicted))

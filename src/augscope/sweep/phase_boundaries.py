@@ -9,9 +9,8 @@ import numpy as np
 
 from augscope.model.distribution import LEARNING_THRESHOLD
 from augscope.support.values import check
+from augscope.theorems.assumptions import LARGEST_NOISE_RATIO
 
-# Level of κ, where test noise is half the plateau (model.md identity 10: accuracy 0.991 at κ = 0.50, 0.86 at 1.23).
-KAPPA_LEVEL = 0.5
 DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
 # Constants of `Boundary.named("erm")`: off by a factor of up to 1.56 on the 46 boundaries of the fit, more elsewhere (docs/sweeps.md).
 PULL, TEST_NOISE = 5.4, 5.4
@@ -49,7 +48,7 @@ class Boundary:
         if match := _FEATURE.fullmatch(name):
             return cls._of_feature(match[1], int(match[2] or -1))
         if name == "kappa":
-            return cls(f"κ = {KAPPA_LEVEL}", _KAPPA, KAPPA_LEVEL)
+            return cls(f"κ = {LARGEST_NOISE_RATIO}", _KAPPA, LARGEST_NOISE_RATIO)
         quantity, _, level = name.rpartition("=")
         try:
             value = float(level)

@@ -81,7 +81,7 @@ _MEASURES = (
     ("plateau", _reals, "mean y a over patches (2), label +1 first"),
     ("predicted_plateau", _reals, "where the method settles (2); NaN where that is not known"),
     ("window_opens", _real, "T_m: start of the longest window of accuracy = predicted_accuracy ± 0.01, or null"),
-    ("window_closes", _real, "T*: its end; null if it still holds at the last step, or there is none"),
+    ("window_closes", _real, "T_end: its end; null if it still holds at the last step, or there is none"),
     ("window_until", _real, "the same, but the last step if it still holds then"),
 )
 _CIRCUMSTANCES = (

@@ -48,7 +48,7 @@ def _predicted(method: Method, results: Results) -> float | None:
     theorem, distribution = theorem_for(method), results.experiment.distribution
     if theorem is None or results.verdict is None:
         return None
-    return theorem.statements[-1].predicted(distribution, results.verdict.rarity)
+    return theorem.accuracy.predicted(distribution, results.verdict.terms.rarity)
 
 
 def _log_steps(steps: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.values import check
 from augscope.support.wording import versions
-from augscope.theorems.verdicts import TheoremVerdict
+from augscope.theorems.samples import SampleVerdict
+from augscope.theorems.statements import RARITY_TOLERANCE, Terms
+from augscope.theorems.verdicts import Finding, TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History, features_learned
@@ -107,7 +109,9 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
         verdict = record["verdict"]
         if verdict is not None:
             seconds = sum(run.seconds for run in runs)
-            verdict = judge_runs(experiment, seeds, runs, verdict["tolerance"], verdict["interrupted"], seconds)
+            # Before accuracy by rarity was judged, a record did not state its tolerance.
+            terms = Terms(experiment, verdict["tolerance"], verdict.get("rarity_tolerance", RARITY_TOLERANCE))
+            verdict = judge_runs(terms, seeds, runs, verdict["interrupted"], seconds)
         return Results(str(command), experiment, seeds, runs, verdict, record["again"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not whole: {type(error).__name__} {error}") from None
@@ -170,14 +174,16 @@ def _run_record(run: SeedRun) -> dict[str, Any]:
 
 def _verdict_record(verdict: Verdict) -> dict[str, Any]:
     return {
-        "tolerance": verdict.tolerance,
-        "rarity": [str(name) for name in verdict.rarity],
+        "tolerance": verdict.terms.tolerance,
+        "rarity_tolerance": verdict.terms.rarity_tolerance,
+        "rarity": [str(name) for name in verdict.terms.rarity],
         "rarity_derived": verdict.rarity_derived,
         "noise_ratio": verdict.noise_ratio,
         "interrupted": verdict.interrupted,
         "exit_status": verdict.exit_status,
         "summary": list(verdict.summary),
         "theorems": [_theorem_record(theorem) for theorem in verdict.theorems],
+        "orders": [{"order": order.title, **_finding_record(order)} for order in verdict.orders],
         "windows": [
             {**vars(window), "windows": [vars(one) for one in window.windows], "sentence": str(window)}
             for window in verdict.windows
@@ -190,16 +196,30 @@ def _theorem_record(verdict: TheoremVerdict) -> dict[str, Any]:
         "theorem": verdict.theorem.number,
         "title": verdict.theorem.title,
         "method": verdict.method.title,
-        "verdict": verdict.verdict,
-        "seeds_holding": verdict.seeds_holding,
-        "num_seeds": verdict.num_seeds,
-        "interval": list(verdict.interval),
+        **_finding_record(verdict),
         "onset": verdict.onset,
-        "largest_distance": plain(verdict.largest_distance),
-        "assumptions": [{"text": row.text, "met": row.met} for row in verdict.assumptions],
-        "statements": [plain(vars(line)) for line in verdict.lines],
-        "seeds": [plain(vars(outcome)) for outcome in verdict.outcomes],
+        "largest_change": None if verdict.largest_change is None else plain(verdict.largest_change._asdict()),
     }
+
+
+def _finding_record(finding: Finding) -> dict[str, Any]:
+    return {
+        "verdict": finding.verdict,
+        "samples_holding": finding.samples_holding,
+        "samples_failing": finding.samples_failing,
+        "samples_undecided": finding.samples_undecided,
+        "share_of_decided": list(finding.tally.interval),
+        "sentence": str(finding),
+        "assumptions": [{"text": row.text, "met": row.met} for row in finding.assumptions],
+        "lines": [plain(vars(line)) for line in finding.lines],
+        "samples": [_sample_record(sample) for sample in finding.samples],
+    }
+
+
+def _sample_record(sample: SampleVerdict) -> dict[str, Any]:
+    fields = {name: getattr(sample, name) for name in ("seed", "verdict", "missing", "reason", "onset")}
+    measured = [[one.values[sample.at] for one in row] for row in sample.conditions]
+    return {**fields, "measured": plain(measured)}
 
 
 def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,11 @@ import tomli_w
 
 from augscope.support.pages import Download, picture, render
 from augscope.support.wording import versions
+from augscope.theorems.lines import Line
 from augscope.theorems.record import Results, time_name, trajectories_csv
-from augscope.theorems.statements import resolve_rarity
-from augscope.theorems.verdicts import HOLDS, NOT_MET, VIOLATED, Line, TheoremVerdict
+from augscope.theorems.samples import HOLDS
+from augscope.theorems.statements import rarity_text, resolve_rarity
+from augscope.theorems.verdicts import VIOLATED, Finding
 from augscope.training.experiment import Experiment
 from augscope.training.measures import features_learned
 from augscope.training.seed_run import SeedRun
@@ -36,21 +38,15 @@ def _without_none(value: Any) -> Any:
     return value
 
 
-def line_cells(line: Line, *, lasting: bool) -> dict[str, str]:
-    """Return one statement's cells as text: measured, predicted, tolerance, margin, seeds, step, verdict."""
-    digits = {"near": ".4f", "above": ".3g", "vanishing": ".1e"}[line.kind]
-    predicted = {"near": f"{line.predicted:.4f}", "above": f"> {line.predicted:g}", "vanishing": "≈ 0"}[line.kind]
+def line_cells(line: Line) -> dict[str, str]:
+    """Return one line's cells as text: statement, mean, required, worst, in how many samples it is true, and since when."""
     return {
-        "index": line.number[-2],
-        "text": line.text,
-        "measured": _number(line.measured, digits),
-        "predicted": predicted,
-        "tolerance": "" if line.tolerance is None else f"{line.tolerance:g}",
-        "margin": _number(line.margin, digits),
-        "seeds": f"{line.seeds_holding}/{line.num_seeds}",
-        "step": "never" if line.onset is None else f"{'from' if lasting else 'last'} {line.onset:,.0f}",
-        "verdict": "not met" if line.verdict == NOT_MET else line.verdict,
-        "tone": tone(line.verdict),
+        "statement": f"({line.number[-2]}) {line.text}" if line.number else line.text,
+        "mean": "" if line.measured is None else _number(line.measured, line.digits),
+        "required": line.required,
+        "worst": "" if line.worst is None else _number(line.worst, line.digits),
+        "true in": f"{line.samples_true} of {line.num_samples}",
+        "since": "" if line.onset is None else f"{line.onset:{',.0f' if line.onset >= 10 else '.3g'}}",
     }
 
 
@@ -58,9 +54,9 @@ def how_to_read(experiment: Experiment) -> str:
     """Return what the columns of the verdict table mean."""
     unit = time_name(experiment)
     return (
-        f"Measured: mean over seeds at the end (3.3: at the last {unit} at which all statements hold). Margin: the room left "
-        f"in the seed that has least. Seeds: where it holds. {unit.capitalize()}: median over those, from which it holds to "
-        "the end (3.3: the last)."
+        f"Mean, worst: over the samples at T (3.3: at the last {unit} at which all three statements are "
+        f"true); the worst is the value nearest to the end of what is required, or farthest beyond. True in: samples in which it is "
+        f"so there. From {unit}: it is so from this {unit} until then, median of those samples."
     )
 
 
@@ -74,7 +70,7 @@ def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]
     distribution, groups = results.experiment.distribution, results.shown
     rarity = resolve_rarity(distribution, results.experiment.num_samples)
     pairs = zip(distribution.frequencies, rarity, strict=True)
-    features = [f"{str(name).replace('_', ' ')} (ρ = {rho:g})" for rho, name in pairs]
+    features = [f"{rarity_text(name)} (ρ = {rho:g})" for rho, name in pairs]
     tables = [_last_measures(runs, features) for runs in groups.values()]
     rows = [(cells[0][0], [text for _, text in cells]) for cells in zip(*tables, strict=True)]
     if not any(run.history.tie_probability[-1] > 0 for runs in groups.values() for run in runs):
@@ -151,7 +147,7 @@ def html_report(results: Results, svg: bytes) -> str:
         title="The three theorems against exact training" if verdict else "Exact training",
         lead=_lead(results),
         verdict=verdict,
-        theorems=[_theorem_context(theorem) for theorem in verdict.theorems] if verdict else [],
+        findings=[_finding_context(finding) for finding in verdict.findings] if verdict else [],
         how_to_read=how_to_read(results.experiment),
         time_name=time_name(results.experiment),
         summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
@@ -168,14 +164,17 @@ def html_report(results: Results, svg: bytes) -> str:
     )
 
 
-def _theorem_context(theorem: TheoremVerdict) -> dict[str, Any]:
+def _finding_context(finding: Finding) -> dict[str, Any]:
     return {
-        "heading": theorem.heading,
-        "verdict": theorem.verdict,
-        "tone": tone(theorem.verdict),
-        "lines": [line_cells(line, lasting=theorem.theorem.lasting) for line in theorem.lines],
-        "sentence": str(theorem),
-        "assumptions": theorem.assumptions,
+        "title": finding.title,
+        "name": finding.name,
+        "verdict": finding.verdict,
+        "observed": finding.observed,
+        "tone": tone(finding.verdict),
+        "lines": [{**line_cells(line), "part": line.part} for line in finding.lines],
+        "sentence": str(finding),
+        "assumptions": finding.assumptions,
+        "others": [sample for sample in finding.samples if sample.reason],
     }
 
 
@@ -185,7 +184,7 @@ def _lead(results: Results) -> str:
     size += f"{training(results.experiment)}, {len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}."
     if results.verdict is None:
         return size
-    verdicts = "; ".join(f"Theorem {one.theorem.number} {one.verdict}" for one in results.verdict.theorems)
+    verdicts = "; ".join(f"{one.name}: {one.verdict}, {one.observed}" for one in results.verdict.findings)
     return f"{verdicts}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
 
 

@@ -1,68 +1,218 @@
-"""Theorems 3.1–3.3 of Oh & Yun (2024) as data, and `judge`: from when on they hold in a run's history.
-
-The theorems are asymptotic. Finite-size ratios are reported, and an assumption is called unmet only where it clearly fails
-(model.md §5).
-"""
+"""Theorems 3.1–3.3 of Oh & Yun (2024) as data: what each states, as conditions on a history's measures (model.md §5)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import sqrt
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from augscope.model.distribution import LEARNING_THRESHOLD, FeatureNoise, Rarity, derive_rarity, learning_ratios
+from augscope.model.distribution import FeatureNoise, Rarity, derive_rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method
+from augscope.training.experiment import Experiment
 from augscope.training.measures import History
 
-TOLERANCE = 0.01  # default distance of an accuracy from its prediction at which the statement still holds
-STATIONARY_NORM = 1e-3  # ‖∇L‖ ≈ 0: below this …
-STATIONARY_SHARE = 1e-2  # … and below this share of its largest value on the way
+TOLERANCE = 0.01  # default distance of the overall accuracy from its prediction at which the statement still holds
+RARITY_TOLERANCE = 0.1  # τ, the same for the accuracy on a feature of a label
+STATIONARY_NORM = 1e-3  # ‖∇L‖ ≈ 0: at most this …
+STATIONARY_SHARE = 1e-2  # … and at most this share of its largest value so far
+ABOVE_ZERO = np.nextafter(0.0, 1.0)  # the least number above 0: a training point is fitted where y f(X) > 0
 
 
 @dataclass(frozen=True)
-class Statement:
-    """One numbered statement of a theorem.
+class Terms:
+    """What statements are judged by.
 
     Attributes:
-        number: as in the paper, "3.1 (1)".
-        text: the statement in words.
-        measure: history → (R,) the number that the statement is about.
-        predicted: (distribution, rarity) → the value or bound that the theorem gives.
-        kind: "above" (measured > predicted), "near" (|measured − predicted| ≤ tolerance) or "vanishing" (a norm near 0).
+        experiment: what was trained.
+        tolerance: of the overall accuracy, around its prediction.
+        rarity_tolerance: τ, of the accuracy on each feature of each label: at least 1 − τ where the theorem says learned,
+            ½ ± τ where it says coin flip.
     """
 
+    experiment: Experiment
+    tolerance: float = TOLERANCE
+    rarity_tolerance: float = RARITY_TOLERANCE
+
+    @property
+    def distribution(self) -> FeatureNoise:
+        """The data distribution."""
+        return self.experiment.distribution
+
+    @cached_property
+    def rarity(self) -> tuple[Rarity, ...]:
+        """Of each feature, stated or derived."""
+        return resolve_rarity(self.distribution, self.experiment.num_samples)
+
+    @property
+    def end(self) -> float:
+        """T, the step (or time of a flow) at which theorems are judged."""
+        return self.experiment.horizon
+
+    @property
+    def end_text(self) -> str:
+        """T in words: "10,000"."""
+        return f"{self.end:,}" if isinstance(self.end, int) else f"{self.end:,g}"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A measure at each recorded step, and the range in which a statement asks it to lie.
+
+    Attributes:
+        name: of the measure.
+        required: the range in words.
+        values: (R, L); L = 2 is a column a label, +1 first.
+        low, high: ends of the range, which belong to it.
+        target: what an accuracy should be near: its prediction, 1 or ½.
+        digits: how values are printed.
+        tolerance: of an accuracy; None of what is measured on the training set.
+        feature: index of the feature that the accuracy is on; None for the others.
+    """
+
+    name: str
+    required: str
+    values: Float[np.ndarray, "R L"]
+    low: float = -np.inf
+    high: float = np.inf
+    target: float = np.nan
+    digits: str = ".3g"
+    tolerance: float | None = None
+    feature: int | None = None
+
+    @cached_property
+    def true(self) -> Bool[np.ndarray, " R"]:
+        """Where it holds, for both labels; not where it was not measured (NaN)."""
+        return np.all((self.values >= self.low) & (self.values <= self.high), axis=1)
+
+    @cached_property
+    def distance(self) -> Float[np.ndarray, "R L"]:
+        """How far each value lies outside the range; 0 inside."""
+        return np.maximum(np.maximum(self.low - self.values, self.values - self.high), 0)
+
+    def text(self, index: int, label: int) -> str:
+        """Return the value at a record in words: "test accuracy on feature 2 (rare), label −1: 0.7307 (required ≥ 0.9)"."""
+        name = self.name + ("" if self.values.shape[1] == 1 else f", label {('+1', '−1')[label]}")
+        return f"{name}: {self.values[index, label]:{self.digits}} (required {self.required})"
+
+
+@dataclass(frozen=True)
+class Statement(ABC):
+    """One numbered statement of a theorem. `number` is the paper's, "3.1 (1)"; `on_training` sets it apart from an accuracy."""
+
     number: str
-    text: str
-    kind: str
-    measure: Callable[[History], Float[np.ndarray, " R"]]
-    predicted: Callable[[FeatureNoise, tuple[Rarity, ...]], float]
+    on_training = True
 
-    def margin(
-        self, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
-    ) -> Float[np.ndarray, " R"]:
-        """Return the distance at each recorded step before the statement fails; negative where it fails."""
-        measured, predicted = self.measure(history), self.predicted(distribution, rarity)
-        if self.kind == "near":
-            return tolerance - np.abs(measured - predicted)
-        if self.kind == "above":
-            return measured - predicted
-        return np.minimum(STATIONARY_NORM, STATIONARY_SHARE * measured.max(initial=0)) - measured
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The statement in words."""
 
-    def holds(
-        self, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
-    ) -> Bool[np.ndarray, " R"]:
-        """Return at which recorded steps the statement holds; where it was not measured (NaN) it does not."""
-        margin = self.margin(history, distribution, rarity, tolerance)
-        return margin > 0 if self.kind == "above" else margin >= 0
+    @abstractmethod
+    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+        """Return what must hold, at each recorded step."""
+
+
+@dataclass(frozen=True)
+class Fit(Statement):
+    """Every training point is fitted: a margin of the history, by its field's name, is above 0."""
+
+    of: str
+    field: str
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"fits {self.of}: smallest y f(X)"
+
+    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+        """Return the one condition."""
+        margin = getattr(history, self.field)[:, None]
+        return (Condition(f"smallest y f(X) over {self.of}", "> 0", margin, low=ABOVE_ZERO),)
+
+
+@dataclass(frozen=True)
+class Stationary(Statement):
+    """‖∇L‖ ≈ 0: small, and small beside its largest value so far."""
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return "gradient near 0"
+
+    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+        """Return both thresholds."""
+        return stationary_conditions(history)
+
+
+def stationary_conditions(history: History) -> tuple[Condition, Condition]:
+    """Return both thresholds of a gradient near 0."""
+    norm = history.gradient_norm[:, None]
+    largest = np.fmax.accumulate(norm)
+    share = np.divide(norm, largest, out=np.zeros_like(norm), where=largest != 0)
+    return (
+        Condition("gradient norm", f"≤ {STATIONARY_NORM:g}", norm, high=STATIONARY_NORM, digits=".1e"),
+        Condition(
+            "gradient norm over its largest", f"≤ {STATIONARY_SHARE:g}", share, high=STATIONARY_SHARE, digits=".1e"
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Accuracy(Statement):
+    """Accuracy near 1 − ½ Σ ρ_k over the features that are not learned: on each of those a coin flip, on each other near 1."""
+
+    unlearned: tuple[Rarity, ...]
+    on_training = False
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return "test accuracy"
+
+    def predicted(self, distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
+        """Return the overall accuracy that the theorem gives."""
+        return (
+            1
+            - sum(rho for rho, name in zip(distribution.frequencies, rarity, strict=True) if name in self.unlearned) / 2
+        )
+
+    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+        """Return the condition on the overall accuracy, and one a feature on both labels."""
+        predicted, width = self.predicted(terms.distribution, terms.rarity), terms.tolerance
+        overall = Condition(
+            "test accuracy overall",
+            f"{predicted:.4f} ± {width:g}",
+            history.accuracy[:, None],
+            low=predicted - width,
+            high=predicted + width,
+            target=predicted,
+            digits=".4f",
+            tolerance=width,
+        )
+        return overall, *(self._on_feature(k, history, terms) for k in range(terms.distribution.num_features))
+
+    def _on_feature(self, k: int, history: History, terms: Terms) -> Condition:
+        name, width = terms.rarity[k], terms.rarity_tolerance
+        learned = name not in self.unlearned
+        return Condition(
+            f"test accuracy on feature {k + 1} ({rarity_text(name)})",
+            f"≥ {1 - width:g}" if learned else f"0.5 ± {width:g}",
+            history.accuracy_per_feature[:, :, k],
+            low=1 - width if learned else 0.5 - width,
+            high=np.inf if learned else 0.5 + width,
+            target=1.0 if learned else 0.5,
+            digits=".4f",
+            tolerance=width,
+            feature=k,
+        )
 
 
 @dataclass(frozen=True)
 class Theorem:
-    """A theorem: its method, its statements, and whether they must last to the end or meet at one step."""
+    """A theorem: its method, its statements (the last is on accuracy), and whether they must last or meet at one step."""
 
     number: str
     title: str
@@ -70,22 +220,12 @@ class Theorem:
     statements: tuple[Statement, ...]
     lasting: bool
 
-
-def _zero(distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
-    return 0.0
-
-
-def _fit(number: str, of: str, field: str) -> Statement:
-    return Statement(number, f"fits {of}", "above", lambda history: getattr(history, field), _zero)
-
-
-def _accuracy(number: str, unlearned: tuple[Rarity, ...]) -> Statement:
-    """Accuracy near 1 − ½ Σ ρ_k over the features that are not learned: each of them is a coin flip."""
-
-    def predicted(distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
-        return 1 - sum(rho for rho, name in zip(distribution.frequencies, rarity, strict=True) if name in unlearned) / 2
-
-    return Statement(number, "test accuracy", "near", lambda history: history.accuracy, predicted)
+    @property
+    def accuracy(self) -> Accuracy:
+        """The statement on accuracy."""
+        last = self.statements[-1]
+        assert isinstance(last, Accuracy)
+        return last
 
 
 THEOREMS: tuple[Theorem, ...] = (
@@ -93,7 +233,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "3.1",
         "ERM learns the common features only",
         Erm,
-        (_fit("3.1 (1)", "the data", "margin"), _accuracy("3.1 (2)", (Rarity.RARE, Rarity.EXTREMELY_RARE))),
+        (Fit("3.1 (1)", "the data", "margin"), Accuracy("3.1 (2)", (Rarity.RARE, Rarity.EXTREMELY_RARE))),
         lasting=True,
     ),
     Theorem(
@@ -101,9 +241,9 @@ THEOREMS: tuple[Theorem, ...] = (
         "Cutout learns the rare features too",
         Cutout,
         (
-            _fit("3.2 (1)", "every cut of the data", "augmented_margin"),
-            _fit("3.2 (2)", "the data", "margin"),
-            _accuracy("3.2 (3)", (Rarity.EXTREMELY_RARE,)),
+            Fit("3.2 (1)", "every cut of the data", "augmented_margin"),
+            Fit("3.2 (2)", "the data", "margin"),
+            Accuracy("3.2 (3)", (Rarity.EXTREMELY_RARE,)),
         ),
         lasting=True,
     ),
@@ -111,11 +251,7 @@ THEOREMS: tuple[Theorem, ...] = (
         "3.3",
         "CutMix learns all features, evenly",
         CutMix,
-        (
-            Statement("3.3 (1)", "gradient norm near 0", "vanishing", lambda history: history.gradient_norm, _zero),
-            _fit("3.3 (2)", "the data", "margin"),
-            _accuracy("3.3 (3)", ()),
-        ),
+        (Stationary("3.3 (1)"), Fit("3.3 (2)", "the data", "margin"), Accuracy("3.3 (3)", ())),
         lasting=False,
     ),
 )
@@ -126,142 +262,11 @@ def theorem_for(method: Method) -> Theorem | None:
     return next((theorem for theorem in THEOREMS if isinstance(method, theorem.method)), None)
 
 
-@dataclass(frozen=True)
-class Assumption:
-    """One assumption of a theorem at finite size: a ratio in words and numbers, and whether it is met."""
-
-    text: str
-    met: bool
-
-
-def assumptions(
-    method: Method, distribution: FeatureNoise, rarity: tuple[Rarity, ...], num_samples: int
-) -> list[Assumption]:
-    """Return the finite-size assumptions of the method's theorem (model.md §5), each with its numbers. Needs no training.
-
-    Args:
-        method: Cutout adds C < P/2.
-        distribution: 𝒟.
-        rarity: stated or derived; BORDERLINE counts as unmet.
-        num_samples: n.
-    """
-    num_patches, num_noise = distribution.num_patches, num_samples * (distribution.num_patches - 1)
-    stds = distribution.dominant_noise_std, distribution.background_noise_std
-    rows = [
-        Assumption(f"P = {num_patches} ≥ 3", num_patches >= 3),
-        Assumption(f"σ_d/σ_b = {stds[0] / stds[1]:.3g} > 1", stds[0] > stds[1]),
-        Assumption(
-            f"n(P−1) = {num_noise:,} ≤ d − 2K = {distribution.noise_dim:,} (independent noise patches)",
-            num_noise <= distribution.noise_dim,
-        ),
-    ]
-    if isinstance(method, Cutout):
-        rows.append(Assumption(f"C = {method.num_cut} < P/2 = {num_patches / 2:g}", method.num_cut < num_patches / 2))
-    ratios = learning_ratios(distribution, num_samples).T.tolist()
-    rows += [_rarity_assumption(k, name, *ratios[k]) for k, name in enumerate(rarity)]
-    return rows
-
-
-def _rarity_assumption(k: int, name: Rarity, dominant: float, background: float) -> Assumption:
-    """Whether a feature's stated rarity lies on the right side of its learning-speed ratio (identity 6.9)."""
-    feature, bar = f"feature {k + 1} ({str(name).replace('_', ' ')})", LEARNING_THRESHOLD
-    ratio_d, ratio_b = f"R(σ_d) = {dominant:.3g}", f"R(σ_b) = {background:.3g}"
-    if name is Rarity.BORDERLINE:
-        return Assumption(f"{feature}: {ratio_d}, {ratio_b}, too close to {bar} to tell", False)
-    if name is Rarity.COMMON:
-        return Assumption(f"{feature}: {ratio_d} ≥ {bar}", dominant >= bar)
-    if name is Rarity.RARE:
-        return Assumption(f"{feature}: {ratio_d} < {bar} ≤ {ratio_b}", dominant < bar <= background)
-    return Assumption(f"{feature}: {ratio_b} < {bar}", background < bar)
-
-
 def resolve_rarity(distribution: FeatureNoise, num_samples: int) -> tuple[Rarity, ...]:
     """Return the stated rarity, or the derived one where none is stated."""
     return distribution.rarity or derive_rarity(distribution, num_samples)
 
 
-def noise_ratio(distribution: FeatureNoise, num_samples: int) -> float:
-    """Return κ = √((n/d)(1 + (P−2) σ_d²/σ_b²)), the test noise of an even CutMix solution over its plateau (identity 6.10).
-
-    Theorem 3.3 (3) needs κ ≪ 1.
-
-    Example:
-        >>> import augscope as ag
-        >>> [round(ag.noise_ratio(preset.distribution, 300), 3) for preset in (ag.presets.figure, ag.presets.theorem)]
-        [0.753, 0.075]
-    """
-    spread = (distribution.dominant_noise_std / distribution.background_noise_std) ** 2
-    return sqrt(num_samples / distribution.dim * (1 + (distribution.num_patches - 2) * spread))
-
-
-@dataclass(frozen=True)
-class SeedOutcome:
-    """One seed's result for one theorem.
-
-    Attributes:
-        seed: the seed.
-        excluded: why this seed does not count (a feature is missing from its sample), or None.
-        satisfied: the theorem holds: from `onset` to the end, or (3.3) at `onset`.
-        onset: T_m, the first recorded step from which every statement holds to the end; for 3.3 the last recorded step at
-            which all hold; None if there is none.
-        statement_onsets: likewise for each statement alone.
-        measured: each statement's number at the judged step (3.3: `onset` or the end; else the end).
-        margins: each statement's margin there; negative where it fails.
-        largest_distance: largest |accuracy − prediction| over [onset, end] (3.3: at `onset`); NaN without an onset.
-        note: the run's own sentence where it did not simply complete.
-    """
-
-    seed: int
-    excluded: str | None
-    satisfied: bool
-    onset: float | None
-    statement_onsets: tuple[float | None, ...]
-    measured: tuple[float, ...]
-    margins: tuple[float, ...]
-    largest_distance: float
-    note: str | None
-
-
-class Judgement(NamedTuple):
-    """The result of `judge` for one history. Onsets are indices into its records; see `SeedOutcome` for the fields."""
-
-    onset: int | None
-    statement_onsets: tuple[int | None, ...]
-    measured: tuple[float, ...]
-    margins: tuple[float, ...]
-    largest_distance: float
-
-
-def judge(
-    theorem: Theorem, history: History, distribution: FeatureNoise, rarity: tuple[Rarity, ...], tolerance: float
-) -> Judgement:
-    """Return from when a theorem and each of its statements hold in a history with at least one record, and how well."""
-    statements = theorem.statements
-    table = np.array([statement.holds(history, distribution, rarity, tolerance) for statement in statements])
-    margins = np.array([statement.margin(history, distribution, rarity, tolerance) for statement in statements])
-    find = _first_lasting if theorem.lasting else _last
-    onset = find(np.asarray(table.all(axis=0)))
-    at = len(history.steps) - 1 if theorem.lasting or onset is None else onset
-    accuracy = statements[-1]
-    distance = np.abs(accuracy.measure(history) - accuracy.predicted(distribution, rarity))
-    return Judgement(
-        onset=onset,
-        statement_onsets=tuple(find(row) for row in table),
-        measured=tuple(float(statement.measure(history)[at]) for statement in statements),
-        margins=tuple(margins[:, at].tolist()),
-        largest_distance=float("nan") if onset is None else float(distance[onset : at + 1].max()),
-    )
-
-
-def _first_lasting(holds: Bool[np.ndarray, " R"]) -> int | None:
-    """Index of the first record from which it holds to the end."""
-    if not len(holds) or not holds[-1]:
-        return None
-    failures = np.flatnonzero(~holds)
-    return int(failures[-1]) + 1 if len(failures) else 0
-
-
-def _last(holds: Bool[np.ndarray, " R"]) -> int | None:
-    """Index of the last record at which it holds."""
-    indices = np.flatnonzero(holds)
-    return int(indices[-1]) if len(indices) else None
+def rarity_text(rarity: Rarity) -> str:
+    """Return a rarity as people write it: "extremely rare"."""
+    return str(rarity).replace("_", " ")

@@ -1,190 +1,221 @@
-"""From runs to verdicts: one theorem over all seeds, statement by statement, with an exact confidence interval."""
+"""From samples to verdicts: a claim over all samples at this size, and a theorem's verdict with its assumptions (model.md §5)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
 from augscope.support.statistics import clopper_pearson
-from augscope.theorems.statements import STATIONARY_NORM, Assumption, SeedOutcome, Theorem, assumptions, judge
-from augscope.training.experiment import Experiment
-from augscope.training.seed_run import SeedRun, missing_features
+from augscope.theorems.assumptions import Assumption, run_assumptions, setting_assumptions
+from augscope.theorems.lines import Line, theorem_lines
+from augscope.theorems.samples import FAILS, HOLDS, SET_ASIDE, UNDECIDED, Change, SampleVerdict, judge_sample
+from augscope.theorems.statements import Terms, Theorem
+from augscope.training.seed_run import SeedRun
 
-HOLDS, VIOLATED, INCONCLUSIVE, NOT_MET = "holds", "violated", "inconclusive", "assumptions not met"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One statement over the seeds that count: a line of the verdict table."""
-
-    number: str
-    text: str
-    kind: str
-    measured: float  # mean over seeds
-    spread: tuple[float, float]  # smallest and largest over seeds
-    predicted: float
-    tolerance: float | None  # for accuracies and norms
-    margin: float  # smallest over seeds
-    seeds_holding: int
-    num_seeds: int
-    onset: float | None  # median step over the seeds where it holds: from it on, or (3.3) the last such
-    verdict: str
+VIOLATED, INCONCLUSIVE, NOT_MET = "violated", "inconclusive", "assumptions not met"
+SHOWN_SEEDS = 8  # in a sentence; the report names all
 
 
-@dataclass(frozen=True)
-class TheoremVerdict:
-    """One theorem over all seeds. `print` it for the result in a sentence or two."""
+class Tally(NamedTuple):
+    """How many samples hold, fail and are undecided. `print` it for the sentence."""
+
+    holding: int
+    failing: int
+    undecided: int
+
+    @classmethod
+    def of(cls, samples: Iterable[SampleVerdict]) -> Tally:
+        """Return the counts of these samples; those set aside are in none."""
+        verdicts = [sample.verdict for sample in samples]
+        return cls(*map(verdicts.count, (HOLDS, FAILS, UNDECIDED)))
+
+    @property
+    def total(self) -> int:
+        """All that count."""
+        return sum(self)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Clopper–Pearson interval of the share that holds, among those that hold or fail."""
+        return clopper_pearson(self.holding, self.holding + self.failing)
+
+    @property
+    def verdict(self) -> str:
+        """Return "holds", "violated" or "inconclusive": what the samples say at this size."""
+        if 2 * self.holding >= self.total and self.interval[0] > 0.5:
+            return HOLDS
+        return VIOLATED if clopper_pearson(self.failing, self.total)[0] > 0.5 else INCONCLUSIVE
+
+    def __str__(self) -> str:
+        return f"{self.holding} of {self.total} samples hold, {self.failing} fail, {self.undecided} undecided"
+
+
+def combine(assumptions: Sequence[Assumption], at_this_size: str) -> str:
+    """Return the verdict on a claim from its parts: so far that at this size. Where an assumption is unmet, they say nothing."""
+    return at_this_size if all(row.met for row in assumptions) else NOT_MET
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What the samples say of a claim. `print` it for the result in words.
+
+    Attributes:
+        name: of the claim, as a sentence begins: "Theorem 3.1".
+        title: of the claim, for a table.
+        terms: what it was judged by.
+        assumptions: of the claim.
+        samples: one a seed.
+        lines: what it states, over the samples that count.
+    """
+
+    name: str
+    title: str
+    terms: Terms
+    assumptions: tuple[Assumption, ...]
+    samples: tuple[SampleVerdict, ...]
+    lines: tuple[Line, ...]
+
+    @cached_property
+    def tally(self) -> Tally:
+        """The counts of the samples."""
+        return Tally.of(self.samples)
+
+    @property
+    def samples_holding(self) -> int:
+        """Samples in which the claim holds."""
+        return self.tally.holding
+
+    @property
+    def samples_failing(self) -> int:
+        """Samples in which it fails."""
+        return self.tally.failing
+
+    @property
+    def samples_undecided(self) -> int:
+        """Samples that do not say."""
+        return self.tally.undecided
+
+    @property
+    def verdict(self) -> str:
+        """Return "holds", "violated", "inconclusive" or "assumptions not met"."""
+        return combine(self.assumptions, self.tally.verdict)
+
+    @property
+    def observed(self) -> str:
+        """The finding: "observed in 16 of 20 samples"."""
+        return f"observed in {self.tally.holding} of {self.tally.total} samples"
+
+    @property
+    def sentences(self) -> list[str]:
+        """The result in words: the counts, what the samples that do not hold have in common, and what is assumed in vain."""
+        low, high = self.tally.interval
+        decided = self.tally.holding + self.tally.failing
+        share = f" (95 % interval of the share of those decided: {low:.2f}–{high:.2f})" if decided else ""
+        texts = [f"{self.name}: {self.verdict}, {self.observed}. {self.tally} at T = {self.terms.end_text}{share}."]
+        texts += describe_missing(self.samples)
+        unmet = [row.text for row in self.assumptions if not row.met]
+        if unmet:
+            texts.append(f"Assumptions not met: {'; '.join(unmet)}.")
+        aside = [sample.reason for sample in self.samples if sample.verdict == SET_ASIDE]
+        if aside:
+            texts.append(f"Set aside: {'; '.join(aside)}.")
+        return texts
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TheoremVerdict(Finding):
+    """One theorem over all samples: a `Finding` of a method."""
 
     theorem: Theorem
     method: Method
-    verdict: str
-    assumptions: tuple[Assumption, ...]
-    outcomes: tuple[SeedOutcome, ...]
-    lines: tuple[Line, ...]
-    seeds_holding: int
-    num_seeds: int
-    interval: tuple[float, float]  # Clopper–Pearson for the share of seeds
-    onset: float | None  # median T_m over the seeds that satisfy it (3.3: median last step at which all hold)
-    largest_distance: float  # of the accuracy from its prediction, over those seeds and [T_m, T]
-    horizon: float | None = None  # the time up to which a flow was judged; None for a descent, judged to its last step
 
     @property
-    def heading(self) -> str:
-        """The theorem's number and title, with the method's parameters where they are not the usual ones."""
-        usual = self.method.title in self.theorem.title
-        return f"{self.theorem.number} {self.theorem.title}" + ("" if usual else f", {self.method.title}")
+    def onset(self) -> float | None:
+        """Median T_m over the samples that hold; of 3.3, the median last judged step at which all statements are true."""
+        onsets = [sample.onset for sample in self.samples if sample.onset is not None]
+        return float(np.median(onsets)) if onsets else None
 
-    def __str__(self) -> str:
-        """The result in words: how many seeds, from which step, how far off; and why not, if not."""
-        low, high = self.interval
-        text = f"Theorem {self.theorem.number}: {self.verdict}; {self.seeds_holding} of {self.num_seeds} "
-        text += f"seed{'s' * (self.num_seeds != 1)} (95 % interval of the share: {low:.2f}–{high:.2f})."
-        if self.onset is not None:
-            text += self._when()
-        unmet = [row.text for row in self.assumptions if not row.met]
-        if unmet:
-            text += " Not met: " + "; ".join(unmet) + "."
-        excluded = [outcome.excluded for outcome in self.outcomes if outcome.excluded]
-        if excluded:
-            text += " Set aside: " + "; ".join(excluded) + "."
-        return text
+    @property
+    def largest_change(self) -> Change | None:
+        """The largest change of an accuracy between judged steps in [T/2, T], beside its tolerance, over the samples."""
+        changes = [sample.change for sample in self.samples if sample.change is not None]
+        return max(changes, key=lambda change: change.share, default=None)
 
-    def _when(self) -> str:
-        if self.theorem.lasting:
-            unit, end = ("step", "the end") if self.horizon is None else ("t =", f"t = {self.horizon:,g}")
-            return (
-                f" All statements hold together from {unit} {self.onset:,.0f} (median) to {end}; over that time the "
-                f"accuracy strays at most {self.largest_distance:.4f} from its prediction."
+    @property
+    def sentences(self) -> list[str]:
+        """The result in words, with when it holds."""
+        first, *others = super().sentences
+        return [first, *self._when(), *others]
+
+    def _when(self) -> list[str]:
+        unit, texts = "step" if self.terms.experiment.until is None else "t =", []
+        if self.onset is not None and self.theorem.lasting:
+            texts.append(f"Where it holds, every statement is true from {unit} {self.onset:,g} (median T_m) to T.")
+        elif self.onset is not None:
+            texts.append(
+                f"Where it holds, the last judged {unit} at which all three are true is {self.onset:,g} (median)."
             )
-        return (
-            f" The last recorded {'step' if self.horizon is None else 'time'} at which all statements hold is "
-            f"{self.onset:,.0f} (median). "
-            f"The accuracy there is {_at_most(self.largest_distance)} from its prediction."
-        )
+        if self.theorem.lasting and self.largest_change is not None:
+            texts.append(f"Largest change of an accuracy between judged steps since T/2: {self.largest_change}.")
+        return texts
 
 
-def decide(successes: int, trials: int) -> str:
-    """Return "holds" if the 95 % interval of the share lies above ½, "violated" if below, else "inconclusive"."""
-    low, high = clopper_pearson(successes, trials)
-    if low > 0.5:
-        return HOLDS
-    return VIOLATED if high < 0.5 else INCONCLUSIVE
-
-
-def theorem_verdict(
-    theorem: Theorem,
-    method: Method,
-    experiment: Experiment,
-    rarity: tuple[Rarity, ...],
-    runs: Sequence[SeedRun],
-    tolerance: float,
-) -> TheoremVerdict:
+def theorem_verdict(theorem: Theorem, method: Method, terms: Terms, runs: Sequence[SeedRun]) -> TheoremVerdict:
     """Return the verdict on one theorem from its method's runs. A run that Ctrl-C ended does not count."""
-    needed = tuple(assumptions(method, experiment.distribution, rarity, experiment.num_samples))
     finished = [run for run in runs if run.status != "interrupted"]
-    outcomes = tuple(seed_outcome(theorem, run, experiment, rarity, tolerance) for run in finished)
-    counted = [outcome for outcome in outcomes if outcome.excluded is None]
-    satisfied = [outcome for outcome in counted if outcome.satisfied]
-    can_tell = all(row.met for row in needed) and bool(counted or not outcomes)
+    samples = tuple(judge_sample(theorem, run, terms) for run in finished)
+    usual = method.title in theorem.title
     return TheoremVerdict(
+        name=f"Theorem {theorem.number}" + ("" if usual else f" ({method.title})"),
+        title=f"{theorem.number} {theorem.title}" + ("" if usual else f", {method.title}"),
+        terms=terms,
+        assumptions=(*setting_assumptions(method, terms.experiment), *run_assumptions(finished)),
+        samples=samples,
+        lines=theorem_lines(theorem, [sample for sample in samples if sample.verdict != SET_ASIDE]),
         theorem=theorem,
         method=method,
-        verdict=decide(len(satisfied), len(counted)) if can_tell else NOT_MET,
-        assumptions=needed,
-        outcomes=outcomes,
-        lines=tuple(
-            _line(theorem, index, experiment, rarity, counted, tolerance, can_tell)
-            for index in range(len(theorem.statements) if counted else 0)
-        ),
-        seeds_holding=len(satisfied),
-        num_seeds=len(counted),
-        interval=clopper_pearson(len(satisfied), len(counted)),
-        onset=_median([outcome.onset for outcome in satisfied]),
-        largest_distance=max((outcome.largest_distance for outcome in satisfied), default=float("nan")),
-        horizon=None if experiment.until is None else experiment.horizon,
     )
 
 
-def seed_outcome(
-    theorem: Theorem, run: SeedRun, experiment: Experiment, rarity: tuple[Rarity, ...], tolerance: float
-) -> SeedOutcome:
-    """Judge one run; a run that did not complete satisfies nothing, and a sample without some feature is excluded."""
-    judgement, steps = judge(theorem, run.history, experiment.distribution, rarity, tolerance), run.history.steps
-    # A flow that ended early, but beyond the horizon, has all records that are judged.
-    completed = run.status == "completed" or (run.status == "unfinished" and steps[-1] >= experiment.horizon)
-
-    def step(index: int | None) -> float | None:  # a whole step of descent, or a time of a flow
-        return steps[index].item() if completed and index is not None else None
-
-    return SeedOutcome(
-        seed=run.seed,
-        excluded="; ".join(missing_features(run)) or None,
-        satisfied=completed and judgement.onset is not None,
-        onset=step(judgement.onset),
-        statement_onsets=tuple(step(index) for index in judgement.statement_onsets),
-        measured=judgement.measured,
-        margins=judgement.margins,
-        largest_distance=judgement.largest_distance if completed else float("nan"),
-        note=None if completed and not run.oscillating else run.message,
-    )
+def describe_missing(samples: Sequence[SampleVerdict]) -> list[str]:
+    """Return a sentence for each thing that samples lack: which samples, and how many points of a feature they have."""
+    groups: dict[tuple[str, str], list[SampleVerdict]] = {}
+    for sample in samples:
+        if sample.verdict in (FAILS, UNDECIDED):
+            groups.setdefault((sample.verdict, sample.missing), []).append(sample)
+    holding = [sample for sample in samples if sample.verdict == HOLDS]
+    return [
+        f"{verdict.capitalize()} ({_seeds(group)}): {missing}{_points(group, holding)}."
+        for (verdict, missing), group in groups.items()
+    ]
 
 
-def _line(
-    theorem: Theorem,
-    index: int,
-    experiment: Experiment,
-    rarity: tuple[Rarity, ...],
-    counted: Sequence[SeedOutcome],
-    tolerance: float,
-    can_tell: bool,
-) -> Line:
-    """One statement over the seeds that count."""
-    statement = theorem.statements[index]
-    values = np.array([outcome.measured[index] for outcome in counted])
-    onsets = [onset for outcome in counted if (onset := outcome.statement_onsets[index]) is not None]
-    return Line(
-        number=statement.number,
-        text=statement.text,
-        kind=statement.kind,
-        measured=float(values.mean()),
-        spread=(float(values.min()), float(values.max())),
-        predicted=statement.predicted(experiment.distribution, rarity),
-        tolerance={"near": tolerance, "vanishing": STATIONARY_NORM}.get(statement.kind),
-        margin=float(np.min([outcome.margins[index] for outcome in counted])),
-        seeds_holding=len(onsets),
-        num_seeds=len(counted),
-        onset=_median(onsets),
-        verdict=decide(len(onsets), len(counted)) if can_tell else NOT_MET,
-    )
+def _seeds(samples: Sequence[SampleVerdict]) -> str:
+    shown = ", ".join(str(sample.seed) for sample in samples[:SHOWN_SEEDS])
+    more = len(samples) - SHOWN_SEEDS
+    return f"seed{'s' * (len(samples) > 1)} {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def _median(steps: Sequence[float | None]) -> float | None:
-    return float(np.median([step for step in steps if step is not None])) if steps else None
+def _points(group: Sequence[SampleVerdict], holding: Sequence[SampleVerdict]) -> str:
+    """The points that the feature amiss has in these samples, and those that it has where the claim holds."""
+    places = [sample.feature for sample in group if sample.feature is not None]
+    if len(places) < len(group) or len({k for _, k in places}) > 1:
+        return ""
+    k = places[0][1]
+    own = [sample.run.feature_counts[label][k] for sample, (label, _) in zip(group, places, strict=True)]
+    others = [row[k] for sample in holding for row in sample.run.feature_counts]
+    text = f"; the label concerned has {_range(own)} points of feature {k + 1}"
+    return text + (f", a label has {_range(others)} where it holds" if others else "")
 
 
-def _at_most(distance: float) -> str:
-    return f"at most {distance:.2g}" if distance >= 1e-9 else "less than 1e-9"
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
 from augscope.support.values import check
-from augscope.theorems.orders import describe_orders
-from augscope.theorems.statements import TOLERANCE, noise_ratio, resolve_rarity, theorem_for
-from augscope.theorems.verdicts import HOLDS, VIOLATED, TheoremVerdict, theorem_verdict
+from augscope.theorems.assumptions import noise_ratio
+from augscope.theorems.orders import describe_orders, judge_orders
+from augscope.theorems.samples import HOLDS
+from augscope.theorems.statements import RARITY_TOLERANCE, TOLERANCE, Terms, theorem_for
+from augscope.theorems.verdicts import VIOLATED, Finding, TheoremVerdict, theorem_verdict
 from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
 from augscope.training.experiment import Experiment
 from augscope.training.preparation import Cost, PreparedRuns, prepare_runs
@@ -22,38 +23,66 @@ from augscope.training.seed_run import SeedRun
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result of `verify`: a verdict per theorem, the two orders of the methods, and every history behind them.
+    """The result of `verify`: a verdict per theorem and order of methods, and every history behind them.
 
     `print` it for the result in words.
+
+    Attributes:
+        terms: what was judged: the experiment and the tolerances, with the features' rarity.
+        seeds: of the runs.
+        theorems: a verdict each, with `.verdict`, `.samples_holding`, `.samples_failing`, `.samples_undecided`.
+        orders: of ERM, Cutout and CutMix by features learned and by accuracy, likewise; none where no two are compared.
+        runs: every history.
+        interrupted: whether Ctrl-C ended it.
+        seconds: of training and measuring.
+        summary: all methods in order of their means, in words.
+        windows: one a theorem, where the experiment is a flow.
     """
 
-    experiment: Experiment
+    terms: Terms
     seeds: tuple[int, ...]
-    tolerance: float
-    rarity: tuple[Rarity, ...]
-    rarity_derived: bool
-    noise_ratio: float
     theorems: tuple[TheoremVerdict, ...]
+    orders: tuple[Finding, ...]
     runs: tuple[SeedRun, ...] = field(repr=False)
     interrupted: bool
     seconds: float
     summary: tuple[str, ...] = ()
-    windows: tuple[TheoremWindow, ...] = ()  # one a theorem, where the experiment is a flow
+    windows: tuple[TheoremWindow, ...] = ()
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.terms.experiment
+
+    @property
+    def rarity_derived(self) -> bool:
+        """Whether the features' rarity was not stated."""
+        return self.terms.distribution.rarity is None
+
+    @property
+    def noise_ratio(self) -> float:
+        """κ, see `noise_ratio`."""
+        return noise_ratio(self.terms.distribution, self.experiment.num_samples)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that has a verdict: the theorems, then the orders."""
+        return (*self.theorems, *self.orders)
 
     @property
     def exit_status(self) -> int:
-        """0 if every theorem holds, 1 if one is violated, 3 if one is inconclusive or its assumptions are not met."""
-        verdicts = [theorem.verdict for theorem in self.theorems]
+        """0 if every theorem and order holds, 1 if one is violated, 3 if one is inconclusive or its assumptions are not met."""
+        verdicts = [finding.verdict for finding in self.findings]
         if VIOLATED in verdicts:
             return 1
         return 0 if verdicts and all(verdict == HOLDS for verdict in verdicts) and not self.interrupted else 3
 
     def of(self, method: Method) -> list[SeedRun]:
         """Return the runs of one method."""
-        return [run for run in self.runs if run.method == method]
+        return _of(method, self.runs)
 
     def __str__(self) -> str:
-        return "\n".join([*map(str, self.theorems), *map(str, self.windows), *self.summary])
+        return "\n".join([*map(str, self.findings), *map(str, self.windows), *self.summary])
 
 
 def verify(
@@ -61,24 +90,30 @@ def verify(
     seeds: Iterable[int],
     *,
     tolerance: float = TOLERANCE,
+    rarity_tolerance: float = RARITY_TOLERANCE,
     until: float | None = None,
     checkpoint: str | Path | None = None,
     progress: Callable[[str, float], Any] | None = None,
 ) -> Verdict:
     """Train every method from every seed and check Theorems 3.1–3.3 on the exact results.
 
-    A seed satisfies an accuracy statement when the exact accuracy lies within `tolerance` of the predicted value. Theorems
-    3.1 and 3.2 ask for a recorded step from which every statement holds to the end; 3.3 for one at which all hold. Over seeds
-    a theorem holds if the 95 % Clopper–Pearson interval of the share of satisfying seeds lies above ½ (8 of 8, say), is
-    violated if it lies below, and is inconclusive otherwise. Assumptions are decided before training.
+    A statement on accuracy is true where the exact overall accuracy lies within `tolerance` of its prediction, and the
+    accuracy on each feature of each label within `rarity_tolerance` of what the theorem says. In one sample Theorems 3.1 and
+    3.2 hold if all their statements are true on all of [T/2, T], 3.3 if they are true together at some step; a sample in which
+    training, or an accuracy, is still on its way is undecided. Over samples a theorem holds if at least half do and the 95 %
+    Clopper–Pearson interval of the share that holds, of those decided, lies above ½ (6 of 6, say); it is violated if that of
+    the failing among all does. The order ERM < Cutout < CutMix is judged likewise. The whole rule is in docs/model.md.
+
+    Besides the steps in `record_at`, T/2, T and seven steps between are recorded and judged.
 
     With `until` (or where the experiment has one) the gradient flow to that time replaces descent. Theorems are judged by its
-    records to the time of the descent's last step, and `windows` say from when to when each accuracy statement holds.
+    records to the time of the descent's last step, and `windows` say from when to when each overall accuracy is as predicted.
 
     Args:
         experiment: what to run, e.g. `presets.theorem`.
         seeds: distinct non-negative integers, at least one; fewer than 6 are always inconclusive.
-        tolerance: in (0, 0.5).
+        tolerance: of the overall accuracy, in (0, 0.5).
+        rarity_tolerance: of the accuracy on each feature of each label, in (0, 0.5).
         until: a time above 0, such as 1e12, or None.
         checkpoint: a folder for finished runs and unfinished descents; what it holds of this experiment is not computed
             again. Results have the same bits as without interruption.
@@ -93,18 +128,25 @@ def verify(
         >>> import jax, augscope as ag
         >>> jax.config.update("jax_enable_x64", True)
         >>> quick = ag.presets.theorem.replace(num_samples=150, num_steps=20, methods=(ag.Erm(),))
-        >>> print(ag.verify(quick, seeds=[0]).theorems[0].verdict)
-        assumptions not met
+        >>> erm = ag.verify(quick, seeds=[0]).theorems[0]
+        >>> erm.verdict, erm.samples_holding, erm.samples_failing, erm.samples_undecided
+        ('inconclusive', 0, 0, 1)
     """
-    return prepare(experiment, seeds, tolerance=tolerance, until=until, checkpoint=checkpoint).run(progress)
+    tolerances = {"tolerance": tolerance, "rarity_tolerance": rarity_tolerance}
+    return prepare(experiment, seeds, **tolerances, until=until, checkpoint=checkpoint).run(progress)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """A `verify` whose arguments are checked, ready to run; get one from `prepare`. `tolerance` is as for `verify`."""
+    """A `verify` whose arguments are checked, ready to run; get one from `prepare`.
+
+    Attributes:
+        runs: of the experiment, recorded at the judged steps too.
+        terms: what they will be judged by.
+    """
 
     runs: PreparedRuns
-    tolerance: float
+    terms: Terms
 
     @property
     def cost(self) -> Cost:
@@ -116,7 +158,7 @@ class Verification:
         start = time.perf_counter()
         runs, interrupted = self.runs.run(progress)
         seconds = time.perf_counter() - start
-        return judge_runs(self.runs.experiment, self.runs.seeds, runs, self.tolerance, interrupted, seconds)
+        return judge_runs(self.terms, self.runs.seeds, runs, interrupted, seconds)
 
 
 def prepare(
@@ -124,47 +166,39 @@ def prepare(
     seeds: Iterable[int],
     *,
     tolerance: float = TOLERANCE,
+    rarity_tolerance: float = RARITY_TOLERANCE,
     until: float | None = None,
     checkpoint: str | Path | None = None,
 ) -> Verification:
     """Check everything that `verify` needs, once and without training; arguments and errors as there."""
     check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
+    check(0 < rarity_tolerance < 0.5, f"`rarity_tolerance` must be in (0, 0.5), got {rarity_tolerance}")
     experiment = experiment if until is None else experiment.replace(until=until)
-    return Verification(prepare_runs(experiment, seeds, checkpoint), tolerance)
+    prepared = prepare_runs(experiment.with_judged_steps(), seeds, checkpoint)
+    return Verification(prepared, Terms(experiment, tolerance, rarity_tolerance))
 
 
 def judge_runs(
-    experiment: Experiment,
-    seeds: tuple[int, ...],
-    runs: Sequence[SeedRun],
-    tolerance: float,
-    interrupted: bool,
-    seconds: float,
+    terms: Terms, seeds: tuple[int, ...], runs: Sequence[SeedRun], interrupted: bool, seconds: float
 ) -> Verdict:
-    """Return the verdicts on finished runs; arguments as in `verify`, whose second half this is."""
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
-    judged = runs if experiment.until is None else [up_to(run, experiment.horizon) for run in runs]
+    """Return the verdicts on finished runs; arguments as in `Verdict`. What was recorded is judged, the judged steps or not."""
+    experiment = terms.experiment
+    judged = runs if experiment.until is None else [up_to(run, terms.end) for run in runs]
     pairs = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
-    theorems = tuple(
-        theorem_verdict(theorem, method, experiment, rarity, [run for run in judged if run.method == method], tolerance)
-        for theorem, method in pairs
-    )
-    windows = tuple(
-        theorem_window(theorem, experiment, rarity, [run for run in runs if run.method == method], tolerance)
-        for theorem, method in pairs
-        if experiment.until is not None
-    )
     return Verdict(
-        experiment=experiment,
+        terms=terms,
         seeds=seeds,
-        tolerance=tolerance,
-        rarity=rarity,
-        rarity_derived=experiment.distribution.rarity is None,
-        noise_ratio=noise_ratio(experiment.distribution, experiment.num_samples),
-        theorems=theorems,
+        theorems=tuple(theorem_verdict(*pair, terms, _of(pair[1], judged)) for pair in pairs),
+        orders=judge_orders(terms, judged),
         runs=tuple(runs),
         interrupted=interrupted,
         seconds=seconds,
         summary=tuple(describe_orders(experiment, judged)),
-        windows=windows,
+        windows=tuple(
+            theorem_window(pair[0], terms, _of(pair[1], runs)) for pair in pairs if experiment.until is not None
+        ),
     )
+
+
+def _of(method: Method, runs: Sequence[SeedRun]) -> list[SeedRun]:
+    return [run for run in runs if run.method == method]

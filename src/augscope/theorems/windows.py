@@ -1,4 +1,4 @@
-"""Theorem windows [T_m, T*]: from when to when an accuracy statement holds within tolerance, along a gradient flow."""
+"""Windows [T_m, T_end]: from when to when the overall accuracy is what a theorem says, along a gradient flow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from math import inf
 import numpy as np
 from jaxtyping import Bool, Float
 
-from augscope.model.distribution import Rarity
-from augscope.theorems.statements import Theorem
-from augscope.training.experiment import Experiment
+from augscope.theorems.statements import Terms, Theorem
 from augscope.training.measures import History
 from augscope.training.seed_run import SeedRun, missing_features
 
@@ -23,7 +21,7 @@ class Window:
     Attributes:
         seed: the seed.
         opens: T_m, or None if the statement never holds.
-        closes: T*, or None if it never holds or still holds at `until`.
+        closes: T_end, or None if it never holds or still holds at `until`.
         until: the last time of the flow.
     """
 
@@ -52,7 +50,7 @@ class TheoremWindow:
 
     def __str__(self) -> str:
         count, entered = len(self.windows), [window.opens for window in self.windows if window.opens is not None]
-        text = f"Window of {self.number}, accuracy {self.predicted:g} ± {self.tolerance:g}: "
+        text = f"Window of {self.number}, overall accuracy {self.predicted:g} ± {self.tolerance:g}: "
         if not count:
             return text + f"no run that counts reached t = {self.until:g}."
         if not entered:
@@ -72,33 +70,28 @@ class TheoremWindow:
         return f"{shown[(len(shown) - 1) // 2]} (median of {len(shown)} seeds; {shown[0]} to {shown[-1]})"
 
 
-def theorem_window(
-    theorem: Theorem, experiment: Experiment, rarity: tuple[Rarity, ...], runs: Sequence[SeedRun], tolerance: float
-) -> TheoremWindow:
-    """Return where the theorem's accuracy statement holds along each run that completed, with every feature in its sample.
+def theorem_window(theorem: Theorem, terms: Terms, runs: Sequence[SeedRun]) -> TheoremWindow:
+    """Return where the overall accuracy is what the theorem says, along each run that completed with every feature.
 
     Args:
-        theorem: its last statement is the one on accuracy.
-        experiment: what was run; its `until` is set.
-        rarity: of the features.
-        runs: of the theorem's method.
-        tolerance: distance of the accuracy from its prediction at which it still holds.
+        theorem: on the runs' method.
+        terms: of an experiment whose `until` is set.
+        runs: of the theorem's method, to the end of the flow.
     """
-    assert experiment.until is not None
-    statement, windows = theorem.statements[-1], []
+    until, statement, tolerance = terms.experiment.until, theorem.accuracy, terms.tolerance
+    assert until is not None
+    predicted, windows = statement.predicted(terms.distribution, terms.rarity), []
     for run in runs:
         if run.status == "completed" and not missing_features(run):
-            margin = statement.margin(run.history, experiment.distribution, rarity, tolerance)
-            opens, closes = longest_window(run.history.steps, margin)
-            windows.append(Window(run.seed, opens, closes, experiment.until))
-    predicted = statement.predicted(experiment.distribution, rarity)
-    return TheoremWindow(statement.number, predicted, tolerance, experiment.until, tuple(windows))
+            margin = tolerance - np.abs(run.history.accuracy - predicted)
+            windows.append(Window(run.seed, *longest_window(run.history.steps, margin), until))
+    return TheoremWindow(statement.number, predicted, tolerance, until, tuple(windows))
 
 
 def longest_window(
     times: Float[np.ndarray, " R"], margin: Float[np.ndarray, " R"]
 ) -> tuple[float | None, float | None]:
-    """Return (T_m, T*) of the longest stretch of log(1 + t) with a margin of at least 0; T* is None where it holds to the end.
+    """Return (T_m, T_end) of the longest stretch of log(1 + t) with a margin of at least 0; T_end is None where it holds to the end.
 
     Accuracies cross their predictions on the way up: the longest stretch is the one that lasts. Where the margin changes sign
     between two records, the edge is where the straight line through both, in log(1 + t), has its zero.

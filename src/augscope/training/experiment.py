@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
+import numpy as np
 from pydantic import SerializeAsAny, field_validator, model_validator
 
 from augscope.model.distribution import FeatureNoise, Rarity
@@ -19,6 +20,8 @@ from augscope.support.values import Value, check, check_positive
 from augscope.training.descent import checked_record_steps, train
 from augscope.training.flow import default_record_times, flow
 from augscope.training.loop import Run
+
+NUM_JUDGED = 9  # steps from T/2 to T at which a verdict looks (model.md §5)
 
 
 class Experiment(Value):
@@ -128,9 +131,23 @@ class Experiment(Value):
 
     @property
     def horizon(self) -> float:
-        """The time at which theorems are judged: T η, or where the flow ends if that is sooner."""
-        end = self.num_steps * self.step_size
-        return end if self.until is None else min(end, self.until)
+        """T, the step at which theorems are judged; of a flow the time T η, or its end if that is sooner."""
+        return self.num_steps if self.until is None else min(self.num_steps * self.step_size, self.until)
+
+    @property
+    def judged_steps(self) -> tuple[float, ...]:
+        """T/2 (a whole step, rounded up), T, and seven steps evenly between: where verdicts look in any case; of a flow times."""
+        if self.until is not None:
+            return tuple(np.linspace(self.horizon / 2, self.horizon, NUM_JUDGED).tolist())
+        spaced = np.linspace(-(-self.num_steps // 2), self.num_steps, NUM_JUDGED)
+        return tuple(np.unique(spaced.round().astype(np.int64)).tolist())
+
+    def with_judged_steps(self) -> Experiment:
+        """Return the experiment recorded also at `judged_steps`; a flow always is. Its runs are otherwise the same."""
+        if self.until is not None:
+            return self
+        steps = checked_record_steps(self.record_at, self.num_steps)
+        return self.replace(record_at=tuple(sorted({*steps, *self.judged_steps})))
 
     @property
     def needed_bytes(self) -> int:
@@ -152,7 +169,7 @@ class Experiment(Value):
             checkpoint: as for `train`; a flow keeps none, and begins anew with the same bits.
         """
         if self.until is not None:
-            times = sorted({*default_record_times(self.until), self.horizon})
+            times = sorted({*default_record_times(self.until), *self.judged_steps})
             return flow(dataset, self.network, method, until=self.until, record_at=times, progress=progress)
         return train(
             dataset,
