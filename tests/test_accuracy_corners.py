@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import mpmath
 import numpy as np
 import pytest
-from accuracy_cases import LINEAR, make_distribution
+from accuracy_cases import LINEAR, assert_agrees, make_distribution, sampled
 
 from augscope.accuracy.exact import accuracy_from_projections, test_accuracy
 from augscope.model.network import Network
@@ -42,7 +44,7 @@ def exact_accuracy(gram, std, beta, r, score):
     bends = [z / scale for z in (mpmath.mpf(0), r, inverse(-sign * y), inverse(phi(r) - sign * y))]
     grid = sorted({mpmath.mpf(k) / 8 for k in range(-72, 73)} | {x for x in bends if abs(x) < 9})
     centers = list(bends)
-    for left, right in zip(grid, grid[1:], strict=False):
+    for left, right in pairwise(grid):
         low, high = gap(left), gap(right)
         if low * high < 0:
             for _ in range(90):
@@ -54,7 +56,7 @@ def exact_accuracy(gram, std, beta, r, score):
     edges = sorted(set(grid) | edges)
     nodes, weights = np.polynomial.legendre.leggauss(POINTS)  # 16 digits are enough for the tests below
     total = mpmath.mpf(0)
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         middle, half = (left + right) / 2, (right - left) / 2
         if min(abs(left), abs(right)) > 9 or half < mpmath.mpf(10) ** -24:
             continue
@@ -107,8 +109,8 @@ def test_two_patches_in_a_thousand_corners(hundred):
         assert_within_bound(seed)
 
 
-def compared(seed):
-    """One corner with P from 3 to 16: its answer, and that of the same law computed with a little more background noise."""
+def corner_of_more_patches(seed):
+    """One corner with P from 3 to 16: its answer, and the arguments for `sampled`."""
     gram, std, beta, r, score = corner(seed)
     rng = np.random.default_rng(10_000 + seed)
     num_patches, background = int(rng.choice([3, 4, 8, 16])), std * 10 ** rng.uniform(-2, 0)
@@ -121,9 +123,7 @@ def compared(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_more_patches_in_a_corner_agree_with_samples(seed):
-    from accuracy_cases import assert_agrees, sampled
-
-    answer, *case = compared(seed)
+    answer, *case = corner_of_more_patches(seed)
     assert answer.error_estimate <= 1e-5
     assert_agrees(answer, sampled(*case, 100_000, seed), 100_000)
 
