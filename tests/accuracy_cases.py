@@ -64,4 +64,4 @@ def sampled(projections, gram, distribution, network, count, seed):
 def assert_agrees(answer: TestAccuracy, estimate, count):
     # Five standard deviations: a false alarm of 6e-7 an entry, under 1e-4 for all entries of this file together.
     slack = 5 * np.sqrt(np.maximum(answer.per_feature * (1 - answer.per_feature), 1 / count) / count) + 1 / count
-    np.testing.assert_array_less(np.abs(answer.per_feature - estimate), slack + answer.error_bound)
+    np.testing.assert_array_less(np.abs(answer.per_feature - estimate), slack + answer.error_estimate)

@@ -22,7 +22,7 @@ def test_nearly_parallel_filters_agree_with_sampling(num_patches, sides, sign, g
     distribution, gram = make_distribution(num_patches, (1.0,)), make_gram(*sides, sign * (1 - gap))
     projections = 0.3 * np.random.default_rng(seed).normal(size=(2, 2, 1))
     answer = accuracy_from_projections(projections, gram, distribution, NETWORK)
-    assert answer.error_bound <= 1e-6
+    assert answer.error_estimate <= 1e-6
     assert_agrees(answer, sampled(projections, gram, distribution, NETWORK, 100_000, seed), 100_000)
 
 
@@ -62,7 +62,7 @@ def test_parallel_filters_against_a_sum_over_the_line(num_patches, correlation, 
         expected[0] += 1 - np.searchsorted(dominant, -scores[0] - background, side="right").mean() / len(fine)
         expected[1] += np.searchsorted(dominant, -scores[1] - background, side="left").mean() / len(fine)
     # Equal-probability midpoints: 1e-6 for the dominant patch, the coarser background grid adds a few 1e-7.
-    np.testing.assert_allclose(answer.per_feature, expected / 2, rtol=0, atol=answer.error_bound + 3e-6)
+    np.testing.assert_allclose(answer.per_feature, expected / 2, rtol=0, atol=answer.error_estimate + 3e-6)
 
 
 def test_no_noise_at_all_is_decided_exactly():
@@ -106,7 +106,7 @@ def test_a_flat_piece_of_parallel_filters_ties():
     projections = np.array([[[-2.0], [0.0]], [[-3.0], [0.0]]])
     answer = accuracy_from_projections(projections, np.ones((2, 2)), distribution, NETWORK)
     # Given u = v_{+1,1}: D = φ(−2+x) − φ(−3+x) = 0.1 for x ≤ 2; the label −1 feature scores 0, label +1's scores 0.1.
-    assert answer.per_feature[0, 0] == pytest.approx(1 / 2 + 1 / 2, abs=1e-12)
+    assert answer.per_feature[0, 0] == pytest.approx(1 / 2 + 1 / 2, abs=answer.error_bound)
     # Given u = v_{−1,1}: D ≡ 0: f = 0 always for label −1's feature.
     assert answer.tie_probability[1, 0] == pytest.approx(0.5, abs=1e-12)
     # A feature of score −0.1 ties on that flat piece.
@@ -114,7 +114,7 @@ def test_a_flat_piece_of_parallel_filters_ties():
     answer = accuracy_from_projections(projections, np.ones((2, 2)), distribution, NETWORK)
     # u = v_{+1,1}: D = 0.1 with probability Φ(2) and more otherwise; u = v_{−1,1}: D ≤ −0.1: never a tie with +0.1.
     assert answer.tie_probability[1, 0] == pytest.approx(ndtr(2) / 2, abs=1e-12)
-    assert answer.per_feature[1, 0] == pytest.approx(1 / 2, abs=1e-12)
+    assert answer.per_feature[1, 0] == pytest.approx(1 / 2, abs=answer.error_bound)
     # Beside its flat piece D rises quadratically: rounding of the threshold by ε moves the answer by √ε.
     assert answer.error_bound <= 1e-6
 
@@ -129,7 +129,7 @@ def test_scale_is_only_relative_to_the_activation(num_patches, scale):
     scaled_network = Network(negative_slope=0.1, smoothing=scale)
     scaled = accuracy_from_projections(projections * scale, gram * scale**2, distribution, scaled_network)
     np.testing.assert_allclose(
-        scaled.per_feature, plain.per_feature, rtol=0, atol=plain.error_bound + scaled.error_bound
+        scaled.per_feature, plain.per_feature, rtol=0, atol=plain.error_estimate + scaled.error_estimate
     )
 
 
@@ -139,5 +139,5 @@ def test_tiny_and_huge_dominant_noise(num_patches, dominant):
     distribution = make_distribution(num_patches, (1.0,), dominant=dominant)
     projections = 0.3 * np.random.default_rng(2).normal(size=(2, 2, 1))
     answer = accuracy_from_projections(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK)
-    assert answer.error_bound <= 1e-6
+    assert answer.error_estimate <= 1e-6
     assert_agrees(answer, sampled(projections, make_gram(1.3, 2.1, 0.4), distribution, NETWORK, 100_000, 0), 100_000)

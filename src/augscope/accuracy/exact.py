@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from augscope.accuracy.activation import built_in
-from augscope.accuracy.cdf_table import sum_by_tables
-from augscope.accuracy.characteristic import sum_by_frequencies
+from augscope.accuracy.frequencies import sum_by_frequencies
 from augscope.accuracy.gaussian import GaussianPair
-from augscope.accuracy.law import Answer, ScoreLaw, law_of
-from augscope.accuracy.tabulated import tabulated
+from augscope.accuracy.own import SPREAD, OwnActivation, OwnLaw
+from augscope.accuracy.patch import PatchLaw
+from augscope.accuracy.quadrature import Coordinates
+from augscope.accuracy.tables import sum_by_tables
 from augscope.model.arrays import check_finite
 from augscope.model.distribution import FeatureNoise
 from augscope.model.network import BaseNetwork, Network
 from augscope.support.values import check
 
 FLOOR = 1e-13  # rounding of the final sums
-SPREAD = 12.0  # standard deviations that a table of φ covers: 6.8 of the conditional mean and 9 around it fit in
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,16 @@ class TestAccuracy:
     Attributes:
         per_feature: P[y f(X) > 0 | feature], (2, K), row 0 for label +1; a tie is an error.
         overall: Σ_k ρ_k × the mean over both labels.
-        error_bound: bound on the absolute error of every entry, and so of `overall`, for the given Gram matrix.
+        error_bound: proved bound on the absolute error of every entry, and so of `overall`; infinite for an activation of one's
+            own, of which only values are known.
+        error_estimate: what the error is believed to be: the bound, or less where only a coarse bound is proved.
         tie_probability: P[f(X) = 0 | feature], (2, K): zeros unless the noise is degenerate.
     """
 
     per_feature: Float[np.ndarray, "2 K"]
     overall: float
     error_bound: float
+    error_estimate: float
     tie_probability: Float[np.ndarray, "2 K"]
 
     __test__ = False  # not a test class
@@ -97,8 +99,9 @@ def test_accuracy(
     # Sums in one fixed order, so that equal filters give bitwise equal numbers, and exact ties.
     projections = np.stack([(features * row).sum(axis=2) for row in weights])
     across = np.stack([row - np.tensordot(values, features) for row, values in zip(weights, projections, strict=True)])
-    gram = np.array([[(a * b).sum() for b in across] for a in across])
-    return accuracy_from_projections(projections, gram + (residual + residual.T) / 2, distribution, network)
+    outside = GaussianPair.of(residual).factor()
+    pair = GaussianPair.of_filters(np.concatenate([across, outside], axis=1))
+    return _accuracy_of(projections, pair, distribution, network)
 
 
 test_accuracy.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]
@@ -124,53 +127,46 @@ def accuracy_from_projections(
     expected = (2, 2, distribution.num_features)
     check(projections.shape == expected, f"`feature_projections` must have shape {expected}, got {projections.shape}")
     check_finite("feature_projections", projections)
-    pair, count = GaussianPair.of(gram), distribution.num_patches - 2
-    dominant_means = distribution.feature_noise * projections[:, :, 0]
-    means = list(dict.fromkeys((first, second) for first, second in dominant_means.T.tolist()))  # one a u
-    largest_std = max(distribution.dominant_noise_std, distribution.background_noise_std)
-    if isinstance(network, Network):
-        activation = built_in(network)
-    else:  # a table that covers as much as noise patches reach
-        reach = float(np.abs(dominant_means).max()) + SPREAD * largest_std * float(np.sqrt(pair.gram.diagonal().max()))
-        activation = tabulated(network, reach)
-    background = law_of(pair, distribution.background_noise_std, (0.0, 0.0), activation)
-    dominants = [law_of(pair, distribution.dominant_noise_std, mean, activation) for mean in means]
+    return _accuracy_of(projections, GaussianPair.of(gram), distribution, network)
 
+
+def _accuracy_of(
+    projections: np.ndarray, pair: GaussianPair, distribution: FeatureNoise, network: BaseNetwork
+) -> TestAccuracy:
+    """Return the accuracy from the law of the noise for every u."""
+    count = distribution.num_patches - 2
+    means = distribution.feature_noise * projections[:, :, 0].T  # one a u
+    stds = distribution.background_noise_std, distribution.dominant_noise_std
     values = np.asarray(network.activation(projections))
-    thresholds = (values[1] - values[0]).ravel()  # f > 0 where the noise exceeds −c_{s,k}
-    slack = np.abs(values).sum(axis=0).ravel()
-    # An activation that strays by e from φ moves the sum of P − 1 scores by 2 (P − 1) e at most: accuracies with thresholds
-    # moved by as much on either side enclose the exact one.
-    stray = 2 * (count + 1) * activation.error
-    moves = (0.0, -stray, stray) if stray else (0.0,)
-    moved = np.concatenate([thresholds + move for move in moves])
-    answers = _noise_at(moved, np.tile(slack, len(moves)), dominants, background, count)
-    return _accuracy(answers, activation.beyond, distribution)
-
-
-def _noise_at(
-    thresholds: np.ndarray, slack: np.ndarray, dominants: Sequence[ScoreLaw], background: ScoreLaw, count: int
-) -> list[Answer]:
-    """Return the law of the whole noise, D + B_1 + … + B_count, at the thresholds for every law of D."""
-    if count == 0 or background.pair.same:  # every background patch scores 0
-        return [dominant.at(thresholds, slack) for dominant in dominants]
-    answers = sum_by_frequencies(background, dominants, count, thresholds)
-    if answers is None:
-        return sum_by_tables(background, dominants, count, thresholds)
-    return answers
-
-
-def _accuracy(answers: list[Answer], beyond: float, distribution: FeatureNoise) -> TestAccuracy:
-    """Return the accuracy from the law of the noise for every u.
-
-    Answers are for the thresholds, and then for moved ones: the accuracies differ by what an uncertain φ may cost.
-    """
-    below, above, ties, errors = zip(*answers, strict=True)
-    below, above, ties = (
-        np.mean(part, axis=0).reshape(-1, 2, distribution.num_features) for part in (below, above, ties)
-    )
+    thresholds, slack = (
+        (values[1] - values[0]).ravel(),
+        np.abs(values).sum(axis=0).ravel(),
+    )  # f > 0: noise above −c_{s,k}
+    kinds = list(dict.fromkeys(map(tuple, means.tolist())))
+    own = not isinstance(network, Network)
+    if own:
+        reach = float(np.abs(means).max()) + SPREAD * max(stds) * float(pair.stds.max())
+        activation = OwnActivation(network, reach)
+        # An activation that strays by e from φ moves the sum of P − 1 scores by 2 (P − 1) e at most.
+        stray = 2 * (count + 1) * activation.error
+        thresholds, slack = np.concatenate([thresholds, thresholds - stray, thresholds + stray]), np.tile(slack, 3)
+        make_law = partial(OwnLaw, pair, network=activation)  # pyright: ignore[reportArgumentType]
+    else:
+        make_law = partial(PatchLaw, pair, network=network)
+    laws = [make_law(stds[0], (0.0, 0.0)), *(make_law(stds[1], mean) for mean in kinds)]
+    if count == 0 or pair.same:  # every background patch scores 0
+        answers = [law.at(thresholds, slack) for law in laws[1:]]
+    else:
+        answers = None if own else sum_by_frequencies(Coordinates.of(laws), count, thresholds)
+        answers = sum_by_tables(laws, count, thresholds) if answers is None else answers
+    below, above, ties, errors, estimates = (np.mean(part, axis=0) for part in zip(*answers, strict=True))
+    shape = -1, 2, distribution.num_features
+    below, above, ties = below.reshape(shape), above.reshape(shape), ties.reshape(shape)
     moved = np.clip(np.stack([1 - above[:, 0], below[:, 1]], axis=1), 0.0, 1.0)
+    moved[moved < 1e-15] = 0.0  # rounding of sums that are 1
     per_feature = moved[0]
     overall = float(np.array(distribution.frequencies) @ per_feature.mean(axis=0))
-    error = float(np.max(errors)) + FLOOR + float(np.abs(moved - per_feature).max()) + beyond
-    return TestAccuracy(per_feature, overall, min(1.0, error), ties[0])
+    bound = float(errors.max()) + FLOOR
+    estimate = float(estimates.max()) + FLOOR + float(np.abs(moved - per_feature).max())
+    bound = np.inf if own or np.isinf(bound) else min(1.0, bound)
+    return TestAccuracy(per_feature, overall, bound, min(1.0, estimate), ties[0])

@@ -28,6 +28,10 @@ class BaseNetwork(Value):
         """Return φ'(z), elementwise; by automatic differentiation unless a subclass knows better."""
         return jax.jvp(self.activation, (z,), (jnp.ones_like(z),))[1]
 
+    def kinks(self) -> tuple[float, ...]:
+        """Return the z at which φ bends abruptly, 0 unless a subclass knows better: exact accuracy integrates between them."""
+        return (0.0,)
+
     def initial_weights(self, key: Any, dim: int, init_std: float, dtype: str = "float64") -> Float[Array, "2 dim"]:
         """Draw W(0) with independent N(0, init_std²) entries; row 0 is w_1, row 1 is w_{−1}.
 
@@ -88,6 +92,15 @@ class Network(BaseNetwork):
     def _check_smoothing(cls, smoothing: float) -> float:
         check_positive("smoothing", smoothing)
         return smoothing
+
+    @property
+    def slope_range(self) -> tuple[float, float]:
+        """Return the least and the largest slope of φ."""
+        return self.negative_slope, 1.0
+
+    def kinks(self) -> tuple[float, ...]:
+        """Return 0 and r, where φ bends."""
+        return 0.0, self.smoothing
 
     def activation(self, z: Any) -> Any:
         """Return φ(z), elementwise."""
