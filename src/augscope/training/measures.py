@@ -97,7 +97,9 @@ class History:
         of_accuracy=lambda accuracy, _: accuracy.per_feature,
     )
     accuracy_error: Float[np.ndarray, " R"] = measure(
-        "probability", "bound on the error of every accuracy", of_accuracy=lambda accuracy, _: accuracy.error_bound
+        "probability",
+        "bound on the error of every accuracy; where none is proved, an estimate",
+        of_accuracy=lambda accuracy, _: accuracy.error_estimate,
     )
     tie_probability: Float[np.ndarray, " R"] = measure(
         "probability",
@@ -257,4 +259,4 @@ def _accuracy(
     if np.isfinite(projections).all() and np.isfinite(gram).all():
         return accuracy_from_projections(projections, gram, distribution, network)
     unknown = np.full((2, distribution.num_features), np.nan)
-    return TestAccuracy(unknown, np.nan, np.nan, unknown)
+    return TestAccuracy(unknown, np.nan, np.nan, np.nan, unknown)
