@@ -32,15 +32,15 @@ class TestAccuracy:
         overall: Σ_k ρ_k × the mean over both labels.
         error_bound: proved bound on the absolute error of every entry, and so of `overall`; infinite for an activation of one's
             own, of which only values are known.
-        error_estimate: what the error is believed to be: the bound, or less where only a coarse bound is proved.
         tie_probability: P[f(X) = 0 | feature], (2, K): zeros unless the noise is degenerate.
+        error_estimate: what the error is believed to be: the bound, or less where only a coarse bound is proved.
     """
 
     per_feature: Float[np.ndarray, "2 K"]
     overall: float
     error_bound: float
-    error_estimate: float
     tie_probability: Float[np.ndarray, "2 K"]
+    error_estimate: float = float("nan")
 
     __test__ = False  # not a test class
 
@@ -169,4 +169,4 @@ def _accuracy_of(
     bound = float(errors.max()) + FLOOR
     estimate = float(estimates.max()) + FLOOR + float(np.abs(moved - per_feature).max())
     bound = np.inf if own or np.isinf(bound) else min(1.0, bound)
-    return TestAccuracy(per_feature, overall, bound, min(1.0, estimate), ties[0])
+    return TestAccuracy(per_feature, overall, bound, ties[0], min(1.0, estimate))

@@ -259,4 +259,4 @@ def _accuracy(
     if np.isfinite(projections).all() and np.isfinite(gram).all():
         return accuracy_from_projections(projections, gram, distribution, network)
     unknown = np.full((2, distribution.num_features), np.nan)
-    return TestAccuracy(unknown, np.nan, np.nan, np.nan, unknown)
+    return TestAccuracy(unknown, np.nan, np.nan, unknown)
