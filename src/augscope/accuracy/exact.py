@@ -30,10 +30,11 @@ class TestAccuracy:
     Attributes:
         per_feature: P[y f(X) > 0 | feature], (2, K), row 0 for label +1; a tie is an error.
         overall: Σ_k ρ_k × the mean over both labels.
-        error_bound: proved bound on the absolute error of every entry, and so of `overall`; infinite for an activation of one's
-            own, of which only values are known.
+        error_bound: proved bound on the absolute error of every entry, and so of `overall`; infinite where none is proved: for an
+            activation of one's own, and for P ≥ 3 where frequencies would take long (docs/limits.md).
         tie_probability: P[f(X) = 0 | feature], (2, K): zeros unless the noise is degenerate.
-        error_estimate: what the error is believed to be: the bound, or less where only a coarse bound is proved.
+        error_estimate: the bound, or where there is none what the error is believed to be: how far the polynomials that stand
+            for the patches' cdfs, and the table that stands for φ, seem to be from them.
     """
 
     per_feature: Float[np.ndarray, "2 K"]
