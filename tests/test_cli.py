@@ -200,14 +200,14 @@ def test_fields_read_from_the_source_are_those_of_the_class(model):
 
 
 def test_a_field_becomes_an_option_with_its_help(tmp_path, monkeypatch, capsys):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "__init__.py").touch()
-    (tmp_path / "mine" / "values.py").write_text(
+    (tmp_path / "package_of_values").mkdir()
+    (tmp_path / "package_of_values" / "__init__.py").touch()
+    (tmp_path / "package_of_values" / "values.py").write_text(
         'raise ImportError("only read")\n\nclass Noise(Value):\n    """Noise.\n\n    Args:\n        decay: how fast it decays,\n'
         '            per step.\n        sizes: of patches.\n    """\n\n    decay: float = 0.5\n    rate: float = 0.0\n    "Of decay."\n    sizes: tuple[int, int] | None = None\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
-    table, found = fields_of("mine.values:Noise"), []
+    table, found = fields_of("package_of_values.values:Noise"), []
     options_class = options_for(table)(type("NoiseOptions", (), {"__annotations__": {}}))
 
     def show(*, options=None) -> None:
