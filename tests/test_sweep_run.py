@@ -210,7 +210,7 @@ def test_a_damaged_part_is_named_set_aside_and_run_again(undisturbed, tmp_path, 
     cut = max((tmp_path / "out" / "records").iterdir())
     cut.write_bytes(cut.read_bytes()[:1000])
     (tmp_path / "out" / "records" / "notes.parquet").write_text("not mine")
-    assert set(ag.Records(tmp_path / "out").problems) == {cut.name, "notes.parquet"}
+    assert set(ag.Records(tmp_path / "out").problems) == {f"records/{cut.name}", "records/notes.parquet"}
     outcome = ag.run_sweep(tiny(), tmp_path / "out")
     assert outcome.set_aside == dict.fromkeys((cut.name, "notes.parquet"), "is truncated or is no Parquet file")
     assert outcome.progress.computed >= 1

@@ -27,7 +27,7 @@ def open_records(folder: Path) -> Records:
 
     records = Records(folder)
     for name, reason in records.problems.items():
-        print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
+        print(f"augscope: {name} {reason}: left out", file=sys.stderr)
     return records
 
 

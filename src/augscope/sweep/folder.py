@@ -5,6 +5,7 @@ DIR/lock                locked by the sweep that runs; holds its process and mac
 DIR/progress.json
 DIR/records/part-….parquet
 DIR/grids/….parquet     a grid's cells by its free parameters, with the grid itself in the metadata
+DIR/digests.json        what was hashed to find changed bytes
 DIR/set-aside/          files that lay among the parts and are none
 """
 
@@ -12,10 +13,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,11 +31,13 @@ from augscope.support.files import check_free, remove_leftovers, write_whole
 from augscope.support.values import check
 from augscope.support.wording import in_words
 from augscope.sweep.cells import Cell
+from augscope.sweep.digests import digest
 from augscope.sweep.grid import Sweep
-from augscope.sweep.parquet import PartFolder
+from augscope.sweep.parquet import CHANGED, Contents, PartFolder, parquet_files, read_schema
 from augscope.sweep.schema import FORMAT, SCHEMA
 
-GRID_KEY = b"augscope.grid"
+GRID_KEY, MADE_KEY = b"augscope.grid", b"augscope.made"
+GRID_NAME = re.compile(r"([0-9a-f]{32})(?:-([0-9a-f]{32}))?\.parquet")  # digests of the grid, and of the file
 STALE_SECONDS = 60.0  # a running sweep writes its progress about every second
 
 
@@ -73,6 +76,23 @@ class Progress:
             return f"{text}, {self.state}"
         text += f", {self.rate:.3g} a second"
         return text if self.seconds_left is None else f"{text}, {in_words(max(1, self.seconds_left))} left"
+
+
+@dataclass(frozen=True)
+class KeptGrid:
+    """A grid that was swept in a folder: its file, the grid, and when it was written, in seconds since 1970."""
+
+    path: Path
+    sweep: Sweep
+    made: float
+
+
+@dataclass(frozen=True)
+class GridContents:
+    """The grids that count, oldest first, and the problem of each other file."""
+
+    live: tuple[KeptGrid, ...]
+    problems: dict[Path, str]
 
 
 class SweepFolder:
@@ -140,34 +160,64 @@ class SweepFolder:
         remove_leftovers(self.path)
         return self.parts.repair(self.path / "set-aside")
 
+    def contents(self) -> Contents:
+        """Return what the records' folder holds, with every byte checked once. Raises OSError."""
+        contents = self.parts.look()
+        self.parts.digests.save()
+        return contents
+
     def recorded(self) -> dict[str, str]:
         """The status of every recorded cell."""
-        table = self.parts.read(self.parts.look().live, ["cell", "status"])
+        table = self.parts.read(self.contents().live, ["cell", "status"])
         return dict(zip(table["cell"].to_pylist(), table["status"].to_pylist(), strict=True))
 
     def save_grid(self, sweep: Sweep, cells: Sequence[Cell]) -> None:
         """Write the grid and its cells' free parameters, unless this grid was written before."""
         text = json.dumps(sweep.source, sort_keys=True).encode()
-        path = self.path / "grids" / f"{hashlib.sha256(text).hexdigest()[:32]}.parquet"
-        if path.exists():
+        folder = self.path / "grids"
+        if any(grid.path.name.startswith(digest(text)) for grid in self.grid_contents().live):
             return
         columns: dict[str, Any] = {"cell": pa.array([cell.identity for cell in cells], pa.string())}
         for name in sweep.parameters:
             columns[name] = pa.array([float(cell.point[name]) for cell in cells], pa.float64())
-        table = pa.table(columns).replace_schema_metadata({GRID_KEY: text, b"augscope.made": str(time.time()).encode()})
-        path.parent.mkdir(exist_ok=True)
+        table = pa.table(columns).replace_schema_metadata({GRID_KEY: text, MADE_KEY: str(time.time()).encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_whole(path, sink.getvalue().to_pybytes())
+        content = sink.getvalue().to_pybytes()
+        folder.mkdir(exist_ok=True)
+        write_whole(folder / f"{digest(text)}-{digest(content)}.parquet", content)
 
-    def grid_files(self) -> list[Path]:
-        """The grids' files, oldest first."""
-        paths = (self.path / "grids").glob("*.parquet")
-        return sorted(paths, key=lambda path: (float(_metadata(path)[b"augscope.made"]), path))
+    def grid_contents(self) -> GridContents:
+        """Return the grids that were swept here, oldest first, and the problem of each other file. Raises OSError."""
+        grids, problems = [], {}
+        for path in parquet_files(self.path / "grids"):
+            try:
+                grids.append(self._read_grid(path))
+            except ValueError as error:
+                problems[path] = str(error)
+        return GridContents(tuple(sorted(grids, key=lambda grid: (grid.made, grid.path))), problems)
+
+    def _read_grid(self, path: Path) -> KeptGrid:
+        """One of our grids. Raises ValueError with the reason if it is none: its columns are those that its grid names."""
+        match, schema = GRID_NAME.fullmatch(path.name), read_schema(path)
+        metadata = schema.metadata or {}
+        text = metadata.get(GRID_KEY, b"")
+        if match is None or digest(text) != match[1]:
+            raise ValueError("was not written by a sweep")
+        if match[2] is not None and self.parts.digests.of(path) != match[2]:  # names without it: before version 0.2
+            raise ValueError(CHANGED)
+        try:
+            sweep, made = Sweep.from_dict(json.loads(text)), float(metadata[MADE_KEY])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise ValueError("holds no grid that this version reads") from None
+        parameters = [(name, pa.float64()) for name in sweep.parameters]
+        if not schema.equals(pa.schema([("cell", pa.string()), *parameters])):
+            raise ValueError("holds other columns than its grid names")
+        return KeptGrid(path, sweep, made)
 
     def grids(self) -> list[Sweep]:
         """Every grid that was swept here, oldest first."""
-        return [Sweep.from_dict(json.loads(_metadata(path)[GRID_KEY])) for path in self.grid_files()]
+        return [grid.sweep for grid in self.grid_contents().live]
 
     def write_progress(self, progress: Progress) -> None:
         """Write the sweep's progress. Raises OSError."""
@@ -188,7 +238,3 @@ class SweepFolder:
         if progress.state == "running" and (ended or time.time() - progress.updated > STALE_SECONDS):
             return replace(progress, state="stopped", seconds_left=None)
         return progress
-
-
-def _metadata(path: Path) -> dict[bytes, bytes]:
-    return pq.read_schema(path).metadata
