@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any, TextIO
 
 import pyarrow as pa
@@ -38,7 +39,7 @@ from augscope.sweep.schema import FORMAT, SCHEMA
 
 GRID_KEY, MADE_KEY = b"augscope.grid", b"augscope.made"
 GRID_NAME = re.compile(r"([0-9a-f]{32})(?:-([0-9a-f]{32}))?\.parquet")  # digests of the grid, and of the file
-STALE_SECONDS = 60.0  # a running sweep writes its progress about every second
+LOCK_ATTEMPTS, LOCK_SECONDS = 1_000, 0.001  # while others look whether a sweep runs, which takes microseconds
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,21 @@ class Progress:
     updated: float
     process: int
     machine: str
+
+    @classmethod
+    def read(cls, content: bytes) -> Progress:
+        """Return the progress in a file. Raises ValueError if it holds none."""
+        try:
+            fields = json.loads(content)
+        except (ValueError, RecursionError):
+            raise ValueError("it is no JSON") from None
+        kinds = {"rate": (int, float), "seconds_left": (int, float, NoneType), "updated": (int, float)}
+        kinds |= {"state": str, "machine": str}
+        names = cls.__dataclass_fields__
+        valid = isinstance(fields, dict) and fields.keys() == names.keys()
+        valid = valid and all(isinstance(fields[name], kinds.get(name, int)) for name in names)
+        check(valid, "it holds other fields than this version writes")
+        return cls(**fields)
 
     @property
     def share(self) -> float:
@@ -131,29 +147,26 @@ class SweepFolder:
 
     def _lock(self, stream: TextIO) -> None:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = _lock_for_a_sweep(stream)
         except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                rule = "`out` must be on a file system with locks"
-                raise ValueError(f"{rule}, got {self.path}: {error.strerror}") from None
+            rule = "`out` must be on a file system with locks"
+            raise ValueError(f"{rule}, got {self.path}: {error.strerror}") from None
+        if not held:
             stream.seek(0)
             holder = stream.read().strip() or "another process"
             rule = "`out` must not be written by two sweeps at once"
-            raise ValueError(f"{rule}, got {self.path}: {holder} is writing") from None
+            raise ValueError(f"{rule}, got {self.path}: {holder} is writing")
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {platform.node()}")
         stream.flush()
 
     def is_running(self) -> bool:
-        """Whether a sweep has locked the folder, as far as this machine can see."""
+        """Whether a sweep has locked the folder, as far as this machine can see. Nobody who looks keeps a sweep out."""
         try:
-            with (self.path / "lock").open("a+") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            with (self.path / "lock").open() as stream:
+                return not _try_lock(stream, fcntl.LOCK_SH)
         except OSError:
             return False
-        return False
 
     def repair(self) -> dict[str, str]:
         """Remove a killed sweep's temporary files, and set aside files that are no parts; see `PartFolder.repair`."""
@@ -224,17 +237,47 @@ class SweepFolder:
         write_whole(self.path / "progress.json", json.dumps(asdict(progress)).encode())
 
     def read_progress(self) -> Progress:
-        """Return the sweep's progress, "stopped" where it says "running" and nothing runs.
+        """Return the sweep's progress, "stopped" where it says "running" and nothing on this machine, which ran it, holds the lock.
+
+        A sweep on another machine is what it last said: how long ago, `Progress.updated` tells. No clock decides.
 
         Raises:
             ValueError: if this is no sweep's folder, or the sweep has not yet written any.
         """
         self.check_exists()
         try:
-            progress = Progress(**json.loads((self.path / "progress.json").read_text(encoding="utf-8")))
+            progress = Progress.read((self.path / "progress.json").read_bytes())
         except FileNotFoundError:
             raise ValueError(f"`folder` must hold a sweep that has started, got {self.path} without progress") from None
-        ended = progress.machine == platform.node() and not self.is_running()
-        if progress.state == "running" and (ended or time.time() - progress.updated > STALE_SECONDS):
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"`folder` must hold a sweep's progress, got {self.path / 'progress.json'}: {error}"
+            ) from None
+        if progress.state == "running" and progress.machine == platform.node() and not self.is_running():
             return replace(progress, state="stopped", seconds_left=None)
         return progress
+
+
+def _lock_for_a_sweep(stream: TextIO) -> bool:
+    """Whether the file is now locked for this process alone: not if another sweep has done so. Raises OSError.
+
+    Those who look share a lock for a moment. It keeps this one out, but not another that shares: so it is tried again.
+    """
+    for _ in range(LOCK_ATTEMPTS):
+        if _try_lock(stream, fcntl.LOCK_EX):
+            return True
+        if not _try_lock(stream, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(stream, fcntl.LOCK_UN)
+        time.sleep(LOCK_SECONDS)
+    return False
+
+
+def _try_lock(stream: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return False
+    return True
