@@ -149,9 +149,9 @@ def read_schema(path: Path) -> pa.Schema:
     """Return a Parquet file's schema. Raises ValueError with the reason if it is none, OSError if it cannot be read."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is no file")  # a pipe, say, which would be waited for
-    with path.open("rb") as stream:
+    with path.open("rb"):  # whose errors name the file
         try:
-            return pq.read_schema(stream)
+            return pq.read_schema(path)
         except (pa.ArrowException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
