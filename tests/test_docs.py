@@ -327,3 +327,14 @@ def test_every_figure_of_the_gallery_is_shown_with_its_script(script):
     assert f"gallery/{script.name}" in text
     assert f"{script.stem}.draw()" in text
     assert callable(runpy.run_path(str(script))["draw"])
+
+
+def test_every_promise_of_safety_names_tests_that_exist():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    names = re.findall(r"`(tests/\w+\.py|…)::([\w:]+)`", text)
+    assert len(names) >= 10
+    file = ""
+    for place, name in names:
+        file = file if place == "…" else (ROOT / place).read_text(encoding="utf-8")
+        for part in name.split("::"):
+            assert re.search(rf"(class|def) {part}\b", file), (place, name)

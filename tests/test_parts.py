@@ -33,7 +33,7 @@ def parts(tmp_path) -> PartFolder:
 def test_rows_come_back(parts):
     parts.write(rows(1, 2))
     parts.write(rows(3))
-    contents = parts.look(thoroughly=True)
+    contents = parts.look()
     assert not contents.problems
     assert parts.read(contents.live).sort_by("cell").equals(rows(1, 2, 3))
 
@@ -107,8 +107,9 @@ def test_a_changed_byte_is_found(parts, tmp_path):
     content = bytearray(path.read_bytes())
     content[20] ^= 1  # in the data, so that the footer still reads
     path.write_bytes(bytes(content))
-    assert parts.look().problems == {}
-    assert parts.repair(tmp_path / "aside") == {path.name: "is not what was written: its bytes have changed"}
+    reason = "is not what was written: its bytes have changed"
+    assert parts.look().problems == {path: reason}
+    assert parts.repair(tmp_path / "aside") == {path.name: reason}
 
 
 @pytest.mark.parametrize("kind", ["text", "other table", "other columns"])

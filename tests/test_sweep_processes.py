@@ -13,10 +13,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 from commands import COMMAND, run_here, run_installed
 from distributed import LocalCluster
+from distributed.security import Security
 from sweep_cases import TINY_TOML, comparable, here, tiny
 
 import augscope as ag
@@ -28,6 +30,10 @@ from augscope.sweep.process import CellProcess, WorkerDied
 from augscope.sweep.schema import UNREPEATABLE
 from augscope.sweep.worker import from_stream
 
+WITHOUT_TLS = {
+    "distributed.comm.require-encryption": False,
+    **{f"distributed.comm.tls.{name}": None for name in ("ca-file", "client.cert", "client.key")},
+}
 PATIENCE = 600  # seconds after which a test gives up waiting: no busy machine takes as long
 
 
@@ -47,8 +53,9 @@ def cell_processes(parent: int) -> list[psutil.Process]:
     return processes
 
 
-def internet_sockets(process: psutil.Process) -> list[tuple]:
-    return [connection.laddr for connection in process.net_connections("inet")]
+def addresses(process: psutil.Process) -> list[object]:
+    """Where a process can be reached, by the internet's addresses or a file's; pipes have none."""
+    return [connection.laddr for connection in process.net_connections("all") if connection.laddr]
 
 
 # A shell's background jobs ignore SIGINT, and so does what they start; a sweep that a person starts does not.
@@ -120,14 +127,14 @@ def test_one_thread_in_its_own_process_gives_what_this_process_gives(undisturbed
 def test_two_workers_one_of_them_killed_give_the_same_bits_and_listen_nowhere(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)  # local workers do without
     monkeypatch.setattr(run_module, "WRITE_SECONDS", 0.0)  # progress after every batch
-    before, sockets, counts, killed = set(internet_sockets(psutil.Process())), set(), set(), []
+    before, sockets, counts, killed = set(addresses(psutil.Process())), set(), set(), []
 
     def look(progress):
         workers = cell_processes(os.getpid())
         counts.add(progress.workers)
         for process in (psutil.Process(), *workers):
             with suppress(psutil.NoSuchProcess):  # it was killed
-                sockets.update(internet_sockets(process))
+                sockets.update(addresses(process))
         if progress.computed > 0 and not killed:  # both have been given their next batch
             killed.append(workers[0])
             workers[0].kill()
@@ -166,6 +173,38 @@ def test_a_dask_cluster_gives_the_same_bits(undisturbed, tmp_path, monkeypatch):
         assert not cell_processes(os.getpid())  # it leaves the cluster as it was before
     assert (outcome.progress.done, outcome.progress.workers, outcome.stopped) == (12, 2, None)
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_with_tls_only_its_certificates_reach_a_cluster(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    recipe = text.partition("```sh\n")[2].partition("```")[0]
+    security = {}
+    for name in ("mine", "foreign"):
+        (tmp_path / name).mkdir()
+        script = f"set -e; {recipe}\nenv | grep ^DASK_DISTRIBUTED__COMM"
+        made = subprocess.run(["bash", "-c", script], cwd=tmp_path / name, capture_output=True, text=True, check=True)
+        variables = dict(line.split("=", 1) for line in made.stdout.splitlines() if line.startswith("DASK_"))
+        security[name] = dask.config.merge(dask.config.config, dask.config.collect_env(variables))
+    workers = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "memory_limit": 0}
+    monkeypatch.setattr(run_module, "engine", engine)
+    small = tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]})
+    with (
+        dask.config.set(security["mine"]),
+        LocalCluster(
+            host="127.0.0.1", protocol="tls", dashboard_address=None, security=Security(), **workers
+        ) as running,
+    ):
+        address = running.scheduler_address
+        assert address.startswith("tls://")
+        assert ag.run_sweep(small, tmp_path / "out", scheduler=address).progress.done == 1
+        for configuration in (security["foreign"], WITHOUT_TLS):
+            with (
+                dask.config.set(configuration),
+                pytest.raises(ValueError, match="`scheduler` must be"),
+            ):
+                ag.run_sweep(small, tmp_path / "refused", scheduler=address)
+        with dask.config.set(WITHOUT_TLS), pytest.raises(ValueError, match="`scheduler` must be"):
+            ag.run_sweep(small, tmp_path / "refused", scheduler=address.replace("tls", "tcp"))
 
 
 def test_a_program_from_the_cache_gives_the_same_bits(tmp_path, monkeypatch):

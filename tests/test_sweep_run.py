@@ -8,11 +8,13 @@ import itertools
 import json
 import platform
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from commands import run_here
 from sweep_cases import HereEngine, comparable, here, tiny
 
 import augscope as ag
@@ -210,7 +212,7 @@ def test_a_damaged_part_is_named_set_aside_and_run_again(undisturbed, tmp_path, 
     cut = max((tmp_path / "out" / "records").iterdir())
     cut.write_bytes(cut.read_bytes()[:1000])
     (tmp_path / "out" / "records" / "notes.parquet").write_text("not mine")
-    assert set(ag.Records(tmp_path / "out").problems) == {cut.name, "notes.parquet"}
+    assert set(ag.Records(tmp_path / "out").problems) == {f"records/{cut.name}", "records/notes.parquet"}
     outcome = ag.run_sweep(tiny(), tmp_path / "out")
     assert outcome.set_aside == dict.fromkeys((cut.name, "notes.parquet"), "is truncated or is no Parquet file")
     assert outcome.progress.computed >= 1
@@ -313,6 +315,56 @@ class TestProgress:
             folder.write_progress(self.progress(**here_now))
             assert folder.read_progress().state == "running"
         assert folder.read_progress().state == "stopped"
+
+    @pytest.mark.parametrize("hours", [-1000, 1000])
+    def test_no_clock_says_that_a_sweep_has_stopped(self, tmp_path, hours):
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed():
+            for machine in (platform.node(), "elsewhere"):
+                state = self.progress(machine=machine, updated=time.time() + 3600 * hours)
+                folder.write_progress(state)
+                assert folder.read_progress() == state
+                done = run_here("sweep", "--status", folder.path)
+                assert done.stdout == f"{state}\n"
+                assert ("last heard of 1000.0 hours ago, by process 1 on" in done.stderr) == (hours < 0)
+
+    @pytest.mark.parametrize("content", ["", "[]", "3", "{}", '{"total": 1}', "[" * 100_000, "\0"])
+    def test_progress_of_a_wrong_kind_is_a_sentence(self, tmp_path, content):
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed():
+            (folder.path / "progress.json").write_text(content)
+        with pytest.raises(ValueError, match="`folder` must hold a sweep's progress"):
+            folder.read_progress()
+
+    def test_progress_with_a_wrong_type_is_a_sentence(self, tmp_path):
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed():
+            for name in ("total", "rate", "state", "machine", "updated"):
+                folder.write_progress(self.progress(**{name: ["x"]}))
+                with pytest.raises(ValueError, match="`folder` must hold a sweep's progress"):
+                    folder.read_progress()
+
+    def test_who_looks_keeps_no_sweep_out(self, tmp_path):
+        folder = SweepFolder(tmp_path / "out")
+        with folder.claimed():
+            pass
+        ended = threading.Event()
+
+        def look():
+            while not ended.is_set():
+                folder.is_running()
+
+        lookers = [threading.Thread(target=look) for _ in range(3)]
+        for looker in lookers:
+            looker.start()
+        try:
+            for _ in range(300):
+                with folder.claimed():
+                    assert folder.is_running()
+        finally:
+            ended.set()
+            for looker in lookers:
+                looker.join()
 
     def test_a_folder_without_progress(self, tmp_path):
         with pytest.raises(ValueError, match="`folder` must be a sweep's"):

@@ -35,15 +35,19 @@ app.command("augscope.cli.images:app", name="images", help="Augmentations on rea
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done (verify: all theorems hold), 1 violated, 2 bad usage, 3 undecided."""
-    try:
-        status = app(arguments, exit_on_error=False, print_error=False)
-    except cyclopts.CycloptsError as error:
-        _fail(str(error).strip().splitlines()[0])
-    except ValueError as error:  # bad arguments, found before any work
-        _fail(str(error))
-    except KeyboardInterrupt:  # outside a descent, which keeps what it has and ends in good order
-        print("augscope: interrupted before anything was kept", file=sys.stderr)
-        sys.exit(UNDECIDED)
+    from augscope.cli.terminal import words
+
+    with words() as screen:
+        try:
+            status = app(arguments, console=screen, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+        except cyclopts.CycloptsError as error:
+            _fail(str(error).strip().splitlines()[0])
+        except ValueError as error:  # bad arguments, found before any work
+            _fail(str(error))
+        except KeyboardInterrupt:  # outside a descent, which keeps what it has and ends in good order
+            print("augscope: interrupted before anything was kept", file=sys.stderr)
+            sys.exit(UNDECIDED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -126,7 +126,7 @@ def audit(
         from augscope.studies.audit.study import prepare
     except ModuleNotFoundError as error:
         raise ValueError(f"`images audit` needs {error.name}: pip install 'augscope[images]'") from None
-    from augscope.cli.show import console
+    from augscope.cli.terminal import console
     from augscope.support.files import claim
 
     reading, training, output = reading or ReadingOptions(), training or TrainingChoices(), output or AuditOutput()
@@ -137,17 +137,20 @@ def audit(
     if output.out is not None:
         folder = claim(output.out, "images audit", study.identity, overwrite=output.overwrite, names=FILES)
     for note in images.notes:
-        screen.print(f"Note: {note}.", markup=False)
+        screen.print(f"Note: {note}.")
     kept = _kept(study, used_device, output)
     runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
     if runs is None:
         return STOPPED
     result = conclude(study, runs, training_versions(used_device))
-    _show(result, as_json=output.json)
+    try:
+        if folder is not None:
+            options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
+            _write(result, folder, command_line("images audit", data, options=options))
+    finally:  # what was computed is shown even if it cannot be written
+        _show(result, as_json=output.json)
     if folder is not None:
-        options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
-        _write(result, folder, command_line("images audit", data, options=options))
-        screen.print(f"Written to {folder.path}: {', '.join(FILES)}", markup=False, soft_wrap=True)
+        screen.print(f"Written to {folder.path}: {', '.join(FILES)}", soft_wrap=True)
     return 0
 
 
@@ -175,13 +178,14 @@ def _kept(study: Study, device: str, output: AuditOutput) -> KeptTrainings | Non
 
 def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool) -> Runs | None:
     """State how long the trainings take, and make them; None if they were interrupted."""
-    from augscope.cli.show import console, progress_bar
+    from augscope.cli.show import progress_bar
+    from augscope.cli.terminal import console
     from augscope.studies.audit.kept import train_all
     from augscope.support.wording import check_asked_for
 
     screen = console(to_stderr=True)
     check_asked_for(left.seconds, str(left), yes)
-    screen.print(str(left), markup=False)
+    screen.print(str(left))
     try:
         with progress_bar() as progress:
             return train_all(study, left, kept, progress)
@@ -189,7 +193,7 @@ def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool)
         outcome = "nothing is kept"
         if kept is not None:
             outcome = f"finished trainings are in {kept.folder}: the same command goes on from them"
-        screen.print(f"Stopped; {outcome}.", markup=False, soft_wrap=True)
+        screen.print(f"Stopped; {outcome}.", soft_wrap=True)
         return None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from augscope.cli.show import console, table
+from augscope.cli.show import table
+from augscope.cli.terminal import console
 from augscope.images.plan import METHODS
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit
@@ -20,9 +21,9 @@ def print_audit(audit: Audit, *, to_stderr: bool) -> None:
         style="dim",
     )
     for sentence in (audit.words.headline, audit.words.recommendation, *audit.words.findings):
-        screen.print(sentence, markup=False)
+        screen.print(sentence)
     for warning in (*(network.sentence for network in audit.measured.collapsed), *audit.measured.warnings):
-        screen.print(f"Warning: {warning}", markup=False)
+        screen.print(f"Warning: {warning}")
 
 
 def _accuracies(audit: Audit) -> Table:

@@ -78,9 +78,11 @@ def canvas(
     except FloatingPointError as error:
         print(f"augscope: {error}", file=sys.stderr)
         return 1
-    _show(study, as_json=json)
+    try:
+        written = [] if folder is None else folder.write(files_of(study))
+    finally:  # what was computed is shown even if it cannot be written
+        _show(study, as_json=json)
     if folder is not None:
-        written = folder.write(files_of(study))
         print(f"Written to {folder.path}: {', '.join(path.name for path in written)}", file=sys.stderr)
     return 0
 
@@ -96,7 +98,7 @@ def _show(study: Study, *, as_json: bool) -> None:
     """The tables and sentences; JSON alone on stdout."""
     from rich.table import Table
 
-    from augscope.cli.show import console
+    from augscope.cli.terminal import console
     from augscope.studies.canvas.settings import RARITIES
     from augscope.studies.canvas.wording import conditions, measure_table, statements
 
@@ -116,11 +118,11 @@ def _show(study: Study, *, as_json: bool) -> None:
         screen.print(table)
     tones = {"holds": "green", "violated": "bold red", "open": "yellow", "reported": ""}
     for statement in statements(study):
-        screen.print(statement.text, style=tones[statement.tone], markup=False)
-    screen.print(conditions(study), markup=False, style="dim")
+        screen.print(statement.text, style=tones[statement.tone])
+    screen.print(conditions(study), style="dim")
     if as_json:
         from json import dumps
 
         from augscope.studies.canvas.record import to_record
 
-        print(dumps(to_record(study), allow_nan=False, indent=2, ensure_ascii=False))
+        print(dumps(to_record(study), allow_nan=False, indent=2))

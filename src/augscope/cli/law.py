@@ -95,33 +95,35 @@ def check(
 
 
 def _show(certificate: Certificate, out: Path | None, as_json: bool) -> None:
-    """The table; the page; JSON alone on stdout."""
-    from augscope.cli.show import console
+    """The page; the table; JSON alone on stdout."""
+    from augscope.cli.terminal import console
     from augscope.laws.page import html_page
     from augscope.support.files import write_file
 
-    _print(certificate, console(to_stderr=as_json))
+    try:
+        if out is not None:
+            write_file(out, html_page(certificate).encode("utf-8"))
+    finally:  # what was computed is shown even if it cannot be written
+        _print(certificate, console(to_stderr=as_json))
     if as_json:
         from json import dumps
 
         print(dumps(certificate.as_dict(), indent=2))
     if out is not None:
-        write_file(out, html_page(certificate).encode("utf-8"))
         print(f"Written: {out}", file=sys.stderr)
 
 
 def _print(certificate: Certificate, screen: Console) -> None:
     """The rules as a table, then the sentences."""
-    from rich.markup import escape
+    from rich.text import Text
 
     from augscope.cli.show import table
 
     rows = []
     for rule in certificate.checks:
-        defect = f"[bold]{escape(rule.defect)}[/bold]: " if rule.defect else ""
-        tone = TONES[rule.verdict]
-        rows.append((rule.name, f"[{tone}]{rule.verdict}[/{tone}]", defect + escape(rule.evidence)))
-    screen.print(f"Held to: {certificate.claims}.", markup=False)
+        defect = [(rule.defect, "bold"), ": "] if rule.defect else []
+        rows.append((rule.name, Text(rule.verdict, TONES[rule.verdict]), Text.assemble(*defect, rule.evidence)))
+    screen.print(f"Held to: {certificate.claims}.")
     screen.print(table(("rule", "verdict", "evidence"), rows, numbers=False))
-    screen.print(f"\n{certificate.summary}", markup=False, style="bold")
-    screen.print(certificate.conditions, markup=False)
+    screen.print(f"\n{certificate.summary}", style="bold")
+    screen.print(certificate.conditions)

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from augscope.cli.terminal import console
+
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from augscope.cli.options import OutputOptions
     from augscope.support.files import OutputFolder
     from augscope.theorems.record import Results
@@ -26,16 +29,7 @@ if TYPE_CHECKING:
 
 FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
-WIDTH_WITHOUT_TERMINAL = 120
 GAP = 1  # between the columns of the verdict table
-
-
-def console(*, to_stderr: bool) -> Console:
-    """Return a console; without a terminal it is wide enough for the tables."""
-    screen = Console(stderr=to_stderr, highlight=False, emoji=False)  # `file.py:boom:` is no emoji
-    if not screen.is_terminal:
-        screen.width = WIDTH_WITHOUT_TERMINAL
-    return screen
 
 
 def table(
@@ -56,12 +50,12 @@ def progress_bar(line_seconds: float = 0.0) -> Iterator[Callable[[str, float], N
 
     Without a terminal, a line is printed where the first text changes, `line_seconds` after the last line at the earliest.
     """
-    screen = Console(stderr=True, highlight=False)
+    screen = console(to_stderr=True)
     if not screen.is_terminal:
         yield _plain_progress(line_seconds)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
@@ -98,7 +92,7 @@ def state_cost(cost: Cost, yes: bool) -> None:
     from augscope.support.wording import check_asked_for
 
     check_asked_for(cost.seconds, str(cost), yes)
-    console(to_stderr=True).print(str(cost), markup=False)
+    console(to_stderr=True).print(str(cost))
 
 
 def write_files(folder: OutputFolder, results: Results) -> list[Path]:
@@ -123,27 +117,33 @@ def write_files(folder: OutputFolder, results: Results) -> list[Path]:
 
 
 def finish(results: Results, output: OutputOptions, folder: OutputFolder | None) -> None:
-    """Print the result, a table, or JSON on stdout and the table on stderr; then write the files."""
+    """Write the files; then print the result: a table, or JSON on stdout and the table on stderr."""
     from augscope.theorems.record import summary_record
 
     screen = console(to_stderr=output.json)
     if not results.shown:
         screen.print("Interrupted before anything was recorded; nothing is written.")
         return
-    if results.verdict is not None:
-        show_verdict(screen, results)
-    show_measures(screen, results)
-    if output.json:
-        print(json.dumps(summary_record(results), allow_nan=False, indent=2), flush=True)
+    try:
+        note = "" if folder is None else _write_unless_less(folder, results)
+    finally:  # what was computed is shown even if it cannot be written
+        if results.verdict is not None:
+            show_verdict(screen, results)
+        show_measures(screen, results)
+        if output.json:
+            print(json.dumps(summary_record(results), allow_nan=False, indent=2), flush=True)
+    if note:
+        screen.print(note, soft_wrap=True)
+
+
+def _write_unless_less(folder: OutputFolder, results: Results) -> str:
+    """Write the files, unless the run was interrupted and the folder holds a finished one; return what was done."""
     finished = sum(run.status != "interrupted" for run in results.runs)
     interrupted = finished < len(results.seeds) * len(results.experiment.methods)
-    if folder is not None and interrupted and (folder.path / "record.json").exists():
-        screen.print(f"Interrupted: the finished run in {folder.path} is left as it is.", soft_wrap=True, markup=False)
-    elif folder is not None:
-        written = write_files(folder, results)
-        screen.print(
-            f"Written to {folder.path}: {', '.join(path.name for path in written)}", soft_wrap=True, markup=False
-        )
+    if interrupted and (folder.path / "record.json").exists():
+        return f"Interrupted: the finished run in {folder.path} is left as it is."
+    written = write_files(folder, results)
+    return f"Written to {folder.path}: {', '.join(path.name for path in written)}"
 
 
 def show_verdict(screen: Console, results: Results) -> None:
@@ -161,14 +161,15 @@ def show_verdict(screen: Console, results: Results) -> None:
     screen.print(_aligned(heading, []))
     for finding in verdict.findings:
         style = TONES[tone(finding.verdict)]
-        screen.print(f"[bold]{finding.title}: [{style}]{finding.verdict}[/], {finding.observed}[/bold]")
+        verdict_text = (finding.verdict, style)
+        screen.print(Text.assemble(f"{finding.title}: ", verdict_text, f", {finding.observed}", style="bold"))
         screen.print(statement_table(columns, finding))
     screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(map(rarity_text, verdict.terms.rarity))
         screen.print(f"Rarity was not stated; derived from the learning speeds, so true by construction: {names}.")
     for sentence in (*map(str, verdict.findings), *map(str, verdict.windows), *verdict.summary):
-        screen.print(sentence, markup=False)
+        screen.print(sentence)
     if verdict.interrupted:
         screen.print("Interrupted: the verdicts rest on the runs finished until then.")
 
@@ -214,4 +215,4 @@ def show_measures(screen: Console, results: Results) -> None:
         cells = [(name, *values) for name, values in rows]
         screen.print(table(("measure", *titles), cells, title="At the last record, mean over seeds"))
     for note in run_notes(results):
-        screen.print(note, markup=False)
+        screen.print(note)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cyclopts import Parameter
 
 from augscope.cli.options import Flag, Json, Whole
+from augscope.support.wording import in_words
 
 LINE_SECONDS = 5.0  # between two lines of progress without a terminal
+SILENT_SECONDS = 60.0  # a running sweep writes its progress after each batch of cells
 
 
 @Parameter(name="*")
@@ -64,6 +67,10 @@ def sweep(
     if status is not None:
         state = SweepFolder(status).read_progress()
         print(json_module.dumps(asdict(state)) if json else state)
+        silent = time.time() - state.updated
+        if state.state == "running" and silent > SILENT_SECONDS:
+            word = f"{in_words(silent)} ago, by process {state.process} on {state.machine}"
+            print(f"augscope: last heard of {word}: a long cell, or a machine that is gone", file=sys.stderr)
         return 0
     if grid is None or out is None:
         raise ValueError("`sweep` needs a grid and a folder: augscope sweep GRID.toml --out DIR, or --status DIR")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from augscope.cli.show import console, table
+from augscope.cli.show import table
+from augscope.cli.terminal import console
 from augscope.support.plain_data import csv_text, plain
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def open_records(folder: Path) -> Records:
 
     records = Records(folder)
     for name, reason in records.problems.items():
-        print(f"augscope: records/{name} {reason}: left out", file=sys.stderr)
+        print(f"augscope: {name} {reason}: left out", file=sys.stderr)
     return records
 
 
@@ -51,7 +52,7 @@ def print_columns(columns: dict[str, str], *, as_json: bool) -> None:
         print(json.dumps(columns))
     else:
         screen = console(to_stderr=False)
-        screen.print(table(("column of `records`", "meaning"), columns.items(), numbers=False), markup=False)
+        screen.print(table(("column of `records`", "meaning"), columns.items(), numbers=False))
 
 
 def _csv_cell(value: Any) -> Any:

@@ -29,9 +29,27 @@ def plain(value: Any) -> Any:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows under their columns' names as CSV; lines end in a line feed alone."""
+    """Return rows under their columns' names as CSV; lines end in a line feed alone.
+
+    A text that a spreadsheet would take for a formula gets a `'` in front, by which spreadsheets know it for a text.
+
+    Example:
+        >>> print(csv_text(["file", "change"], [["=1+1.png", -0.5]]), end="")
+        file,change
+        '=1+1.png,-0.5
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    for row in (columns, *rows):
+        writer.writerow([_no_formula(cell) for cell in row])
     return stream.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

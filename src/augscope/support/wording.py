@@ -1,13 +1,27 @@
-"""Durations, p-values and versions in words."""
+"""Durations, p-values and versions in words, and texts of others without control codes."""
 
 from __future__ import annotations
 
 import platform
+import re
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 LONG_SECONDS = 3600.0  # what takes longer needs `yes`
 VERSIONED = ("augscope", "jax", "jaxlib", "numpy", "scipy")  # the packages that decide the lab's numbers
+
+# C0 and C1 but for tab and line feed, what turns the direction of writing or ends a line, and halves of characters.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return a text with its control codes written out as JSON does, so that a terminal shows them and does not obey.
+
+    Example:
+        >>> print(printable("red: \\x1b[31m"))
+        red: \\u001b[31m
+    """
+    return _CONTROLS.sub(lambda code: f"\\u{ord(code[0]):04x}", text)
 
 
 def in_words(seconds: float) -> str:

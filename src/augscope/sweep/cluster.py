@@ -12,6 +12,7 @@ from typing import Any
 
 from distributed import Client, Future, as_completed
 from distributed.comm.core import connect
+from distributed.security import Security
 
 from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
@@ -90,7 +91,7 @@ def cluster(scheduler: str) -> Iterator[DaskEngine]:
         with ThreadPoolExecutor(1) as thread:  # this thread may be a notebook's and have an event loop
             thread.submit(asyncio.run, _greet(scheduler)).result()
         client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, TypeError) as error:  # TypeError: TLS without certificates
         reason = (
             str(error).strip().splitlines()[0] if str(error).strip() else f"no answer in {SCHEDULER_SECONDS} seconds"
         )
@@ -110,7 +111,7 @@ def cluster(scheduler: str) -> Iterator[DaskEngine]:
 async def _greet(scheduler: str) -> None:
     """Connect to a scheduler and ask for its identity. Raises OSError (TimeoutError is one) if it does not answer."""
     async with asyncio.timeout(SCHEDULER_SECONDS):
-        comm = await connect(scheduler, timeout=SCHEDULER_SECONDS)
+        comm = await connect(scheduler, timeout=SCHEDULER_SECONDS, **Security().get_connection_args("client"))
         try:
             await comm.write({"op": "identity", "reply": True})
             await comm.read()

@@ -6,10 +6,10 @@ it replaces, and only then removes them: readers in between leave the replaced o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from augscope.support.files import remove_leftovers, write_whole
+from augscope.sweep.digests import Digests, digest
 
 NAME = re.compile(r"part-([0-9a-f]{32})\.parquet")
 FORMAT_KEY, REPLACES = b"augscope.format", b"augscope.replaces"
 SMALL_ROWS = 2_000  # smaller parts are merged …
 MANY_PARTS = 64  # … as soon as there are so many of them
+CHANGED = "is not what was written: its bytes have changed"
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,16 @@ class PartFolder:
 
     def __init__(self, path: Path, schema: pa.Schema, key: str) -> None:
         self.path, self.schema, self.key = path, schema, key
+        self.digests = Digests(path.with_name("digests.json"))
 
-    def look(self, *, thoroughly: bool = False) -> Contents:
-        """Return the folder's contents. Reads the parts' footers, or, thoroughly, all their bytes."""
+    def look(self) -> Contents:
+        """Return the folder's contents: each part's footer is read, and its bytes once (see `Digests`). Raises OSError."""
         parts, problems, replaced = [], {}, set()
-        for path in sorted(self.path.glob("*.parquet")):
+        for path in parquet_files(self.path):
             try:
-                metadata = self._checked(path, thoroughly)
+                metadata = self._checked(path)
+                replaced |= _names(metadata.get(REPLACES, b"[]"))
                 parts.append(path)
-                replaced |= set(json.loads(metadata.get(REPLACES, b"[]")))
             except FileNotFoundError:  # merged since the folder was listed
                 continue
             except ValueError as error:
@@ -63,22 +66,16 @@ class PartFolder:
         live = tuple(path for path in parts if path.name not in replaced)
         return Contents(live, tuple(path for path in parts if path.name in replaced), problems)
 
-    def _checked(self, path: Path, thoroughly: bool) -> dict[bytes, bytes]:
-        """The metadata of one of our parts. Raises ValueError with the reason if it is not."""
-        match = NAME.fullmatch(path.name)
-        try:
-            schema = pq.read_schema(path)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError):
-            raise ValueError("is truncated or is no Parquet file") from None
+    def _checked(self, path: Path) -> dict[bytes, bytes]:
+        """The metadata of one of our parts. Raises ValueError with the reason if it is not, OSError if it cannot be read."""
+        match, schema = NAME.fullmatch(path.name), read_schema(path)
         metadata = schema.metadata or {}
         if match is None or metadata.get(FORMAT_KEY) is None:
             raise ValueError("was not written by a sweep")
         if metadata[FORMAT_KEY] != self.schema.metadata[FORMAT_KEY] or not schema.equals(self.schema):
             raise ValueError("holds other columns than this version writes")
-        if thoroughly and _digest(path.read_bytes()) != match[1]:
-            raise ValueError("is not what was written: its bytes have changed")
+        if self.digests.of(path) != match[1]:
+            raise ValueError(CHANGED)
         return metadata
 
     def write(self, table: pa.Table, replaces: Sequence[Path] = ()) -> Path:
@@ -89,9 +86,11 @@ class PartFolder:
         sink = pa.BufferOutputStream()
         pq.write_table(table.cast(self.schema).replace_schema_metadata(metadata), sink, compression="zstd")
         content = sink.getvalue().to_pybytes()
-        self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / f"part-{_digest(content)}.parquet"
+        self.path.mkdir(exist_ok=True)  # not its parents: a sweep's folder that is gone must not look like a new one
+        value = digest(content)
+        path = self.path / f"part-{value}.parquet"
         write_whole(path, content)
+        self.digests.note(path, value)
         for old in replaces:
             if old != path:
                 old.unlink(missing_ok=True)
@@ -104,7 +103,7 @@ class PartFolder:
             The name of every file that was moved to `set_aside`, and why.
         """
         remove_leftovers(self.path)
-        contents = self.look(thoroughly=True)
+        contents = self.look()
         moved = {}
         for path, reason in contents.problems.items():
             set_aside.mkdir(parents=True, exist_ok=True)
@@ -137,8 +136,34 @@ class PartFolder:
         self.write(table if keep is None else table.filter(keep), parts)
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the files of a folder, if there is one, that are called Parquet files, in order of name. Raises OSError."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".parquet")]
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Return a Parquet file's schema. Raises ValueError with the reason if it is none, OSError if it cannot be read."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("is no file")  # a pipe, say, which would be waited for
+    with path.open("rb"):  # whose errors name the file
+        try:
+            return pq.read_schema(path)
+        except (pa.ArrowException, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise ValueError("is truncated or is no Parquet file") from None
+
+
+def _names(text: bytes) -> set[str]:
+    """The names in a part's metadata. Raises ValueError if they are none."""
+    try:
+        return set(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("was not written by a sweep") from None
 
 
 def _free_name(path: Path) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from augscope.support.values import check
+from augscope.sweep.database import check_select, database, first_line, identifier, rows_of
 from augscope.sweep.folder import SweepFolder
 from augscope.sweep.schema import SCHEMA
 from augscope.training.measure_table import measures_of
@@ -32,23 +34,28 @@ class Records:
 
     Attributes:
         folder: the sweep's folder.
-        problems: why Parquet files there are no records, by name; they are left out.
+        problems: why Parquet files there are not read, by name in the folder.
 
     Raises:
-        ValueError: if the folder is not a sweep's.
+        ValueError: if the folder is not a sweep's, or cannot be read.
+
+    Cost: the first reading of a part hashes it, which shows a changed byte; that is remembered in the folder.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self._sweep = SweepFolder(folder)
         self._sweep.check_exists()
         self.folder = self._sweep.path
-        self.problems = {path.name: reason for path, reason in self._sweep.parts.look().problems.items()}
+        with self._readable():
+            problems = {**self._sweep.contents().problems, **self._sweep.grid_contents().problems}
+        self.problems = {str(path.relative_to(self.folder)): reason for path, reason in problems.items()}
 
     @property
     def columns(self) -> dict[str, str]:
         """What every column of `records` means, by name."""
         meanings = {column.name: column.metadata[b"description"].decode() for column in SCHEMA}
-        return {**meanings, **dict.fromkeys(self._parameters(), "free parameter of a grid")}
+        parameters = [name for sweep in self._sweep.grids() for name in sweep.parameters]
+        return {**meanings, **dict.fromkeys(parameters, "free parameter of a grid")}
 
     @property
     def title(self) -> str:
@@ -62,20 +69,27 @@ class Records:
         return {name: label for sweep in self._sweep.grids() for name, label in sweep.labels.items()}
 
     def query(self, sql: str) -> pa.Table:
-        """Return the rows of a SELECT statement. Raises ValueError, with DuckDB's message, if it is not one or fails.
+        """Return the rows of a SELECT statement; of columns of one name, the second is called name_2.
+
+        The query reads this folder's records alone: no other file, no network, no Python variable. Ctrl-C interrupts it.
+
+        Raises:
+            ValueError: with DuckDB's message, if it is not one statement, fails, or asks for anything else.
 
         Cost: 10⁵ records in well under a second where few columns are asked for (benchmarks/sweep_records.py).
         """
-        _check_select(sql)
+        check_select(sql)
         for attempt in range(ATTEMPTS):
             try:
                 with self._connection() as connection:
-                    return connection.sql(sql).to_arrow_table()
+                    return rows_of(connection, sql)
             except duckdb.IOException as error:
                 if attempt == ATTEMPTS - 1:
-                    raise ValueError(f"`sql` could not be read: {error}") from None
+                    raise ValueError(f"`sql` could not be read: {first_line(error)}") from None
+            except duckdb.PermissionException as error:
+                raise ValueError(f"`sql` must ask the records and no other file: {first_line(error)}") from None
             except duckdb.Error as error:
-                raise ValueError(f"`sql` must be a valid query: {str(error).splitlines()[0]}") from None
+                raise ValueError(f"`sql` must be a valid query: {first_line(error)}") from None
         raise AssertionError("unreachable")
 
     def to_pandas(self, sql: str = "SELECT * EXCLUDE (history) FROM records") -> pd.DataFrame:
@@ -108,45 +122,43 @@ class Records:
         check(not len(repeated), f"`dims` must tell records apart: several have {', '.join(dims)} = {first}")
         return frame.select_dtypes(["number", "bool"]).to_xarray()
 
-    def _parameters(self) -> list[str]:
-        names: dict[str, None] = {}
-        for path in self._sweep.grid_files():
-            names |= dict.fromkeys(pq.read_schema(path).names[1:])
-        return list(names)
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Raise ValueError in place of OSError."""
+        try:
+            yield
+        except OSError as error:
+            place = error.filename or self.folder
+            raise ValueError(f"`folder` must be readable, got {place}: {error.strerror}") from None
 
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        """A database with both views."""
-        connection = duckdb.connect()
-        connection.execute("SET TimeZone = 'UTC'")
-        parts = [str(path) for path in self._sweep.parts.look().live]
-        if parts:
-            connection.read_parquet(parts).create_view("parts")
-        else:
-            connection.register("parts", SCHEMA.empty_table())
-        names = self._parameters()
-        if names:
-            grids = [str(path) for path in self._sweep.grid_files()]
-            connection.read_parquet(grids, union_by_name=True).create_view("grids")
-            largest = ", ".join(f'max("{name}") AS "{name}"' for name in names)
-            connection.execute(f"CREATE VIEW parameters AS SELECT cell, {largest} FROM grids GROUP BY cell")
-            connection.execute("CREATE VIEW records AS SELECT * FROM parts LEFT JOIN parameters USING (cell)")
-        else:
-            connection.execute("CREATE VIEW records AS SELECT * FROM parts")
-        unnested = ", ".join(f"unnest(history.{name}) AS {name}" for name in _PER_STEP)
-        connection.execute(
-            f"CREATE VIEW trajectories AS SELECT cell, seed, method, unnest(history.steps) AS step, {unnested} FROM parts"
-        )
-        return connection
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A database with both views, over the files that are records and grids."""
+        with self._readable():
+            parts, grids = self._sweep.contents().live, self._sweep.grid_contents().live
+        names = list(dict.fromkeys(name for grid in grids for name in grid.sweep.parameters))
+        part_files, grid_files = _canonical(parts), _canonical([grid.path for grid in grids])
+        with database([*part_files, *grid_files]) as connection:
+            if parts:
+                connection.read_parquet(list(map(str, part_files))).create_view("parts")
+            else:
+                connection.register("parts", SCHEMA.empty_table())
+            if names:
+                connection.read_parquet(list(map(str, grid_files)), union_by_name=True).create_view("grids")
+                largest = ", ".join(f"max({identifier(name)}) AS {identifier(name)}" for name in names)
+                connection.execute(f"CREATE VIEW parameters AS SELECT cell, {largest} FROM grids GROUP BY cell")
+                connection.execute("CREATE VIEW records AS SELECT * FROM parts LEFT JOIN parameters USING (cell)")
+            else:
+                connection.execute("CREATE VIEW records AS SELECT * FROM parts")
+            unnested = ", ".join(f"unnest(history.{name}) AS {name}" for name in _PER_STEP)
+            columns = f"cell, seed, method, unnest(history.steps) AS step, {unnested}"
+            connection.execute(f"CREATE VIEW trajectories AS SELECT {columns} FROM parts")
+            yield connection
 
 
-def _check_select(sql: str) -> None:
-    """Raise ValueError unless the text is one SELECT statement: queries never write."""
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as error:
-        raise ValueError(f"`sql` must be a valid query: {str(error).splitlines()[0]}") from None
-    selects = len(statements) == 1 and statements[0].type == duckdb.StatementType.SELECT
-    check(selects, f"`sql` must be one SELECT statement, got {sql!r}")
+def _canonical(paths: Sequence[Path]) -> list[Path]:
+    """Paths as the database compares them: from the root, without links to their folder."""
+    return [path.parent.resolve() / path.name for path in paths]
 
 
 def _check_installed(name: str) -> None:

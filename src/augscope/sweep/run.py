@@ -93,7 +93,8 @@ def run_sweep(
             recorded = target.recorded()
             target.save_grid(sweep, cells)
         except OSError as error:
-            raise ValueError(f"`out` could not be written, got {target.path}: {error.strerror}") from None
+            place = error.filename or target.path
+            raise ValueError(f"`out` could not be read and written, got {place}: {error.strerror}") from None
         ledger = _Ledger(target, cells, recorded, progress)
         stopped = None
         try:
@@ -106,7 +107,10 @@ def run_sweep(
             stopped = "interrupted"
         except OSError as error:
             stopped = f"stopped: {error.strerror or error}"
-        return SweepOutcome(ledger.finish(stopped), set_aside, stopped)
+        lost = ledger.close()
+        if lost and stopped is None:
+            stopped = f"stopped: {lost:,} records are no longer in {target.path}"
+        return SweepOutcome(ledger.publish("finished" if stopped is None else "stopped"), set_aside, stopped)
 
 
 def _forget_failures(folder: SweepFolder, cells: Sequence[Cell]) -> None:
@@ -130,10 +134,11 @@ class _Ledger:
         report: Callable[[Progress], Any] | None,
     ) -> None:
         self.folder, self.report, self.workers = folder, report, 0
+        self._identities = [cell.identity for cell in cells]
         self.pending = [cell for cell in cells if cell.identity not in recorded]
         statuses = [recorded[cell.identity] for cell in cells if cell.identity in recorded]
         self._total, self._recorded, self._failed = len(cells), len(statuses), statuses.count("failed")
-        self._computed = self._received = 0  # rows of this run: written, and written or waiting
+        self._computed = self._received = self._lost = 0  # rows of this run: written, written or waiting; and lost
         self._waiting: list[pa.Table] = []
         self._written = time.monotonic()
         self._recent = deque[tuple[float, int]]()  # times, with the rows received by then
@@ -158,11 +163,14 @@ class _Ledger:
             self._failed += table["status"].to_pylist().count("failed")
         self._written = time.monotonic()
 
-    def finish(self, stopped: str | None) -> Progress:
-        """Write the waiting rows if possible, and publish how the sweep ended."""
+    def close(self) -> int:
+        """Write the waiting rows if possible; return how many records, counted before, are in the folder no longer."""
         with suppress(OSError):  # the disk is full: the cells of these rows run again next time
             self.write()
-        return self.publish("finished" if stopped is None else "stopped")
+        with suppress(OSError):  # the folder cannot be read: what was written is believed
+            held = self.folder.recorded()
+            self._lost = self._recorded + self._computed - sum(identity in held for identity in self._identities)
+        return self._lost
 
     def publish(self, state: str) -> Progress:
         """Report the progress to the caller and in the folder."""
@@ -184,7 +192,7 @@ class _Ledger:
         if len(self._recent) > 1:
             first, received = self._recent[0]
             rate = (self._received - received) / max(now - first, 1e-9)
-        done = self._recorded + self._computed
+        done = self._recorded + self._computed - self._lost
         return Progress(
             total=self._total,
             done=done,
