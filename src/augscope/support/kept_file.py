@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tempfile
 import time
 import zipfile
@@ -20,12 +21,13 @@ from augscope.support.values import check
 FORMAT = 1  # raised when the file's content changes its meaning
 SAVE_SECONDS = 10.0  # between two saves: so much work a power loss can cost
 _ABOUT = "about"
-# What reading a damaged archive can raise: zipfile also for versions, methods and passwords that it does not know.
+# What reading a damaged file can raise: zipfile also for versions, methods and passwords that it does not know.
 DAMAGE = (
     ValueError,
     EOFError,
     LookupError,
     TypeError,
+    struct.error,
     NotImplementedError,
     RuntimeError,
     zlib.error,
