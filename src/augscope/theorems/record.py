@@ -125,7 +125,7 @@ def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
     fields = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
     fields["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
     fields["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
-    return SeedRun(method=method, history=History.from_dict(row["history"]), **fields)
+    return SeedRun(method=method, history=History.from_dict(row["history"]), **fields).checked()
 
 
 def trajectories_csv(results: Results) -> str:
