@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,19 +28,67 @@ class OutputFolder:
     def write(self, files: dict[str, bytes]) -> list[Path]:
         """Write the files in a temporary folder and then rename them; the record last, so that its presence means that all are there.
 
+        Killed before the first rename, nothing has changed; after it, the next `claim` or `write` finishes the renames.
+
         Raises:
-            ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were.
+            ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were, or as above.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=".writing-") as staging:
-                for name, content in files.items():
-                    _write(Path(staging) / name, content)
-                for name in sorted(files, key=lambda name: name == RECORD):
-                    os.replace(Path(staging) / name, self.path / name)
+            _recover(self.path)
+            staging = Path(tempfile.mkdtemp(dir=self.path, prefix=_STAGING))
+            with _held(staging):
+                _stage(staging, files)
+                _rename_all(staging.rename(staging.with_name(staging.name.replace(_STAGING, _READY))), self.path)
         except OSError as error:
             raise ValueError(f"`out` could not be written, got {self.path}: {error.strerror}") from None
         return [self.path / name for name in files]
+
+
+_STAGING, _READY = ".writing-", ".written-"  # folders with a run's files: being written; whole, and to be renamed
+
+
+@contextmanager
+def _held(staging: Path) -> Iterator[None]:
+    """Lock a folder while its files are written, so that `_recover` leaves it alone. Raises BlockingIOError if it is locked."""
+    handle = os.open(staging, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):  # anything else: a file system without locks
+                raise
+        yield
+    finally:
+        os.close(handle)
+
+
+def _stage(staging: Path, files: dict[str, bytes]) -> None:
+    """Write files to a folder, or remove it."""
+    try:
+        for name, content in files.items():
+            _write(staging / name, content)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _rename_all(ready: Path, folder: Path) -> None:
+    """Move the files of a folder that is whole, the record last, and remove it; what was moved before stays."""
+    names = os.listdir(ready)
+    if RECORD in names:
+        (folder / RECORD).unlink(missing_ok=True)  # of the files that are replaced now
+    for name in sorted(names, key=lambda name: name == RECORD):
+        os.replace(ready / name, folder / name)
+    ready.rmdir()
+
+
+def _recover(folder: Path) -> None:
+    """Finish the renames of a run that was killed between them, and remove what one was killed while writing. Raises OSError."""
+    for pattern, finish in ((_READY, lambda path: _rename_all(path, folder)), (_STAGING, shutil.rmtree)):
+        for path in sorted(folder.glob(f"{pattern}*")):
+            with suppress(BlockingIOError, FileNotFoundError), _held(path):  # another process is at it
+                finish(path)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -109,7 +160,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: tuple[str, ...]) -> OutputFolder:
-    """Check, before any work and without touching a file, that a run may write to a folder.
+    """Check, before any work, that a run may write to a folder. What a killed run has left half renamed is put in its place.
 
     An empty or missing folder is free. In one that holds this command's run of the same configuration, files are replaced.
     Another run's needs `overwrite`. Files of the same names without a record beside them are never replaced.
@@ -122,6 +173,7 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
         if not parent.is_dir():
             raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
         tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not say whether this works
+        _recover(folder)
     except OSError as error:
         raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None
     strangers = [name for name in names if (folder / name).exists()]
