@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from augscope.support.files import OutputFolder, claim, write_whole
+from augscope.support.files import OutputFolder, check_file, check_folder, claim, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -107,4 +107,36 @@ class TestOutputFolder:
         assert os.listdir(tmp_path) == [".writing-x"]
         writer.communicate(b"\n")
         claim(tmp_path, "train", "x", overwrite=False, names=tuple(FILES))
+        assert os.listdir(tmp_path) == []
+
+
+class TestPlacesThatCannotBeWritten:
+    """Each is refused before any work, and leaves nothing."""
+
+    @pytest.mark.parametrize(
+        "place", ["/proc/x", "n" * 300, "link", "link/below", "file", "file/below", "m" * 250 + "/" + "n" * 300]
+    )
+    def test_for_a_folder(self, place, tmp_path):
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        (tmp_path / "file").write_text("mine")
+        before = sorted(os.listdir(tmp_path))
+        with pytest.raises(ValueError, match="`out` must be a folder"):
+            check_folder(tmp_path / place)
+        assert sorted(os.listdir(tmp_path)) == before
+
+    @pytest.mark.parametrize(
+        "place", ["/proc/x.png", "n" * 300 + ".png", "folder", "pipe", "nowhere/x.png", "file/x.png"]
+    )
+    def test_for_a_file(self, place, tmp_path):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").write_text("mine")
+        os.mkfifo(tmp_path / "pipe")
+        before = sorted(os.listdir(tmp_path))
+        with pytest.raises(ValueError, match="`out` must be a file"):
+            check_file(tmp_path / place)
+        assert sorted(os.listdir(tmp_path)) == before
+
+    def test_others_are_not(self, tmp_path):
+        check_folder(tmp_path / "a" / "b")
+        check_file(tmp_path / "x.png")
         assert os.listdir(tmp_path) == []

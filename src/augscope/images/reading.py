@@ -15,6 +15,7 @@ from augscope.support.kept_file import DAMAGE
 from augscope.support.values import check
 
 ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses most of the picture
+LARGEST = 4_096  # side in pixels to which an image is scaled to be shown
 SMALL = 32  # pixels: below, there is little to see
 MAX_PIXELS = 50_000_000  # of one image: some 600 MB on the way to its size; above, a small file may fill the memory
 FORMATS = (
@@ -43,12 +44,12 @@ def read_pictures(paths: list[Path], size: int) -> tuple[list[Picture], list[str
 
     Args:
         paths: files; the class is the file's name without ending.
-        size: side in pixels, ≥ 16.
+        size: side in pixels, in [16, 4096].
 
     Returns:
         The pictures; a sentence for each file that could not be read; a note for each of an unusual size.
     """
-    check(size >= 16, f"`size` must be at least 16 pixels, got {size}")
+    check(16 <= size <= LARGEST, f"`size` must be in [16, {LARGEST:,}] pixels, got {size}")
     pictures, refused, notes = [], [], []
     for path in paths:
         try:

@@ -96,8 +96,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError if that cannot be done; the old content then stays.
     """
-    # Not `mkstemp`, whose files nobody else may read.
-    temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = _temporary(path)
     try:
         _write(temporary, content)
         os.replace(temporary, path)
@@ -108,9 +107,45 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def check_file(out: Path | None) -> None:
     """Raise ValueError, before any work, unless a file can be written there (None: nothing is)."""
-    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-        rule = "a file, not a folder" if out.is_dir() else "a file in a folder that exists"
-        raise ValueError(f"`out` must be {rule}, got {out}")
+    if out is None:
+        return
+    try:
+        if out.exists() and not out.is_file():
+            raise ValueError(f"`out` must be a file, not a {'folder' if out.is_dir() else 'device or pipe'}, got {out}")
+        if not out.absolute().parent.is_dir():
+            raise ValueError(f"`out` must be a file in a folder that exists, got {out}")
+        temporary = _temporary(out)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise ValueError(f"`out` must be a file that can be written, got {_shown(out)}: {error.strerror}") from None
+
+
+def check_folder(out: Path) -> None:
+    """Raise ValueError, before any work, unless files can be written in a folder, which need not exist."""
+    made: list[Path] = []
+    try:
+        links = [path for path in (out, *out.absolute().parents) if path.is_symlink() and not path.exists()]
+        if links:
+            raise ValueError(f"`out` must be a folder, got {out}: {links[0]} is a link to nothing")
+        missing = [path for path in (out, *out.absolute().parents) if not path.exists()]
+        parent = (missing[-1] if missing else out / "file").absolute().parent
+        if not parent.is_dir():
+            raise ValueError(f"`out` must be a folder, got {out}: {parent} is a file")
+        for path in reversed(missing):
+            path.mkdir()
+            made.append(path)
+        tempfile.TemporaryFile(dir=out).close()  # permissions alone do not say whether this works
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {_shown(out)}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):  # another process uses them already
+            for path in reversed(made):
+                path.rmdir()
+
+
+def _shown(path: Path) -> str:
+    return str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}…"
 
 
 def write_file(out: Path, content: bytes) -> None:
@@ -119,6 +154,11 @@ def write_file(out: Path, content: bytes) -> None:
         write_whole(out, content)
     except OSError as error:
         raise ValueError(f"`out` could not be written, got {out}: {error.strerror}") from None
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside a file. Not `mkstemp`, whose files nobody else may read."""
+    return path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
@@ -168,11 +208,8 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
     Raises:
         ValueError: with a sentence naming the folder and the rule.
     """
+    check_folder(folder)
     try:
-        parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not parent.is_dir():
-            raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
-        tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not say whether this works
         _recover(folder)
     except OSError as error:
         raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None
