@@ -15,6 +15,7 @@ from pydantic import model_validator
 
 from augscope.laws import coding
 from augscope.laws.targets import Call, Target
+from augscope.support.naming import FOREIGN_ERRORS
 from augscope.support.values import Value, check
 
 ODD, NUM_ODD = 7, 40
@@ -214,7 +215,7 @@ class Prober:
         where = f"call {evidence.num_calls} (a batch of {count}, {height}×{width})"
         try:
             call = self.target(levels, self._classes(count))
-        except (Exception, SystemExit) as error:  # whatever foreign code raises is a result
+        except FOREIGN_ERRORS as error:  # whatever foreign code raises is a result
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise TargetFailed("runs", f"{where} raised {text}") from error
         evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)

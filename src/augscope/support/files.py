@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from augscope.support.values import check
 
@@ -89,6 +90,21 @@ def _recover(folder: Path) -> None:
         for path in sorted(folder.glob(f"{pattern}*")):
             with suppress(BlockingIOError, FileNotFoundError), _held(path):  # another process is at it
                 finish(path)
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text. Raises OSError, also for a pipe, which would be waited for, and ValueError if it is no UTF-8."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is a folder" if path.is_dir() else "it is no file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file. Raises OSError as `read_text` does, and ValueError if it is no JSON or nested too deep."""
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -231,7 +247,7 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
 def _owner(path: Path) -> tuple[str, str] | None:
     """The command and identity of the run whose record this is, or None if it cannot be read as one of ours."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         return str(record["command"]), str(record["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
