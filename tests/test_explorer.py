@@ -6,10 +6,14 @@ import asyncio
 import csv
 import io
 import json
+import signal
 import socket
+import subprocess
 import sys
 import threading
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -291,6 +295,22 @@ class TestDoor:
         assert ended.returncode == 2
         assert "must be free" in ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("is_open", [True, False], ids=["page", "no page"])
+    def test_ctrl_c_ends_it_also_once_a_page_was_open(self, is_open):
+        command = [sys.executable, "-c", "from augscope.cli import main; main()", "explore", "--no-browser"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
+            assert served.stdout is not None
+            address = served.stdout.readline().strip()
+            if is_open:
+                assert b"<html" in urlopen(address, timeout=60).read()
+            else:  # answered, so that Ctrl-C comes after the start
+                with pytest.raises(HTTPError):
+                    urlopen(address.partition("?")[0] + "nowhere", timeout=60)
+            served.send_signal(signal.SIGINT)
+            _, said = served.communicate(timeout=30)
+        assert served.returncode == 0
+        assert "Traceback" not in said
 
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "marimo", None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import secrets
 import socket
+import sys
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +70,11 @@ class Explorer:
     listening: socket.socket
 
     def run(self, *, browser: bool) -> None:
-        """Serve until Ctrl-C. `browser`: open the address in the user's browser."""
+        """Serve until Ctrl-C, which ends the process: pages' threads may still train, and nothing of theirs is kept.
+
+        Args:
+            browser: open the address in the user's browser.
+        """
         import uvicorn
 
         from augscope.model.jax_setup import set_up_jax
@@ -77,8 +85,23 @@ class Explorer:
         set_up_jax()  # before the page trains
         if browser:
             webbrowser.open(self.address)
-        with self.listening:
-            uvicorn.Server(config).run(sockets=[self.listening])
+        loop = _ServersLoop()
+        asyncio.set_event_loop(loop)
+        with self.listening, suppress(KeyboardInterrupt):
+            loop.run_until_complete(uvicorn.Server(config).serve(sockets=[self.listening]))
+        sys.stdout.flush()
+        os._exit(0)  # `sys.exit` would wait for those threads
+
+
+class _ServersLoop(asyncio.SelectorEventLoop):
+    """A loop in which signals stay the server's: marimo, once a page is open, would take Ctrl-C and ask on the terminal."""
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+        """Do nothing."""
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Do nothing."""
+        return False
 
 
 def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
