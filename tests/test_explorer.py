@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
 from augscope.explorer import controls, fragments, page, panels
-from augscope.explorer.access import Assets, local_only
+from augscope.explorer.access import Assets, SmallBodies, local_only
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
 from augscope.explorer.server import Explorer, listen, prepare
 from augscope.explorer.session import Frame, TrainingSession
@@ -355,6 +355,29 @@ class TestDoor:
     def test_so_it_is_with_websockets(self, headers, status):
         start, _ = answer(local_only(None), headers, "/ws", "websocket")
         assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
+
+    @pytest.mark.parametrize(
+        ("headers", "with_token", "status"),
+        [
+            ({"content-length": "300000000"}, True, 413),
+            ({"content-length": "300000000", "cookie": "session=x"}, True, 413),
+            ({"content-length": "9" * 400}, False, 413),
+            ({"transfer-encoding": "chunked", "cookie": "session=x"}, True, 413),
+            ({"content-length": "-1"}, True, 413),
+            ({"content-length": "20"}, True, 401),
+            ({"content-length": "20", "cookie": "session=x"}, True, 200),
+            ({"content-length": "20"}, False, 200),
+            ({}, True, 200),
+        ],
+    )
+    def test_no_large_body_and_none_without_a_token_is_read(self, headers, with_token, status):
+        async def page(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200})
+
+        sent = answer(
+            SmallBodies(page, with_token=with_token), headers, "/api/kernel/run"
+        )  # `receive` is None: not called
+        assert sent[0]["status"] == status
 
     def test_files_outside_the_assets_are_not_served(self, tmp_path):
         (tmp_path / "assets").mkdir()

@@ -119,7 +119,7 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
         import marimo
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
-    from augscope.explorer.access import Assets, local_only
+    from augscope.explorer.access import Assets, SmallBodies, local_only
 
     listening = listen(port)
     token = secrets.token_urlsafe(16) if with_token else ""
@@ -127,5 +127,5 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
     marimo_app = marimo.create_asgi_app(token=token, quiet=True, include_code=False).with_app(path="", root=page)
     query = "?" + urlencode({"access_token": token}) if token else ""
     assets = Path(marimo.__file__).with_name("_static") / "assets"
-    application = local_only(Assets(marimo_app.build(), assets))
+    application = local_only(SmallBodies(Assets(marimo_app.build(), assets), with_token=with_token))
     return Explorer(f"http://{HOST}:{listening.getsockname()[1]}/{query}", application, listening)
