@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import zipfile
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from augscope.images import KeptTrainings, TrainingOptions, TrainingPlan, seconds_per_step, train_network
+from augscope.support.kept_file import DAMAGE, read_npz
 
 EPOCHS = 30  # of the points that are not held out, where --steps is not given
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of all points, on which the trainings train that estimate C-scores
@@ -81,9 +81,9 @@ def read_scores(path: Path, own_labels: np.ndarray) -> np.ndarray:
 def read_arrays(option: str, path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """The named arrays of an .npz; objects in it, which would be pickles, are refused."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path)
+        return [arrays[name] for name in names]
+    except (OSError, *DAMAGE) as error:
         raise ValueError(f"`{option}` must be an .npz with arrays {', '.join(names)}, got {path}: {error}") from None
 
 

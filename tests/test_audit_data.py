@@ -176,7 +176,7 @@ class TestBadData:
         for part in (
             "with 9 problems",
             "files that do not exist:\n    gone.png\n    xxx",
-            "text.png: it is no image that Pillow knows",
+            "text.png: it is none of PNG, JPEG, GIF",
             "half.png: ",
             "file names that occur twice:\n    row 13 (00x.png)",
             "rows whose split is not train, val, test, 0, 1 or 2:\n    row 14 (a.png)",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import fields
 
 import jax
@@ -164,6 +165,49 @@ class TestRefusals:
     def test_an_archive_with_a_pickle_is_not_opened(self, path, dataset, network):
         np.savez(path.with_suffix(".npz"), about=np.array([{"a": 1}], dtype=object), allow_pickle=True)
         self.refused(path, "allow_pickle=False", lambda: descend(dataset, network, ag.Erm(), checkpoint=path))
+
+    @pytest.mark.parametrize(
+        ("header", "sentence"),
+        [
+            (
+                "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+                "takes 8,000,000,000,000 bytes, not 8",
+            ),
+            ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "allow_pickle=False"),
+            ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }", "takes -8 bytes"),
+            ("{" * 3_000, "cannot be read"),
+            ("{'descr': (1, 2, 3), 'fortran_order': 0, 'shape': 7}", "cannot be read"),
+            ("garbage(", "cannot be read"),
+        ],
+    )
+    def test_headers_of_garbage(self, header, sentence, path, dataset, network):
+        content = b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + f"{header}\n".encode() + bytes(8)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("about.npy", content)
+        self.refused(path, sentence, lambda: descend(dataset, network, ag.Erm(), checkpoint=path))
+
+    def test_what_would_unpack_to_more_than_the_file_is_not_unpacked(self, path, dataset, network):
+        np.savez_compressed(path, about=np.zeros(2**24))
+        assert path.stat().st_size < 2**18
+        self.refused(path, "would take 134,217,", lambda: descend(dataset, network, ag.Erm(), checkpoint=path))
+
+    def test_arrays_of_other_types_and_shapes(self, path, dataset, network):
+        """A whole file that says it is this descent's, with something else in it."""
+        kept = checkpoint_module.Checkpoint(path, json.loads(str(np.load(path)["about"]))["configuration"])
+        arrays = kept.load()
+        for name in ("state.step", "state.point.coefficients.feature", "record.loss", "seconds"):
+            for wrong in (np.zeros((2, 3, 4)), np.array("text")):
+                kept.save({**arrays, name: wrong})
+                self.refused(
+                    path, "whole checkpoint file", lambda: descend(dataset, network, ag.Erm(), checkpoint=path)
+                )
+            kept.save({key: array for key, array in arrays.items() if key != name})
+            self.refused(path, "`checkpoint` must be", lambda: descend(dataset, network, ag.Erm(), checkpoint=path))
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path, dataset, network):
+        os.mkfifo(tmp_path / "run.npz")
+        with pytest.raises(ValueError, match="must be a file, got the pipe or device"):
+            descend(dataset, network, ag.Erm(), checkpoint=tmp_path / "run.npz")
 
     def test_other_configurations(self, path, dataset, network):
         for sentence, run in (

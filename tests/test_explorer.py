@@ -6,10 +6,14 @@ import asyncio
 import csv
 import io
 import json
+import signal
 import socket
+import subprocess
 import sys
 import threading
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlencode
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -20,7 +24,7 @@ from hypothesis import strategies as st
 import augscope as ag
 from augscope.cli.options import ExperimentOptions
 from augscope.explorer import controls, fragments, page, panels
-from augscope.explorer.access import Assets, local_only
+from augscope.explorer.access import Assets, SmallBodies, local_only
 from augscope.explorer.regimes import BETTER, BORDERLINE, COIN_FLIP, LEARNED, outlook
 from augscope.explorer.server import Explorer, listen, prepare
 from augscope.explorer.session import Frame, TrainingSession
@@ -292,6 +296,22 @@ class TestDoor:
         assert "must be free" in ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
 
+    @pytest.mark.parametrize("is_open", [True, False], ids=["page", "no page"])
+    def test_ctrl_c_ends_it_also_once_a_page_was_open(self, is_open):
+        command = [sys.executable, "-c", "from augscope.cli import main; main()", "explore", "--no-browser"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
+            assert served.stdout is not None
+            address = served.stdout.readline().strip()
+            if is_open:
+                assert b"<html" in urlopen(address, timeout=60).read()
+            else:  # answered, so that Ctrl-C comes after the start
+                with pytest.raises(HTTPError):
+                    urlopen(address.partition("?")[0] + "nowhere", timeout=60)
+            served.send_signal(signal.SIGINT)
+            _, said = served.communicate(timeout=30)
+        assert served.returncode == 0
+        assert "Traceback" not in said
+
     def test_without_the_extra_it_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "marimo", None)
         with pytest.raises(ValueError, match=r"needs marimo: pip install 'augscope\[explorer\]'"):
@@ -335,6 +355,29 @@ class TestDoor:
     def test_so_it_is_with_websockets(self, headers, status):
         start, _ = answer(local_only(None), headers, "/ws", "websocket")
         assert (start["type"], start["status"]) == ("websocket.http.response.start", status)
+
+    @pytest.mark.parametrize(
+        ("headers", "with_token", "status"),
+        [
+            ({"content-length": "300000000"}, True, 413),
+            ({"content-length": "300000000", "cookie": "session=x"}, True, 413),
+            ({"content-length": "9" * 400}, False, 413),
+            ({"transfer-encoding": "chunked", "cookie": "session=x"}, True, 413),
+            ({"content-length": "-1"}, True, 413),
+            ({"content-length": "20"}, True, 401),
+            ({"content-length": "20", "cookie": "session=x"}, True, 200),
+            ({"content-length": "20"}, False, 200),
+            ({}, True, 200),
+        ],
+    )
+    def test_no_large_body_and_none_without_a_token_is_read(self, headers, with_token, status):
+        async def page(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200})
+
+        sent = answer(
+            SmallBodies(page, with_token=with_token), headers, "/api/kernel/run"
+        )  # `receive` is None: not called
+        assert sent[0]["status"] == status
 
     def test_files_outside_the_assets_are_not_served(self, tmp_path):
         (tmp_path / "assets").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -202,7 +203,7 @@ class TestPictures:
         assert [picture.name for picture in pictures] == ["good", "long", "tiny"]
         assert all(picture.pixels.shape == (32, 32, 3) for picture in pictures)
         reasons = [
-            "it is no image that Pillow knows",
+            "it is none of PNG, JPEG, GIF",
             "the file is empty",
             "image file is truncated",
             "no such file or directory",
@@ -213,6 +214,40 @@ class TestPictures:
             "640×40 pixels: only its middle square is shown",
             "9×9 pixels, and is enlarged",
         ]
+
+    def test_an_image_of_another_kind_starts_no_program(self, tmp_path, monkeypatch):
+        """Pillow gives PostScript, whatever the file is called, to the first `gs` on the path."""
+        (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+        (tmp_path / "gs").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        postscript = tmp_path / "holiday.jpg"
+        postscript.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n")
+        for kind in ("avif", "ico", "jp2", "tga"):
+            Image.new("RGB", (64, 64)).save(tmp_path / f"image.{kind}")
+        others = [postscript, *sorted(tmp_path.glob("image.*"))]
+        pictures, refused, _ = read_pictures(others, 32)
+        assert pictures == []
+        assert len(refused) == len(others) == 5
+        assert all("it is none of PNG, JPEG, GIF, BMP, WEBP, TIFF, PPM" in sentence for sentence in refused)
+        assert not (tmp_path / "started").exists()
+
+    def test_a_pipe_is_no_file(self, tmp_path):
+        os.mkfifo(tmp_path / "pipe.png")
+        assert "it is no file" in read_pictures([tmp_path / "pipe.png"], 32)[1][0]
+
+    @pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp", "webp", "tiff", "ppm"])
+    def test_damage_anywhere_is_a_sentence_or_without_effect(self, kind, tmp_path):
+        exif, noise = Image.Exif(), np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        exif[0x0112] = 6
+        Image.fromarray(noise).save(tmp_path / f"whole.{kind}", exif=exif)
+        content, draws = (tmp_path / f"whole.{kind}").read_bytes(), np.random.default_rng(1)
+        for _ in range(60):
+            damaged = bytearray(content[: draws.integers(1, len(content))] if draws.random() < 0.3 else content)
+            for place in draws.integers(min(len(damaged), 400), size=3):
+                damaged[place] = draws.integers(256)
+            (tmp_path / "damaged").write_bytes(damaged)
+            pictures, refused, _ = read_pictures([tmp_path / "damaged"], 32)
+            assert len(pictures) + len(refused) == 1
 
 
 def test_importing_augscope_loads_no_torch():

@@ -126,7 +126,7 @@ def test_images_show_goes_on_past_files_that_are_no_images(folder):
     Image.new("RGB", (40, 40), "teal").save(folder / "teal.png")
     done = run_here("images", "show", "text.jpg", "teal.png", "--out", "again.svg", "--size", "64", cwd=folder)
     assert done.returncode == 1, done.stderr
-    assert "text.jpg cannot be shown: it is no image that Pillow knows" in done.stderr
+    assert "text.jpg cannot be shown: it is none of PNG, JPEG, GIF" in done.stderr
     assert b"<svg" in (folder / "again.svg").read_bytes()
     with pytest.raises(ValueError, match="`images` must hold at least one image that can be read, got 1 that cannot"):
         show(folder / "text.jpg", out=folder / "none.png")

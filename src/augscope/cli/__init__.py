@@ -45,6 +45,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             _fail(str(error).strip().splitlines()[0])
         except ValueError as error:  # bad arguments, found before any work
             _fail(str(error))
+        except OSError as error:  # a file or folder that this user may not read, say
+            if error.filename is None:
+                raise
+            _fail(f"{str(error.filename)[:200]}: {error.strerror}")
         except KeyboardInterrupt:  # outside a descent, which keeps what it has and ends in good order
             print("augscope: interrupted before anything was kept", file=sys.stderr)
             sys.exit(UNDECIDED)

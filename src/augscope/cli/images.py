@@ -46,7 +46,7 @@ def show(*images: Path, out: Path, options: PictureOptions | None = None, json: 
     Parameters
     ----------
     images
-        Image files; a file's name is its class. Without: scikit-learn's two photographs, which also join a single image.
+        Image files (PNG, JPEG, GIF, BMP, WebP, TIFF, PPM); a file's name is its class. Without: scikit-learn's two photographs, which also join a single image.
     out
         The picture to write: .png, .svg or .pdf.
     json

@@ -61,10 +61,13 @@ def phase(
     from augscope.cli.show import progress_bar
     from augscope.cli.sweep import LINE_SECONDS
     from augscope.cli.tables import open_records
+    from augscope.support.files import check_folder
     from augscope.sweep.folder import SweepFolder
     from augscope.sweep.phase import phase_diagram
     from augscope.sweep.phase_page import write_phase
 
+    if out is not None:
+        check_folder(out)
     diagram = phase_diagram(open_records(folder), options)
     if refine is not None:
         from augscope.sweep.refinement import refine as run_refined

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOCAL = ("127.0.0.1", "localhost")
+MAX_BODY = 2**20  # bytes; what the page sends, a slider's value, has some hundreds
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -69,6 +70,35 @@ class SameOrigin:
                 await refusal(scope, receive, send)
                 return
         await self._application(scope, receive, send)
+
+
+class SmallBodies:
+    """Refuses requests with a large body, and with any body from whoever shows no token, before reading it.
+
+    Whether the token is right is marimo's to say; it reads the body first.
+
+    Args:
+        application: what answers the others (ASGI).
+        with_token: whether there is a token.
+    """
+
+    def __init__(self, application: ASGIApp, *, with_token: bool) -> None:
+        self._application, self._with_token = application, with_token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        length = headers.get("content-length", "0")
+        is_large = (
+            "transfer-encoding" in headers or not length.isdecimal() or len(length) > 12 or int(length) > MAX_BODY
+        )
+        shows_token = b"access_token=" in scope.get("query_string", b"") or {"cookie", "authorization"} & set(headers)
+        refusal = None
+        if is_large:
+            refusal = PlainTextResponse(f"A request's body may have {MAX_BODY:,} bytes, and must state them.\n", 413)
+        elif length != "0" and self._with_token and not shows_token:
+            refusal = PlainTextResponse("The address that `augscope explore` printed holds the token.\n", 401)
+        await (refusal or self._application)(scope, receive, send)
 
 
 def local_only(application: ASGIApp) -> ASGIApp:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import secrets
 import socket
+import sys
 import webbrowser
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +70,11 @@ class Explorer:
     listening: socket.socket
 
     def run(self, *, browser: bool) -> None:
-        """Serve until Ctrl-C. `browser`: open the address in the user's browser."""
+        """Serve until Ctrl-C, which ends the process: pages' threads may still train, and nothing of theirs is kept.
+
+        Args:
+            browser: open the address in the user's browser.
+        """
         import uvicorn
 
         from augscope.model.jax_setup import set_up_jax
@@ -77,8 +85,23 @@ class Explorer:
         set_up_jax()  # before the page trains
         if browser:
             webbrowser.open(self.address)
-        with self.listening:
-            uvicorn.Server(config).run(sockets=[self.listening])
+        loop = _ServersLoop()
+        asyncio.set_event_loop(loop)
+        with self.listening, suppress(KeyboardInterrupt):
+            loop.run_until_complete(uvicorn.Server(config).serve(sockets=[self.listening]))
+        sys.stdout.flush()
+        os._exit(0)  # `sys.exit` would wait for those threads
+
+
+class _ServersLoop(asyncio.SelectorEventLoop):
+    """A loop in which signals stay the server's: marimo, once a page is open, would take Ctrl-C and ask on the terminal."""
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:
+        """Do nothing."""
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Do nothing."""
+        return False
 
 
 def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
@@ -96,7 +119,7 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
         import marimo
     except ModuleNotFoundError as error:
         raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
-    from augscope.explorer.access import Assets, local_only
+    from augscope.explorer.access import Assets, SmallBodies, local_only
 
     listening = listen(port)
     token = secrets.token_urlsafe(16) if with_token else ""
@@ -104,5 +127,5 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
     marimo_app = marimo.create_asgi_app(token=token, quiet=True, include_code=False).with_app(path="", root=page)
     query = "?" + urlencode({"access_token": token}) if token else ""
     assets = Path(marimo.__file__).with_name("_static") / "assets"
-    application = local_only(Assets(marimo_app.build(), assets))
+    application = local_only(SmallBodies(Assets(marimo_app.build(), assets), with_token=with_token))
     return Explorer(f"http://{HOST}:{listening.getsockname()[1]}/{query}", application, listening)

@@ -38,6 +38,7 @@ def draw_panels(pictures: list[Picture], *, grid: int = 4, num_cut: int = 6, see
         num_cut: patches that Cutout removes; its box has half of the image's side.
         seed: of the draws.
     """
+    check(0 <= seed < 2**63, f"`seed` must be from 0 to 2^63 - 1, got {seed}")
     check(len(pictures) >= 2, f"at least two pictures are needed to mix, got {len(pictures)}")
     generator = torch.Generator().manual_seed(seed)
     names = list(dict.fromkeys(picture.name for picture in pictures))

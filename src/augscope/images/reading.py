@@ -11,12 +11,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from augscope.support.kept_file import DAMAGE
 from augscope.support.values import check
 
 ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses most of the picture
+LARGEST = 4_096  # side in pixels to which an image is scaled to be shown
 SMALL = 32  # pixels: below, there is little to see
-MAX_PIXELS = 50_000_000  # of one image: some 150 MB as RGB; above, a small file may fill the memory
-READING_ERRORS = (OSError, ValueError, SyntaxError)  # what Pillow raises
+MAX_PIXELS = 50_000_000  # of one image: some 600 MB on the way to its size; above, a small file may fill the memory
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "PPM",
+)  # others are not tried: EPS, say, would start Ghostscript
+READING_ERRORS = (*DAMAGE, OSError, SyntaxError)  # what Pillow raises
 BUNDLED = ("china", "flower")  # the photographs that scikit-learn carries
 
 
@@ -33,12 +44,12 @@ def read_pictures(paths: list[Path], size: int) -> tuple[list[Picture], list[str
 
     Args:
         paths: files; the class is the file's name without ending.
-        size: side in pixels, ≥ 16.
+        size: side in pixels, in [16, 4096].
 
     Returns:
         The pictures; a sentence for each file that could not be read; a note for each of an unusual size.
     """
-    check(size >= 16, f"`size` must be at least 16 pixels, got {size}")
+    check(16 <= size <= LARGEST, f"`size` must be in [16, {LARGEST:,}] pixels, got {size}")
     pictures, refused, notes = [], [], []
     for path in paths:
         try:
@@ -60,16 +71,18 @@ def _read(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int]]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """An image whose header is read and is of a size that can be decoded.
+    """An image of one of `FORMATS` whose header is read and is of a size that can be decoded. No other program is started.
 
     Raises:
-        OSError, ValueError, SyntaxError: if it is not; `READING_ERRORS` is all that opening or decoding raises.
+        OSError, ValueError, …: if it is not; `READING_ERRORS` is all that opening or decoding raises.
     """
+    check(path.is_file(), "it is no file" if path.exists() else "no such file or directory")  # a pipe would wait
     check(path.stat().st_size > 0, "the file is empty")
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on damaged notes beside the pixels, which show nothing
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 small = width * height <= MAX_PIXELS
                 check(small, f"{width}×{height} pixels are more than the limit of {MAX_PIXELS:,}")
@@ -99,7 +112,7 @@ def whole(path: Path, size: int, mode: str) -> np.ndarray:
 def reason(error: Exception) -> str:
     """Why an image cannot be read, in words."""
     if isinstance(error, UnidentifiedImageError):
-        return "it is no image that Pillow knows"
+        return f"it is none of {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__

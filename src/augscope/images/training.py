@@ -255,7 +255,7 @@ def checked_device(device: str | None) -> str:
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).tolist()  # the device `meta` holds no values
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts where it was built without that kind of device
         reason = str(error).splitlines()[0]
         raise ValueError(f"`device` must be one that PyTorch can use, got {device!r}: {reason}") from None

@@ -45,10 +45,10 @@ def certify(
         claims: what is claimed of it; without, that label weight equals pixel share, labels are permuted with the images,
             batch size is kept, and the input is untouched.
         batch_size: N in [4, 4096]; up to 240 samples differ in every channel.
-        num_calls: calls with that batch size, at least 64.
+        num_calls: calls with that batch size, from 64 to 1,000,000.
         image_size: height and width in pixels; by default 16×24, or the least multiple of the claimed grid from there.
         channels: of the images, at least 1; 3 are needed to see more than 240 samples, or who is blended with whom.
-        seed: of every draw: of the global generators and of the transform's own.
+        seed: of every draw: of the global generators and of the transform's own; from 0 to 2³¹ − 1.
         false_alarm_rate: probability that a transform whose claims are true fails, in (0, 0.1], shared out evenly over all
             statistical rules.
         options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, as in `Convention`; by default as the target's

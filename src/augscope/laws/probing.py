@@ -15,12 +15,14 @@ from pydantic import model_validator
 
 from augscope.laws import coding
 from augscope.laws.targets import Call, Target
+from augscope.support.naming import FOREIGN_ERRORS
 from augscope.support.values import Value, check
 
 ODD, NUM_ODD = 7, 40
 PAIR, NUM_PAIRS = 2, 60
 NUM_SINGLE, NUM_POSITIONS = 4, 6
-MIN_CALLS, MIN_BATCH, MAX_BATCH = 64, 4, 4096
+MIN_CALLS, MAX_CALLS, MIN_BATCH, MAX_BATCH = 64, 1_000_000, 4, 4096
+MAX_VALUES = 2**28  # in a batch: above, it is a typing error
 NUM_TESTS = 12  # statistical rules of one certificate, at most; they share the false-alarm rate
 BLEND_EDGE = 0.05  # a blend's weight this close to 0 or 1 may be read as 0 or 1
 LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
@@ -40,9 +42,12 @@ class Trial(Value):
     def _check_sizes(self) -> Trial:
         batch, calls, channels, rate = self.batch_size, self.num_calls, self.channels, self.false_alarm_rate
         check(MIN_BATCH <= batch <= MAX_BATCH, f"`batch_size` must be in [{MIN_BATCH}, {MAX_BATCH}], got {batch}")
-        check(calls >= MIN_CALLS, f"`num_calls` must be at least {MIN_CALLS}, got {calls}")
+        check(MIN_CALLS <= calls <= MAX_CALLS, f"`num_calls` must be in [{MIN_CALLS}, {MAX_CALLS:,}], got {calls}")
         check(min(self.image_size) >= 4, f"`image_size` must be two sides ≥ 4, got {self.image_size}")
         check(channels >= 1, f"`channels` must be at least 1, got {channels}")
+        values = batch * channels * self.image_size[0] * self.image_size[1]
+        check(values <= MAX_VALUES, f"`image_size` must leave at most {MAX_VALUES:,} values in a batch, got {values:,}")
+        check(0 <= self.seed < 2**31, f"`seed` must be from 0 to 2^31 - 1, got {self.seed}")
         enough = channels >= 2 or batch <= 240
         check(enough, f"`batch_size` must be at most 240 with one channel, got {batch}")
         check(0 < rate <= 0.1, f"`false_alarm_rate` must be in (0, 0.1], got {rate}")
@@ -210,7 +215,7 @@ class Prober:
         where = f"call {evidence.num_calls} (a batch of {count}, {height}×{width})"
         try:
             call = self.target(levels, self._classes(count))
-        except (Exception, SystemExit) as error:  # whatever foreign code raises is a result
+        except FOREIGN_ERRORS as error:  # whatever foreign code raises is a result
             text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise TargetFailed("runs", f"{where} raised {text}") from error
         evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)

@@ -13,6 +13,7 @@ from augscope.support.values import Value, check, check_count, check_positive
 
 LEARNING_THRESHOLD = 0.7  # R at which a feature outruns the noise (model.md, identity 9; measured)
 BORDERLINE_FACTOR = 1.5  # within this factor of the threshold the rule does not decide
+MAX_STD = 1e12  # times the norm of a feature: above, powers of it overflow
 MAX_DIM = 2**62  # so that every count of dimensions is a 64-bit integer
 SUM_TOLERANCE = 1e-9  # how far the frequencies may sum from 1
 
@@ -90,6 +91,8 @@ class FeatureNoise(Value):
         check(self.feature_noise >= 0, f"`feature_noise` must be at least 0, got {self.feature_noise}")
         check_positive("dominant_noise_std", self.dominant_noise_std)
         check_positive("background_noise_std", self.background_noise_std)
+        for name in ("dominant_noise_std", "background_noise_std"):
+            check(getattr(self, name) <= MAX_STD, f"`{name}` must be at most {MAX_STD:g}, got {getattr(self, name)}")
         if self.rarity is not None:
             check(
                 len(self.rarity) == num_features,

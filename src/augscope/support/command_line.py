@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from augscope.support.files import read_text
+
 MAX_SEEDS = 1_000_000  # a larger count is a typing error
 
 
@@ -80,11 +82,26 @@ def seeds_text(seeds: tuple[int, ...]) -> str:
 def read_toml(option: str, path: Path | str) -> dict[str, Any]:
     """Return a TOML file's content. Raises ValueError, naming option and file, if it cannot be read or parsed."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = read_text(Path(path))
+        content = tomllib.loads(text)
+        _check_integers(content)
+        return content
     except OSError as error:
         raise ValueError(f"`{option}` must be a readable file, got {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"`{option}` must be valid TOML, got {path}: {error}") from None
+    except RecursionError:
+        raise ValueError(f"`{option}` must be valid TOML, got {path}, which is nested too deep") from None
+
+
+def _check_integers(value: Any) -> None:
+    """Raise ValueError unless all whole numbers have 64 bits, as TOML asks for."""
+    if isinstance(value, int):
+        shown = str(value)[:24]
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"whole numbers must have 64 bits, got {shown}…")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_integers(part)
 
 
 def command_line(command: str, *arguments: Any, options: Mapping[str, Any]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from augscope.support.values import check
 
@@ -25,19 +29,82 @@ class OutputFolder:
     def write(self, files: dict[str, bytes]) -> list[Path]:
         """Write the files in a temporary folder and then rename them; the record last, so that its presence means that all are there.
 
+        Killed before the first rename, nothing has changed; after it, the next `claim` or `write` finishes the renames.
+
         Raises:
-            ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were.
+            ValueError: if that cannot be done (a full disk, say); the folder's files are then as they were, or as above.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=".writing-") as staging:
-                for name, content in files.items():
-                    _write(Path(staging) / name, content)
-                for name in sorted(files, key=lambda name: name == RECORD):
-                    os.replace(Path(staging) / name, self.path / name)
+            _recover(self.path)
+            staging = Path(tempfile.mkdtemp(dir=self.path, prefix=_STAGING))
+            with _held(staging):
+                _stage(staging, files)
+                _rename_all(staging.rename(staging.with_name(staging.name.replace(_STAGING, _READY))), self.path)
         except OSError as error:
             raise ValueError(f"`out` could not be written, got {self.path}: {error.strerror}") from None
         return [self.path / name for name in files]
+
+
+_STAGING, _READY = ".writing-", ".written-"  # folders with a run's files: being written; whole, and to be renamed
+
+
+@contextmanager
+def _held(staging: Path) -> Iterator[None]:
+    """Lock a folder while its files are written, so that `_recover` leaves it alone. Raises BlockingIOError if it is locked."""
+    handle = os.open(staging, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if isinstance(error, BlockingIOError):  # anything else: a file system without locks
+                raise
+        yield
+    finally:
+        os.close(handle)
+
+
+def _stage(staging: Path, files: dict[str, bytes]) -> None:
+    """Write files to a folder, or remove it."""
+    try:
+        for name, content in files.items():
+            _write(staging / name, content)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _rename_all(ready: Path, folder: Path) -> None:
+    """Move the files of a folder that is whole, the record last, and remove it; what was moved before stays."""
+    names = os.listdir(ready)
+    if RECORD in names:
+        (folder / RECORD).unlink(missing_ok=True)  # of the files that are replaced now
+    for name in sorted(names, key=lambda name: name == RECORD):
+        os.replace(ready / name, folder / name)
+    ready.rmdir()
+
+
+def _recover(folder: Path) -> None:
+    """Finish the renames of a run that was killed between them, and remove what one was killed while writing. Raises OSError."""
+    for pattern, finish in ((_READY, lambda path: _rename_all(path, folder)), (_STAGING, shutil.rmtree)):
+        for path in sorted(folder.glob(f"{pattern}*")):
+            with suppress(BlockingIOError, FileNotFoundError), _held(path):  # another process is at it
+                finish(path)
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text. Raises OSError, also for a pipe, which would be waited for, and ValueError if it is no UTF-8."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is a folder" if path.is_dir() else "it is no file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file. Raises OSError as `read_text` does, and ValueError if it is no JSON or nested too deep."""
+    try:
+        return json.loads(read_text(path))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -45,8 +112,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError if that cannot be done; the old content then stays.
     """
-    # Not `mkstemp`, whose files nobody else may read.
-    temporary = path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = _temporary(path)
     try:
         _write(temporary, content)
         os.replace(temporary, path)
@@ -57,9 +123,45 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def check_file(out: Path | None) -> None:
     """Raise ValueError, before any work, unless a file can be written there (None: nothing is)."""
-    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-        rule = "a file, not a folder" if out.is_dir() else "a file in a folder that exists"
-        raise ValueError(f"`out` must be {rule}, got {out}")
+    if out is None:
+        return
+    try:
+        if out.exists() and not out.is_file():
+            raise ValueError(f"`out` must be a file, not a {'folder' if out.is_dir() else 'device or pipe'}, got {out}")
+        if not out.absolute().parent.is_dir():
+            raise ValueError(f"`out` must be a file in a folder that exists, got {out}")
+        temporary = _temporary(out)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise ValueError(f"`out` must be a file that can be written, got {_shown(out)}: {error.strerror}") from None
+
+
+def check_folder(out: Path) -> None:
+    """Raise ValueError, before any work, unless files can be written in a folder, which need not exist."""
+    made: list[Path] = []
+    try:
+        links = [path for path in (out, *out.absolute().parents) if path.is_symlink() and not path.exists()]
+        if links:
+            raise ValueError(f"`out` must be a folder, got {out}: {links[0]} is a link to nothing")
+        missing = [path for path in (out, *out.absolute().parents) if not path.exists()]
+        parent = (missing[-1] if missing else out / "file").absolute().parent
+        if not parent.is_dir():
+            raise ValueError(f"`out` must be a folder, got {out}: {parent} is a file")
+        for path in reversed(missing):
+            path.mkdir()
+            made.append(path)
+        tempfile.TemporaryFile(dir=out).close()  # permissions alone do not say whether this works
+    except OSError as error:
+        raise ValueError(f"`out` must be a folder that can be written, got {_shown(out)}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):  # another process uses them already
+            for path in reversed(made):
+                path.rmdir()
+
+
+def _shown(path: Path) -> str:
+    return str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}…"
 
 
 def write_file(out: Path, content: bytes) -> None:
@@ -68,6 +170,11 @@ def write_file(out: Path, content: bytes) -> None:
         write_whole(out, content)
     except OSError as error:
         raise ValueError(f"`out` could not be written, got {out}: {error.strerror}") from None
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside a file. Not `mkstemp`, whose files nobody else may read."""
+    return path.parent / f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 _TEMPORARY = re.compile(r"\..+-\d+-[0-9a-f]+")
@@ -109,7 +216,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: tuple[str, ...]) -> OutputFolder:
-    """Check, before any work and without touching a file, that a run may write to a folder.
+    """Check, before any work, that a run may write to a folder. What a killed run has left half renamed is put in its place.
 
     An empty or missing folder is free. In one that holds this command's run of the same configuration, files are replaced.
     Another run's needs `overwrite`. Files of the same names without a record beside them are never replaced.
@@ -117,11 +224,9 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
     Raises:
         ValueError: with a sentence naming the folder and the rule.
     """
+    check_folder(folder)
     try:
-        parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not parent.is_dir():
-            raise ValueError(f"`out` must be a folder, got {folder}: {parent} is a file")
-        tempfile.TemporaryFile(dir=parent).close()  # permissions alone do not say whether this works
+        _recover(folder)
     except OSError as error:
         raise ValueError(f"`out` must be a folder that can be written, got {folder}: {error.strerror}") from None
     strangers = [name for name in names if (folder / name).exists()]
@@ -142,7 +247,7 @@ def claim(folder: Path, command: str, identity: str, *, overwrite: bool, names: 
 def _owner(path: Path) -> tuple[str, str] | None:
     """The command and identity of the run whose record this is, or None if it cannot be read as one of ours."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         return str(record["command"]), str(record["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

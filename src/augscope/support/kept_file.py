@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import struct
 import tempfile
 import time
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from augscope.support.files import write_whole
 from augscope.support.values import check
@@ -20,12 +25,18 @@ from augscope.support.values import check
 FORMAT = 1  # raised when the file's content changes its meaning
 SAVE_SECONDS = 10.0  # between two saves: so much work a power loss can cost
 _ABOUT = "about"
-# What reading a damaged archive can raise: zipfile also for versions, methods and passwords that it does not know.
+# What reading a damaged file can raise: zipfile also for versions, methods and passwords that it does not know, NumPy
+# for headers that are no Python.
 DAMAGE = (
     ValueError,
     EOFError,
     LookupError,
     TypeError,
+    AttributeError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    struct.error,
     NotImplementedError,
     RuntimeError,
     zlib.error,
@@ -56,7 +67,8 @@ class KeptFile:
         """
         if not self.path.exists():
             return None
-        check(self.path.is_file(), f"`checkpoint` must be a file, got the folder {self.path}")
+        kind = "folder" if self.path.is_dir() else "pipe or device"
+        check(self.path.is_file(), f"`checkpoint` must be a file, got the {kind} {self.path}")
         arrays, about = _read(self.path)
         versions, configuration = self._about["versions"], self._about["configuration"]
         check(
@@ -103,21 +115,60 @@ def check_whole(path: Path) -> None:
         _read(path)
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A checkpoint's arrays, and its description of itself."""
+@contextmanager
+def damage_in_words(path: Path) -> Iterator[None]:
+    """Make what using a damaged checkpoint's arrays raises a ValueError with a sentence."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-        about = json.loads(str(arrays.pop(_ABOUT)))
-        if sorted(arrays) != about["names"]:
-            raise ValueError("parts of it are missing")
-        return arrays, {**about, "configuration": dict(about["configuration"]), "versions": dict(about["versions"])}
+        yield
     except OSError as error:
         raise ValueError(f"`checkpoint` must be a readable file, got {path}: {error.strerror}") from None
     except DAMAGE as error:
         raise ValueError(
             f"`checkpoint` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
         ) from None
+
+
+def read_npz(path: Path, most_bytes: int | None = None) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz by name. Pickles in it are refused.
+
+    What it would unpack to is known before anything is unpacked, and an array's header must fit what is there.
+
+    Args:
+        path: of the file.
+        most_bytes: that the arrays may take; half of the free memory at most, and by default.
+
+    Raises:
+        OSError, ValueError, …: `DAMAGE` is all that a damaged file raises.
+    """
+    most = min(most_bytes or math.inf, psutil.virtual_memory().available / 2)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        check(total <= most, f"its arrays would take {total:,} bytes, more than the {most:,.0f} that they may")
+        return {member.filename.removesuffix(".npy"): _array(archive.read(member)) for member in members}
+
+
+def _array(content: bytes) -> np.ndarray:
+    """The array in an .npy file."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, _, dtype = readers[version](stream)
+    check(not dtype.hasobject, "its arrays hold Python objects, which are not read: allow_pickle=False")
+    needed, there = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    check(needed == there, f"an array of shape {shape} and type {dtype} takes {needed:,} bytes, not {there:,}")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A checkpoint's arrays, and its description of itself."""
+    with damage_in_words(path):
+        arrays = read_npz(path, most_bytes=path.stat().st_size)  # `save` does not compress
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        if sorted(arrays) != about["names"]:
+            raise ValueError("parts of it are missing")
+        return arrays, {**about, "configuration": dict(about["configuration"]), "versions": dict(about["versions"])}
 
 
 def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> str:

@@ -18,6 +18,8 @@ from augscope.support.values import check
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
+FOREIGN_ERRORS = (Exception, SystemExit, GeneratorExit)  # what code of others may raise; not Ctrl-C
+
 
 @dataclass(frozen=True)
 class Named:
@@ -59,7 +61,7 @@ class Named:
         extra = {name: value for name, value in defaults.items() if name in parameters}
         try:
             return self.value(*args, **{**extra, **keywords})
-        except (Exception, SystemExit) as error:  # whatever foreign code raises becomes a sentence
+        except FOREIGN_ERRORS as error:
             reason = f"{type(error).__name__}: {error}"
             raise ValueError(f"`{self.option}` could not be made, got {self.path!r}: {reason}") from None
 
@@ -104,7 +106,9 @@ def _look_up(option: str, path: str, source: str, name: str) -> Any:
     try:
         module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
         value = getattr(module, name, None)
-    except (Exception, SystemExit) as error:  # foreign code: an ImportError, a SyntaxError, anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code: an ImportError, a SyntaxError, anything
         reason = str(error) if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise ValueError(f"`{option}` could not be imported, got {path!r}: {reason}") from None
     if value is None:
@@ -157,12 +161,23 @@ def make_piece(option: str, given: Any, base: type, wrap: Callable[[Any], Any]) 
         ValueError: if nothing can be imported from there, or it is neither.
     """
     fields = dict(given) if isinstance(given, Mapping) else {"name": given}
-    piece = import_piece(option, fields.pop("name"))
+    path = fields.pop("name")
+    piece = import_piece(option, path)
     if isinstance(piece, type) and issubclass(piece, base):
-        return piece(**fields)
+        return _made(option, path, lambda: piece(**fields))
     rule = f"`{option}` must name a subclass of augscope.{base.__name__} with its fields, or a function without any"
     check(callable(piece) and not isinstance(piece, type) and not fields, f"{rule}, got {given!r}")
-    return wrap(piece)
+    return _made(option, path, lambda: wrap(piece))
+
+
+def _made(option: str, path: str, make: Callable[[], Any]) -> Any:
+    """Call foreign code. Raises ValueError, naming the option, for whatever it raises."""
+    try:
+        return make()
+    except ValueError:  # our own checks of it
+        raise
+    except FOREIGN_ERRORS as error:
+        raise ValueError(f"`{option}` cannot be {path}: {type(error).__name__}: {error}") from None
 
 
 def path_of(option: str, piece: Any) -> str:

@@ -37,6 +37,8 @@ class Axis:
         is_list = isinstance(values, Sequence) and not isinstance(values, str)
         check(is_list, f"axis `{name}` must be a list or a range, got {values!r}")
         check(len(values) >= 1, f"axis `{name}` must hold at least one value, got none")
+        tables = [value for value in values if isinstance(value, Mapping)]
+        check(not tables, f"axis `{name}` must hold numbers, texts or lists, got {tables[:1]}")
         rows = tuple((_hashable(value),) for value in values)
         check(len(set(rows)) == len(rows), f"axis `{name}` must hold each value once, got {list(values)}")
         return cls((name,), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from augscope.model.methods import Method
+from augscope.support.files import read_json
 from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.values import check
@@ -92,7 +92,7 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
     """
     path = folder / "record.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except OSError as error:
         raise ValueError(f"`folder` must hold a run's record.json, got {folder}: {error.strerror}") from None
     except ValueError:
@@ -113,7 +113,7 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
             terms = Terms(experiment, verdict["tolerance"], verdict.get("rarity_tolerance", RARITY_TOLERANCE))
             verdict = judge_runs(terms, seeds, runs, verdict["interrupted"], seconds)
         return Results(str(command), experiment, seeds, runs, verdict, record["again"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path} is not whole: {type(error).__name__} {error}") from None
 
 
@@ -125,7 +125,7 @@ def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
     fields = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
     fields["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
     fields["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
-    return SeedRun(method=method, history=History.from_dict(row["history"]), **fields)
+    return SeedRun(method=method, history=History.from_dict(row["history"]), **fields).checked()
 
 
 def trajectories_csv(results: Results) -> str:

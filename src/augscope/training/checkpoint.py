@@ -73,10 +73,13 @@ def with_leaves(name: str, tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """Return a tree of the same form with the arrays that `named_leaves` gave.
 
     Raises:
-        KeyError: if one is missing.
+        KeyError, ValueError: if one is missing, or of another shape.
     """
-    leaves = [jnp.asarray(arrays[path], leaf.dtype) for path, leaf in named_leaves(name, tree).items()]
-    return jax.tree.unflatten(jax.tree.structure(tree), leaves)
+    leaves = named_leaves(name, tree)
+    for path, leaf in leaves.items():
+        check(arrays[path].shape == leaf.shape, f"{path} must be of shape {leaf.shape}, not {arrays[path].shape}")
+    restored = [jnp.asarray(arrays[path], leaf.dtype) for path, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(tree), restored)
 
 
 def dataset_digest(dataset: Dataset) -> str:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from pydantic import SerializeAsAny, field_validator, model_validator
 
-from augscope.model.distribution import FeatureNoise, Rarity
+from augscope.model.distribution import MAX_STD, FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method, read_method
 from augscope.model.network import BaseNetwork, Network, read_network
 from augscope.model.sampling import Dataset, check_memory, needed_bytes, sample_dataset
@@ -86,6 +86,7 @@ class Experiment(Value):
     def _check_together(self) -> Experiment:
         check(self.num_samples >= 1, f"`num_samples` must be at least 1, got {self.num_samples}")
         check(self.init_std >= 0, f"`init_std` must be at least 0, got {self.init_std}")
+        check(self.init_std <= MAX_STD, f"`init_std` must be at most {MAX_STD:g}, got {self.init_std}")
         check_positive("step_size", self.step_size)
         check(self.num_steps >= 1, f"`num_steps` must be at least 1, got {self.num_steps}")
         checked_record_steps(self.record_at, self.num_steps)

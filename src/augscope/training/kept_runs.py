@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from augscope.model.methods import Method
-from augscope.support.kept_file import KeptFile, check_whole
+from augscope.support.kept_file import KeptFile, check_whole, damage_in_words
 from augscope.support.kept_folder import KeptFolder
 from augscope.training.checkpoint import Checkpoint
 from augscope.training.experiment import Experiment
@@ -34,10 +34,12 @@ class KeptRuns:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
         if (seed, method) in self._loaded:
             return self._loaded[seed, method]
-        arrays = self._finished(seed, method).load()
+        file = self._finished(seed, method)
+        arrays = file.load()
         if arrays is None:
             return None
-        run = self._loaded[seed, method] = SeedRun.from_arrays(seed, method, arrays)
+        with damage_in_words(file.path):
+            run = self._loaded[seed, method] = SeedRun.from_arrays(seed, method, arrays)
         return run
 
     def count(self, seeds: Sequence[int]) -> dict[Method, int]:

@@ -19,6 +19,7 @@ from augscope.model.arrays import check
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
+from augscope.support.kept_file import damage_in_words
 from augscope.training.checkpoint import DescentCheckpoint, named_leaves, with_leaves
 from augscope.training.measures import History, Recorder, expected_plateau
 from augscope.training.problem import Problem
@@ -138,7 +139,8 @@ class Loop:
         problem = self.stepper.problem
         self._recorders = [Recorder(dataset, problem.network, problem.method) for dataset in self.datasets]
         if self.checkpoint is not None and self.checkpoint.earlier is not None:
-            self._restore(self.checkpoint.earlier)
+            with damage_in_words(self.checkpoint.path):
+                self._restore(self.checkpoint.earlier)
 
     def moments(self) -> Iterator[float]:
         """Yield the step or time of every record once it is made, until the last target, the stepper's end or Ctrl-C."""

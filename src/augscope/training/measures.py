@@ -5,7 +5,7 @@ A measure is a field of `History`: its name, shape, unit, meaning and how it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -19,8 +19,9 @@ from augscope.model.methods.base import Plateau
 from augscope.model.network import BaseNetwork
 from augscope.model.sampling import Dataset
 from augscope.support.plain_data import plain
+from augscope.support.values import check
 from augscope.training.coefficients import Observation
-from augscope.training.measure_table import documented, measure, measures_of
+from augscope.training.measure_table import Measure, documented, measure, measures_of
 
 LEARNED_SHARE = 0.15  # of the run's largest feature score (model.md §5)
 
@@ -107,6 +108,10 @@ class History:
         of_accuracy=lambda accuracy, frequencies: (accuracy.tie_probability @ frequencies).mean(),
     )
 
+    def check_shapes(self, num_features: int) -> None:
+        """Raise ValueError unless every measure holds numbers of its shape, and the steps increase."""
+        _check_measures(measures_of(type(self)), vars(self), num_features)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the arrays as nested lists, ready for JSON (NaN becomes None)."""
         return plain(vars(self))
@@ -118,6 +123,17 @@ class History:
         if all(isinstance(step, int) for step in written["steps"]):
             arrays["steps"] = np.array(written["steps"], np.int64)
         return cls(**arrays)
+
+
+def _check_measures(table: Iterable[Measure], arrays: Mapping[str, Any], num_features: int) -> None:
+    """Raise ValueError unless all of these measures are there, hold numbers of their shapes, and the steps increase."""
+    sizes = {"R": np.size(arrays["steps"]), "K": num_features, "2": 2}
+    for row in table:
+        array = np.asarray(arrays[row.name])
+        fits = array.shape == tuple(sizes[axis] for axis in row.shape) or sizes["R"] == array.size == 0
+        given = f"{array.dtype} of shape {array.shape}"
+        check(fits and array.dtype.kind in "iuf", f"`{row.name}` must be numbers, {row.axes}, got {given}")
+    check(bool((np.diff(arrays["steps"]) > 0).all()), "`steps` must increase")
 
 
 class Snapshot(NamedTuple):
@@ -226,7 +242,10 @@ class Recorder:
         return {name: np.array([row[name] for row in self._rows]) for name in (self._rows[0] if self._rows else ())}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up what `to_arrays` returned, in place of what was recorded so far."""
+        """Take up what `to_arrays` returned, in place of what was recorded so far. Raises as a damaged file does if it is not that."""
+        if arrays:
+            measured = [row for row in self._table if row.of is not None]
+            _check_measures(measured, arrays, self._dataset.distribution.num_features)
         count = len(next(iter(arrays.values()), ()))
         self._rows = [{name: array[index] for name, array in arrays.items()} for index in range(count)]
         self._accuracies = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
 
 from augscope.model.methods import Method
-from augscope.training.loop import Run
+from augscope.support.values import check
+from augscope.training.loop import Run, Status
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 
@@ -45,6 +47,23 @@ class SeedRun:
             predicted_plateau=run.predicted_plateau,
         )
 
+    def checked(self) -> SeedRun:
+        """Return the run. Raises ValueError if a field is not of its type or shape, as in a file that something else wrote."""
+        counts = np.array(self.feature_counts)
+        check(
+            counts.ndim == 2 and len(counts) == 2 and counts.dtype.kind in "iu",
+            "`feature_counts` must be (2, K) counts",
+        )
+        check(self.status in get_args(Status), f"`status` must be one of {get_args(Status)}, got {self.status!r}")
+        types = {"seed": int, "message": str, "oscillating": bool, "seconds": (int, float)}
+        for name, kind in types.items():
+            value = getattr(self, name)
+            check(isinstance(value, kind), f"`{name}` must not be {type(value).__name__}")
+        plateau = np.asarray(self.predicted_plateau)
+        check(plateau.shape == (2,) and plateau.dtype.kind in "iuf", "`predicted_plateau` must be two numbers")
+        self.history.check_shapes(counts.shape[1])
+        return self
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything but the seed and the method as arrays by name, for `from_arrays`."""
         outcome = {name: getattr(self, name) for name in _OUTCOME}
@@ -65,7 +84,7 @@ class SeedRun:
             feature_counts=counts,
             predicted_plateau=arrays["predicted_plateau"],
             **outcome,
-        )
+        ).checked()
 
 
 _OUTCOME = ("status", "message", "oscillating", "seconds")  # kept as one text, under "said"

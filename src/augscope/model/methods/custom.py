@@ -141,7 +141,11 @@ class FunctionMethod(Method):
 
     def raw_loss(self, scores: Any, labels: Any) -> Any:
         """Return the function's value."""
-        value = self.function(scores, labels)
+        try:
+            value = self.function(scores, labels)
+        except TypeError as error:  # another number of arguments, or no function of arrays
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"`methods` must take scores and labels as arrays, got {self.title}: {reason}") from None
         check(jnp.shape(value) == (), f"`{self.title}` must return a scalar, got shape {jnp.shape(value)}")
         return value
 

@@ -60,7 +60,7 @@ def remaining(study: Study, kept: KeptTrainings | None, device: str) -> Remainin
     for plan in settings.plans():
         arrays = None if kept is None else kept.load(plan)
         if arrays is not None:
-            finished[plan.method, plan.seed] = Trained(**arrays)
+            finished[plan.method, plan.seed] = Trained.of(data, arrays)
     plans = tuple(plan for plan in settings.plans() if (plan.method, plan.seed) not in finished)
     step_seconds = {
         method: seconds_per_step(

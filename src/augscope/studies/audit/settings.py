@@ -32,6 +32,7 @@ class Reading:
     def __post_init__(self) -> None:
         allowed = self.size is None or SMALLEST <= self.size <= LARGEST
         check(allowed, f"`size` must be in [{SMALLEST}, {LARGEST}], got {self.size}")
+        check(self.split_seed >= 0, f"`split_seed` must be at least 0, got {self.split_seed}")
 
 
 class Settings(TrainingOptions):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from augscope.images.plan import TrainingPlan
 from augscope.images.training import augmentation, train_network
 from augscope.studies.audit.dataset import ImageData, Split
 from augscope.studies.audit.settings import Settings
+from augscope.support.values import check
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,23 @@ class Trained:
     train: np.ndarray
     test: np.ndarray
     test_confidence: np.ndarray
+
+    @classmethod
+    def of(cls, data: ImageData, arrays: Mapping[str, np.ndarray]) -> Trained:
+        """Return the predictions that were kept. Raises ValueError if they are not of this data set."""
+        kinds = {
+            "train": (len(data.train), "iu"),
+            "test": (len(data.test), "iu"),
+            "test_confidence": (len(data.test), "f"),
+        }
+        whole = arrays.keys() == kinds.keys() and all(
+            arrays[name].shape == (count,) and arrays[name].dtype.kind in kind for name, (count, kind) in kinds.items()
+        )
+        check(
+            whole,
+            "`checkpoint` must hold predictions of this data set, got a finished training with other arrays: remove it",
+        )
+        return cls(**arrays)
 
 
 Runs = dict[tuple[str, int], Trained]

@@ -15,6 +15,7 @@ RARITIES = ("common", "rare", "extremely rare")
 HELD_OUT = 20  # digits of every subclass that training must leave for the test
 MAX_PATCHES = 8  # every subset is enumerated for every pair of points: 2^(P−1) n² terms a step
 MAX_SIDE = 128  # a seed's patches are held in memory once
+MOST = {"width": 10_000, "num_steps": 10_000_000, "num_tests": 100_000}  # above, it is a typing error
 POOLS = {"template": 10_000, "homogeneous": 80, "all": 174}  # digits to draw from; scikit-learn has 174 eights
 
 
@@ -81,6 +82,8 @@ class CanvasSettings(Value):
             check_positive(name, getattr(self, name))
         for name in ("num_steps", "num_tests"):
             check_count(name, getattr(self, name))
+        for name, most in MOST.items():
+            check(getattr(self, name) <= most, f"`{name}` must be at most {most:,}, got {getattr(self, name)}")
         return self
 
     def _check_counts(self) -> None:
