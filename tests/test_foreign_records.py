@@ -119,9 +119,13 @@ class TestQueries:
 
     def test_ctrl_c_ends_one_that_would_take_days(self, folder):
         records = ag.Records(folder)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            records.query("SELECT sum(a.range * b.range) FROM range(1000000000000) a, range(1000) b")
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                records.query("SELECT sum(a.range * b.range) FROM range(1000000000000) a, range(1000) b")
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 class TestBytes:
