@@ -211,7 +211,7 @@ class TestStudy:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run_study(SMALL.replace(num_steps=10**9), range(4), interrupt)
+            run_study(SMALL.replace(num_steps=10_000_000), range(4), interrupt)
 
     @pytest.mark.parametrize(("seeds", "sentence"), [([], "at least one seed"), ([1, 1], "differ"), ([-1], "from 0")])
     def test_bad_seeds_are_refused(self, seeds, sentence):

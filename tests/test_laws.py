@@ -384,7 +384,7 @@ BAD = [
     ({"transform": "nofile.py:thing"}, "no file nofile.py"),
     ({"transform": 3}, "`target` must be an import path or a callable, got 3"),
     ({"transform": broken("hard"), "batch_size": 2}, "`batch_size` must be in [4, 4096], got 2"),
-    ({"transform": broken("hard"), "num_calls": 3}, "`num_calls` must be at least 64, got 3"),
+    ({"transform": broken("hard"), "num_calls": 3}, "`num_calls` must be in [64, 1,000,000], got 3"),
     ({"transform": broken("hard"), "layout": "sideways"}, "`layout` is not valid"),
     (
         {"transform": broken("hard"), "claims": Claims(kind="cutmix", grid=5), "image_size": (16, 24)},
