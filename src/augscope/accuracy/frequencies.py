@@ -8,7 +8,7 @@ wanted:
 but for P(|S − t| ≥ 2π/step) (Davies 1973), which concentration bounds. What else errs:
 
 - The frequencies left out. Integration by parts, once or twice, bounds what one coordinate contributes by V_1/ω and by V_2/ω²
-  (`_variations`), and the sum of patches by b J/j beyond the first J frequencies: b/π in all.
+  (`_variations`), and with them what lies beyond the first J frequencies (`_Decay.left_out`).
 - The quadrature, by `place_nodes`.
 - The frequencies between those evaluated. What is evaluated is a sum of waves Σ w_q e^{iω(φ_q − c)} with positive weights of sum at
   most 1: an entire function, at most e^{R |Im ω|} where |φ_q − c| ≤ R. So the interpolant in n Chebyshev points of a block of half
@@ -138,9 +138,15 @@ class _Decay:
         return np.minimum(each[:, 0] * least[:, 1], each[:, 1] * least[:, 0]) @ self.weights
 
     def left_out(self, frequency: float, count: int) -> float:
-        """Bound what the frequencies above one would add: Σ_{j≥J} J/(j + ½)² ≤ 1, where one kind of patch has b ≤ 1."""
-        bounds = np.minimum(self.bound(frequency), 1.0)
-        return float(bounds[1:].max() * bounds[0] ** count) / np.pi
+        """Bound what the frequencies above one would add, by the better of two ways.
+
+        Σ_{j≥J} J^e/(j + ½)^{e+1} ≤ 1/e: with e = 1 where one kind of patch has b ≤ 1 (the others count 1 at most), and with
+        e = 2(P − 1) where each coordinate's bound is taken as it is, above 1 or not.
+        """
+        bounds, each = self.bound(frequency), np.minimum(self.first / frequency, self.second / frequency**2)
+        capped, falling = np.minimum(bounds, 1.0), (each[:, 0] * each[:, 1]) @ self.weights
+        slow = float(capped[1:].max() * capped[0] ** count)
+        return min(slow, float(falling[1:].max() * falling[0] ** count) / (2 * count + 2)) / np.pi
 
     def last_order(self, step: float, count: int) -> int:
         """Return how many frequencies are needed, a multiple of 32: of few sizes, so that interpolants are kept."""
