@@ -139,10 +139,8 @@ def _accuracy_of(
     means = distribution.feature_noise * projections[:, :, 0].T  # one a u
     stds = distribution.background_noise_std, distribution.dominant_noise_std
     values = np.asarray(network.activation(projections))
-    thresholds, slack = (
-        (values[1] - values[0]).ravel(),
-        np.abs(values).sum(axis=0).ravel(),
-    )  # f > 0: noise above −c_{s,k}
+    thresholds = (values[1] - values[0]).ravel()  # f > 0 where the noise exceeds −c_{s,k}
+    slack = np.abs(values).sum(axis=0).ravel()
     kinds = list(dict.fromkeys(map(tuple, means.tolist())))
     own = not isinstance(network, Network)
     if own:

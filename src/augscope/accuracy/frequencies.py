@@ -131,9 +131,13 @@ class _Decay:
         std = np.broadcast_to(coordinates.narrow[:, :, None], mean.shape)
         return cls(*_variations(mean, std, coordinates.network), weights)
 
+    def _of_coordinates(self, frequency: float) -> np.ndarray:
+        """The better of the two bounds on each coordinate, given the common factor."""
+        return np.minimum(self.first / frequency, self.second / frequency**2)
+
     def bound(self, frequency: float) -> np.ndarray:
         """Return b with |E e^{iω'Y}| ≤ b ω/ω' at all ω' ≥ ω, for every kind of patch: (kinds,)."""
-        each = np.minimum(self.first / frequency, self.second / frequency**2)
+        each = self._of_coordinates(frequency)
         least = np.minimum(each, 1.0)
         return np.minimum(each[:, 0] * least[:, 1], each[:, 1] * least[:, 0]) @ self.weights
 
@@ -143,7 +147,7 @@ class _Decay:
         Σ_{j≥J} J^e/(j + ½)^{e+1} ≤ 1/e: with e = 1 where one kind of patch has b ≤ 1 (the others count 1 at most), and with
         e = 2(P − 1) where each coordinate's bound is taken as it is, above 1 or not.
         """
-        bounds, each = self.bound(frequency), np.minimum(self.first / frequency, self.second / frequency**2)
+        bounds, each = self.bound(frequency), self._of_coordinates(frequency)
         capped, falling = np.minimum(bounds, 1.0), (each[:, 0] * each[:, 1]) @ self.weights
         slow = float(capped[1:].max() * capped[0] ** count)
         return min(slow, float(falling[1:].max() * falling[0] ** count) / (2 * count + 2)) / np.pi

@@ -16,7 +16,6 @@ from augscope.model.network import BaseNetwork
 CELLS = 8_192  # of the table of φ
 SPREAD = 14.0  # standard deviations that it covers
 BESIDE = 1e-9  # of the range: how closely a kink is enclosed
-NEWTON_STEPS = 1  # from the inverse table
 PANEL_ERROR, NARROWEST = 1e-11, 1e-13
 THIN = 1e-7  # share of the outer spread below which the score is taken as one on a line
 LINE_CELLS = 2**15  # of the normal variable on which a score on a line depends
@@ -54,9 +53,8 @@ class OwnActivation:
     def activation_inverse(self, y: np.ndarray) -> np.ndarray:
         """Return φ^{−1}(y), elementwise."""
         z = self._inverse(np.clip(y, *self._ends))
-        for _ in range(NEWTON_STEPS):
-            z = z - (self.activation(z) - y) / np.maximum(self._slopes(np.clip(z, -self._scale, self._scale)), 1e-12)
-        return z
+        slopes = self._slopes(np.clip(z, -self._scale, self._scale))
+        return z - (self.activation(z) - y) / np.maximum(slopes, 1e-12)  # a step of Newton's from the inverse table
 
 
 class OwnLaw(PatchLaw):
@@ -68,13 +66,8 @@ class OwnLaw(PatchLaw):
         """Return the law of Y at thresholds y that were computed from numbers of size `slack`."""
         if self.pair.inner_std <= THIN * self.pair.outer_std:
             return self._on_a_line(y, slack)
-        sign, (a, b) = 1 if self.pair.outer == 1 else -1, self.outer_line
-        kinks = self.network.kinks()
-        passing = self.network.activation_inverse(self.network.activation(kinks) - sign * y[:, None])
-        points = np.concatenate([np.broadcast_to(kinks, passing.shape), passing], axis=1)
-        points = (points - a) / b if b else np.zeros((len(y), 0))
-        grid = np.broadcast_to(np.linspace(-END, END, 7), (len(y), 7))
-        edges = np.sort(np.clip(np.concatenate([points, grid], axis=1), -END, END), axis=1)
+        sign, grid = self.sign, np.broadcast_to(np.linspace(-END, END, 7), (len(y), 7))
+        edges = np.sort(np.concatenate([self.passages(sign * y), grid], axis=1), axis=1)
         middle, half = ((edges[:, 1:] + edges[:, :-1]) / 2).ravel(), (np.diff(edges, axis=1) / 2).ravel()
         owner, total, error = np.repeat(np.arange(len(y)), edges.shape[1] - 1), np.zeros(len(y)), np.zeros(len(y))
         while len(middle):

@@ -84,13 +84,13 @@ class PatchLaw:
 
     def at(self, y: np.ndarray, slack: np.ndarray) -> Answer:
         """Return the law of Y at thresholds y that were computed from numbers of size `slack`. Cost: 0.1 ms a threshold."""
-        sign = 1 if self.pair.outer == 1 else -1
-        panels = self._arcs(sign * y)
+        sign, panels = self.sign, self._arcs(self.sign * y)
         below, above, ties, error = np.zeros((4, len(y)))
         error += 2 * ndtr(-END)
         while len(panels.middle):
             curve = _Curve(self, panels, sign * y[panels.owner], EPS * slack[panels.owner])
-            saturated, rule, masses, tie = curve.saturation(), curve.rule_error(), panels.masses(), curve.is_tie()
+            masses, rule, tie = panels.masses(), curve.rule_error(), curve.is_tie()
+            saturated = curve.saturation(masses)
             done = np.minimum(np.minimum(saturated, rule), masses) <= PANEL_ERROR
             parts, errors = np.where(sign * curve.gap > 0, masses, 0.0), np.where(done, saturated, 0.0)
             smooth = (rule <= PANEL_ERROR) & (saturated > PANEL_ERROR) & ~tie
@@ -109,13 +109,8 @@ class PatchLaw:
 
     def _arcs(self, target: np.ndarray) -> Panels:
         """Return the panels between the points where a coordinate passes from one piece of φ to another."""
-        network, (a, b) = self.network, self.outer_line
-        bends = np.array([0.0, network.smoothing])
-        passing = network.activation_inverse(network.activation(bends) - target[:, None])
-        points = np.concatenate([np.broadcast_to(bends, passing.shape), passing], axis=1)
-        points = (points - a) / b if b else np.zeros((len(target), 0))
-        ends = np.full((len(target), 1), END)
-        edges = np.concatenate([-ends, np.sort(np.clip(points, -END, END), axis=1), ends], axis=1)
+        network, (a, b), ends = self.network, self.outer_line, np.full((len(target), 1), END)
+        edges = np.concatenate([-ends, np.sort(self.passages(target), axis=1), ends], axis=1)
         middle, half = (edges[:, 1:] + edges[:, :-1]) / 2, np.diff(edges, axis=1) / 2
         z = a + b * middle
         pieces = (
@@ -124,6 +119,18 @@ class PatchLaw:
         )
         owner = np.broadcast_to(np.arange(len(target))[:, None], z.shape)
         return Panels(middle, half, owner, *pieces).taken(half > 0)
+
+    @property
+    def sign(self) -> int:
+        """Of t in y: the score is at most y where the inner coordinate is below (1) or above (−1) h."""
+        return 1 if self.pair.outer == 1 else -1
+
+    def passages(self, target: np.ndarray) -> np.ndarray:
+        """Return the x, within ±END, at which z or h passes a kink of φ, for every target t: (len(target), any)."""
+        (a, b), kinks = self.outer_line, np.array(self.network.kinks())
+        passing = self.network.activation_inverse(self.network.activation(kinks) - target[:, None])
+        points = np.concatenate([np.broadcast_to(kinks, passing.shape), passing], axis=1)
+        return np.clip((points - a) / b, -END, END) if b else np.zeros((len(target), 0))
 
     @property
     def center(self) -> float:
@@ -179,6 +186,10 @@ class _Curve:
         sizes = np.abs(shift) + abs(self.offset) + np.abs(pair.slope_gap * b * x)
         sizes += np.where(i == j, 0.0, np.abs(z) + np.abs(z + shift))
         self.uncertainty = 4 * EPS * sizes + 4 * slack / inner_slope + law.std * pair.rounding * (1 + np.abs(x))
+        lowest = np.abs(self.gap)[:, None] - self.steepness * self.radius - self.uncertainty[:, None]
+        self.distance = np.where(
+            self.analytic, np.maximum(lowest, 0.0), 0.0
+        )  # U s for every ellipse, rounding included
 
     def _slope(self, z: np.ndarray, piece: np.ndarray) -> np.ndarray:
         return np.where(
@@ -235,24 +246,19 @@ class _Curve:
         constant = (self.inner_std == 0) & (self.steepness[:, 0] == 0) & self.analytic[:, 0]
         return constant & (np.abs(self.gap) <= self.uncertainty)
 
-    def _distance(self) -> np.ndarray:
-        """U s for every ellipse, rounding included."""
-        lowest = np.abs(self.gap)[:, None] - self.steepness * self.radius - self.uncertainty[:, None]
-        return np.where(self.analytic, np.maximum(lowest, 0.0), 0.0)
-
-    def saturation(self) -> np.ndarray:
+    def saturation(self, masses: np.ndarray) -> np.ndarray:
         """Bound the error of taking Φ as 0 or 1."""
-        distance = self._distance()[:, 0]
+        nearest = self.distance[:, 0]
         if self.inner_std == 0:
-            return np.where(distance > 0, 0.0, np.inf)
-        return self.panels.masses() * ndtr(-distance / self.inner_std)
+            return np.where(nearest > 0, 0.0, np.inf)
+        return masses * ndtr(-nearest / self.inner_std)
 
     def rule_error(self) -> np.ndarray:
         """Bound the error of the Gauss–Legendre rule, by the best of the ellipses."""
         if self.inner_std == 0:
             return np.full(len(self.gap), np.inf)
         height = self.panels.half[:, None] * np.sinh(TAUS)
-        v, u = self.steepness * height / self.inner_std, self._distance() / self.inner_std
+        v, u = self.steepness * height / self.inner_std, self.distance / self.inner_std
         nearest = np.maximum(np.abs(self.panels.middle)[:, None] - self.radius, 0.0)
         with np.errstate(over="ignore", invalid="ignore"):
             largest = 1 + v * DENSITY * np.exp((v * v - u * u) / 2)
@@ -262,7 +268,7 @@ class _Curve:
 
     def rounding(self, masses: np.ndarray) -> np.ndarray:
         """Bound what rounding of g may change: the density of Φ where |g| is least, or all of the mass."""
-        nearest = self._distance()[:, 0] / self.inner_std
+        nearest = self.distance[:, 0] / self.inner_std
         return masses * (
             4 * EPS + np.minimum(1.0, DENSITY * np.exp(-nearest * nearest / 2) * self.uncertainty / self.inner_std)
         )

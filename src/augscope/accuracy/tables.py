@@ -13,9 +13,8 @@ import numpy as np
 
 from augscope.accuracy.patch import Answer, PatchLaw
 
-REACH = 6.8  # standard deviations; a normal variable lies further out with a probability of 1e-11
-CONCENTRATION = 2e-10  # 2 exp(−REACH²/2): a function of normals strays REACH Lipschitz constants from its mean
-RANGE = 8.3  # Lipschitz constants from the center to the end of a table: the mean within √2 of it, then REACH
+CONCENTRATION = 2e-10  # 2 exp(−6.8²/2): a function of normals strays 6.8 Lipschitz constants from its mean
+RANGE = 8.3  # Lipschitz constants from the center to the end of a table: the mean within √2 of it, then 6.8
 TABLE_TOLERANCE = 2e-10  # error allowed to one table panel
 SUM_TOLERANCE = 3e-10  # the same for the table of a sum
 SUM_ROUNDING = 1e-13  # of a convolution

@@ -18,15 +18,8 @@ ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses 
 LARGEST = 4_096  # side in pixels to which an image is scaled to be shown
 SMALL = 32  # pixels: below, there is little to see
 MAX_PIXELS = 50_000_000  # of one image: some 600 MB on the way to its size; above, a small file may fill the memory
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "GIF",
-    "BMP",
-    "WEBP",
-    "TIFF",
-    "PPM",
-)  # others are not tried: EPS, say, would start Ghostscript
+# Others are not tried: EPS, say, would start Ghostscript.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 READING_ERRORS = (*DAMAGE, OSError, SyntaxError)  # what Pillow raises
 BUNDLED = ("china", "flower")  # the photographs that scikit-learn carries
 
