@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-LossAndGradient = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+LossAndGradient = Callable[..., tuple[float, np.ndarray]]  # of scores, labels and, if not uniform, weights
 Term = tuple[float, float, list[tuple[int, int]]]  # (probability, label, the (point, patch) pairs whose scores add up)
 
 
@@ -45,33 +45,44 @@ def subsets(num_patches: int) -> list[tuple[int, ...]]:
     return [chosen for size in range(num_patches + 1) for chosen in combinations(range(num_patches), size)]
 
 
-def erm(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """(1/n) Σ_i ℓ(y_i f(X_i))."""
-    n, num_patches = scores.shape
-    return loss_and_gradient(scores, [(1 / n, labels[i], [(i, p) for p in range(num_patches)]) for i in range(n)])
+def uniform(scores: np.ndarray) -> np.ndarray:
+    """Weights of 1/n."""
+    return np.full(len(scores), 1 / len(scores))
 
 
-def cutout(scores: np.ndarray, labels: np.ndarray, num_cut: int = 1) -> tuple[float, np.ndarray]:
-    """(1/n) Σ_i E_𝒞 ℓ(y_i f(X_{i,𝒞})): every C-subset of every point."""
+def erm(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """Σ_i w_i ℓ(y_i f(X_i))."""
     n, num_patches = scores.shape
+    w = uniform(scores) if weights is None else weights
+    return loss_and_gradient(scores, [(w[i], labels[i], [(i, p) for p in range(num_patches)]) for i in range(n)])
+
+
+def cutout(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None, num_cut: int = 1
+) -> tuple[float, np.ndarray]:
+    """Σ_i w_i E_𝒞 ℓ(y_i f(X_{i,𝒞})): every C-subset of every point."""
+    n, num_patches = scores.shape
+    w = uniform(scores) if weights is None else weights
     cuts = list(combinations(range(num_patches), num_cut))
     terms = [
-        (1 / (n * len(cuts)), labels[i], [(i, p) for p in range(num_patches) if p not in cut])
+        (w[i] / len(cuts), labels[i], [(i, p) for p in range(num_patches) if p not in cut])
         for i in range(n)
         for cut in cuts
     ]
     return loss_and_gradient(scores, terms)
 
 
-def cutmix(scores: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
-    """(1/n²) Σ_{i,j} E_S [λ ℓ(y_i f) + (1 − λ) ℓ(y_j f)]: every ordered pair, every subset, each label's term apart."""
+def cutmix(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+    """Σ_{i,j} w_i w_j E_S [λ ℓ(y_i f) + (1 − λ) ℓ(y_j f)]: every ordered pair, every subset, each label's term apart."""
     n, num_patches = scores.shape
+    w = uniform(scores) if weights is None else weights
     terms: list[Term] = []
     for chosen in subsets(num_patches):
-        probability = 1 / ((num_patches + 1) * math.comb(num_patches, len(chosen)) * n**2)
+        of_subset = 1 / ((num_patches + 1) * math.comb(num_patches, len(chosen)))
         share = len(chosen) / num_patches
         for i in range(n):
             for j in range(n):
+                probability = of_subset * w[i] * w[j]
                 mixed = [(i if p in chosen else j, p) for p in range(num_patches)]
                 terms += [(probability * share, labels[i], mixed), (probability * (1 - share), labels[j], mixed)]
     return loss_and_gradient(scores, terms)

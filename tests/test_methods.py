@@ -238,14 +238,14 @@ def name_the_rungs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return jnp.full(len(rows), float(count)), jnp.zeros_like(rows), jnp.zeros_like(rows)
 
     monkeypatch.setattr(pair_sums, "interpolated_sums", lambda count, pairs: name_only(count, pairs.rows))
-    monkeypatch.setattr(pair_sums, "direct_sums", lambda rows, columns, signs: name_only(-1, rows))
+    monkeypatch.setattr(pair_sums, "direct_sums", lambda rows, *_: name_only(-1, rows))
     return compiled
 
 
 def chosen_rung(scores) -> float:
     """The rung of `name_the_rungs` that pair sums at P = 3 choose."""
     rows, columns = (inside @ scores.T for inside in (jnp.eye(3), 1 - jnp.eye(3)))
-    value, _, _ = pair_sums.sums_over_pairs(TOLERANCE)(rows, columns, jnp.ones((1, len(scores))))
+    value, _, _ = pair_sums.sums_over_pairs(TOLERANCE)(rows, columns, jnp.ones((1, len(scores))), None)
     return float(value[0])
 
 

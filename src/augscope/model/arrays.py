@@ -55,6 +55,29 @@ def checked_scores(scores: Any, labels: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(scores, dtype), jnp.asarray(labels, dtype)
 
 
+def checked_probabilities(probabilities: Any, scores: jax.Array) -> jax.Array | None:
+    """Return the weights of the points in the dtype of checked `scores`; None, which stays None, means uniform.
+
+    Raises:
+        ValueError: unless they are an (n,) array of finite numbers of at least 0 that sum to 1, up to rounding.
+    """
+    if probabilities is None:
+        return None
+    shape = np.shape(probabilities)
+    check(
+        shape == scores.shape[:1],
+        f"`probabilities` must have shape ({scores.shape[0]},) to match `scores`, got {shape}",
+    )
+    if not isinstance(probabilities, jax.core.Tracer):
+        check_finite("probabilities", probabilities)
+        values = np.asarray(probabilities, np.float64)
+        check(bool((values >= 0).all()), f"`probabilities` must be at least 0, got {values.min():g}")
+        single = getattr(probabilities, "dtype", None) == np.float32  # each weight is rounded by up to 6e-8 of it
+        off = abs(values.sum() - 1)
+        check(off <= (1e-7 if single else 1e-9), f"`probabilities` must sum to 1, got {values.sum():.12g}")
+    return jnp.asarray(probabilities, scores.dtype)
+
+
 def check_finite(name: str, array: Any) -> None:
     """Raise ValueError if the array holds a NaN or an infinity, naming how many."""
     bad = int(np.size(array) - np.isfinite(np.asarray(array)).sum())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import model_serializer
 
-from augscope.model.arrays import checked_scores
+from augscope.model.arrays import checked_probabilities, checked_scores
 from augscope.support.naming import path_of
 from augscope.support.values import Value, check
 
@@ -34,20 +35,23 @@ NO_PLATEAU = Plateau(float("nan"), float("nan"), float("nan"))
 
 
 class Method(Value):
-    """A training loss as a function of `scores` and `labels` alone (model.md, identity 6.1).
+    """A training loss as a function of `scores`, `labels` and the points' weights alone (model.md, identity 6.1).
 
     A subclass implements `raw_loss` in traceable JAX, or `raw_loss_and_gradient` where it knows better than automatic
     differentiation, and `check_num_patches` where it limits P. Where a single evaluation can handle more than a descent,
     `check_evaluation` says what. `augmented_margins` and `plateau` say what is measured of it besides. Its fields are its
     parameters. In files it goes by its import path, `module:Name`.
 
+    A third argument named `probabilities`, (n,), makes it a method for weighted samples too. Without a default it is always
+    given (1/n each on other samples); with the default None only where points have weights.
+
     Example:
         >>> import jax, jax.numpy as jnp, numpy as np, augscope as ag
         >>> jax.config.update("jax_enable_x64", True)
         >>> class Exponential(ag.Method):
         ...     rate: float = 1.0
-        ...     def raw_loss(self, scores, labels):
-        ...         return jnp.exp(-self.rate * labels * scores.sum(axis=1)).mean()
+        ...     def raw_loss(self, scores, labels, probabilities):
+        ...         return probabilities @ jnp.exp(-self.rate * labels * scores.sum(axis=1))
         >>> method = Exponential(rate=2.0)
         >>> method.title, method.loss_and_gradient(np.zeros((1, 2)), np.array([1]))[1].tolist()
         ('Exponential (rate = 2.0)', [[-2.0, -2.0]])
@@ -74,40 +78,66 @@ class Method(Value):
         """Raise ValueError if not even a single evaluation of this size is possible."""
         self.check_num_patches(num_patches)
 
-    def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
-        """Return the loss and gradient without checking arguments: what compiled loops call.
+    @property
+    def takes_probabilities(self) -> bool:
+        """Whether the loss has an argument `probabilities`, so that it can be taken of a weighted sample."""
+        return "probabilities" in _parameters(self._own_loss())
+
+    def _own_loss(self) -> Callable[..., Any]:
+        """The function that decides the loss."""
+        plain = type(self).raw_loss_and_gradient is Method.raw_loss_and_gradient
+        return self.raw_loss if plain else self.raw_loss_and_gradient
+
+    def check_weighted(self) -> None:
+        """Raise ValueError unless the method takes `probabilities`."""
+        name = getattr(self._own_loss(), "__name__", "function")
+        check(
+            self.takes_probabilities,
+            f"`method` must take `probabilities` for a weighted sample, got {self.title}: "
+            f"give its `{name}` a third argument `probabilities`",
+        )
+
+    def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
+        """Return the loss and gradient without checking arguments: what compiled loops call, by `call_loss`.
 
         JAX can differentiate the loss in either mode, and the gradient forward (`jax.jvp`, `jax.jacfwd`).
         """
-        return jax.value_and_grad(self.raw_loss)(scores, labels)
+        return jax.value_and_grad(partial(call_loss, self.raw_loss))(scores, labels, probabilities)
 
-    def raw_loss(self, scores: Any, labels: Any) -> Any:
+    def raw_loss(self, scores: Any, labels: Any, probabilities: Any = None) -> Any:
         """Return the loss alone, without checking arguments: enough for a method of your own."""
         raise NotImplementedError(f"{type(self).__name__} must define `raw_loss` or `raw_loss_and_gradient`")
 
     def loss_and_gradient(
-        self, scores: Float[Array, "n P"], labels: Int[Array, " n"]
+        self, scores: Float[Array, "n P"], labels: Int[Array, " n"], probabilities: Float[Array, " n"] | None = None
     ) -> tuple[Float[Array, ""], Float[Array, "n P"]]:
         """Return the training loss and its gradient with respect to the scores.
 
         Args:
             scores: patch scores a_{i,p}, shape (n, P).
             labels: +1 or −1, shape (n,).
+            probabilities: w_i ≥ 0, the weight of each point, shape (n,), sum 1; uniform by default. Other values compile
+                nothing anew.
 
         Returns:
             The loss (a scalar) and ∂loss/∂a_{i,p}, shape (n, P).
 
         Raises:
-            ValueError: on mismatched shapes, NaN, other labels, a size that the method cannot handle, or float64 not
-                enabled.
+            ValueError: on mismatched shapes, NaN, other labels, negative weights or ones that do not sum to 1, a method that
+                takes none, a size that the method cannot handle, or float64 not enabled.
         """
         scores, labels = checked_scores(scores, labels)
+        probabilities = checked_probabilities(probabilities, scores)
         self.check_evaluation(*scores.shape)
-        return _compiled(self, scores, labels)
+        if probabilities is not None:
+            self.check_weighted()
+        return _compiled(self, scores, labels, probabilities)
 
-    def loss(self, scores: Float[Array, "n P"], labels: Int[Array, " n"]) -> Float[Array, ""]:
+    def loss(
+        self, scores: Float[Array, "n P"], labels: Int[Array, " n"], probabilities: Float[Array, " n"] | None = None
+    ) -> Float[Array, ""]:
         """Return the training loss alone; arguments and errors as in `loss_and_gradient`."""
-        return self.loss_and_gradient(scores, labels)[0]
+        return self.loss_and_gradient(scores, labels, probabilities)[0]
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation."""
@@ -118,15 +148,51 @@ class Method(Value):
         return NO_PLATEAU
 
 
-def check_method(method: Any, num_patches: int) -> None:
-    """Raise ValueError unless this is a method, and one with which points of so many patches can be trained on."""
+def check_method(method: Any, num_patches: int, weighted: bool = False) -> None:
+    """Raise ValueError unless this is a method that can train on points of so many patches, and `weighted` ones if asked."""
     check(isinstance(method, Method), f"`method` must be a method such as augscope.Erm(), got {method!r}")
     method.check_num_patches(num_patches)
+    if weighted:
+        method.check_weighted()
+
+
+def call_loss(function: Callable[..., Any], scores: Any, labels: Any, probabilities: Any) -> Any:
+    """Call a loss, perhaps of somebody's own, with `probabilities` where it needs them: it may not know that argument."""
+    parameter = _parameters(function).get("probabilities")
+    if probabilities is None and parameter is not None and parameter.default is parameter.empty:
+        probabilities = jnp.full(scores.shape[0], 1 / scores.shape[0], scores.dtype)
+    return function(scores, labels) if probabilities is None else function(scores, labels, probabilities=probabilities)
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some functions written in C tell none
+        return {}
 
 
 @partial(jax.jit, static_argnums=0)
-def _compiled(method: Method, scores: Any, labels: Any) -> tuple[Any, Any]:
-    return method.raw_loss_and_gradient(scores, labels)
+def _compiled(method: Method, scores: Any, labels: Any, probabilities: Any) -> tuple[Any, Any]:
+    return call_loss(method.raw_loss_and_gradient, scores, labels, probabilities)
+
+
+def weigh(array: Any, weights: Any) -> Any:
+    """Return the product; None stands for weights of 1, which cost nothing."""
+    return array if weights is None else array * weights
+
+
+def average(losses: Any, slopes: Any, probabilities: Any) -> tuple[Any, Any]:
+    """Return the loss over points and its gradient.
+
+    Args:
+        losses: of each point, (n,), or of each of its equally likely versions, (versions, n).
+        slopes: the derivative of a point's summed losses in its scores, (n, …).
+        probabilities: of the points, (n,), or None: uniform.
+    """
+    num_versions = losses.size // len(slopes)
+    if probabilities is None:
+        return losses.mean(), slopes / losses.size
+    return (losses * probabilities).sum() / num_versions, slopes * probabilities[:, None] / num_versions
 
 
 LossAndGradient = Callable[..., tuple[Any, Any]]

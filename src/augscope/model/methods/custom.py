@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import model_serializer
 
-from augscope.model.methods.base import Method, logistic
+from augscope.model.methods.base import Method, average, call_loss, logistic
 from augscope.model.methods.pair_sums import pair_sums
 from augscope.model.methods.subsets import all_subsets
 from augscope.support.naming import path_of
@@ -27,8 +27,8 @@ class SubsetMethod(Method):
     """The expected loss over a law of your own on subsets S of the patches, exactly.
 
     With `label_weights` λ(S), patches outside S come from a second point, as in CutMix:
-    (1/n²) Σ_{i,j} Σ_S P(S) [λ(S) ℓ(y_i f(X_{i,j,S})) + (1 − λ(S)) ℓ(y_j f(X_{i,j,S}))]. Without, they become 0 and the
-    label stays, as in Cutout: (1/n) Σ_i Σ_S P(S) ℓ(y_i f(X_{i,S})). A subclass says P and λ in NumPy; its fields are
+    Σ_{i,j} w_i w_j Σ_S P(S) [λ(S) ℓ(y_i f(X_{i,j,S})) + (1 − λ(S)) ℓ(y_j f(X_{i,j,S}))], w_i = 1/n by default. Without,
+    they become 0 and the label stays, as in Cutout: Σ_i w_i Σ_S P(S) ℓ(y_i f(X_{i,S})). A subclass says P and λ in NumPy; its fields are
     its parameters. All 2^P subsets are visited, up to P = 12 in a descent and P = 16 in a single evaluation.
 
     Cost: O(2^P n m) with λ, m some tens (`pair_sums`, to a relative 1e-12); O(2^P n P) without.
@@ -62,17 +62,14 @@ class SubsetMethod(Method):
         _check_size(num_patches, MAX_PATCHES_ONCE, "a single evaluation")
         self._table(num_patches)
 
-    def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
+    def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
-        num_samples = scores.shape[0]
         members, law, weights = self._table(scores.shape[1])
         if weights is not None:
-            value, gradient = pair_sums(scores, labels, members, law, TOLERANCE, weights)
-            return value / num_samples**2, gradient / num_samples**2
+            return pair_sums(scores, labels, probabilities, members, law, TOLERANCE, weights)
         inside, law = jnp.asarray(members, scores.dtype), jnp.asarray(law, scores.dtype)
         losses, slopes = logistic(labels[None, :] * (inside @ scores.T))  # (subsets, n)
-        value = (law @ losses).mean()
-        return value, labels[:, None] * ((law[:, None] * slopes).T @ inside) / num_samples
+        return average(law @ losses, labels[:, None] * ((law[:, None] * slopes).T @ inside), probabilities)
 
     def _table(self, num_patches: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         return subset_table(cast(Hashable, self), num_patches)
@@ -110,13 +107,14 @@ def subset_table(method: Any, num_patches: int) -> tuple[np.ndarray, np.ndarray,
 
 
 class FunctionMethod(Method):
-    """A function `(scores, labels) → loss` in traceable JAX as a method; its gradient is automatic.
+    """A function `(scores, labels[, probabilities]) → loss` in traceable JAX as a method; its gradient is automatic.
 
     A method with parameters is a subclass of `Method` that defines `raw_loss`.
 
     Args:
-        function: takes scores (n, P) and labels (n,) of ±1 as floats, returns a scalar. Written down, the method is the
-            function's import path; that needs a function at the top level of a module.
+        function: takes scores (n, P) and labels (n,) of ±1 as floats, returns a scalar. One for weighted samples has a
+            third argument `probabilities`, (n,), as in `augscope.Method`. Written down, the method is the function's import
+            path; that needs a function at the top level of a module.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpy as np, augscope as ag
@@ -139,10 +137,13 @@ class FunctionMethod(Method):
     def _as_path(self) -> dict[str, Any]:
         return {"name": path_of("function", self.function)}
 
-    def raw_loss(self, scores: Any, labels: Any) -> Any:
+    def _own_loss(self) -> Callable[..., Any]:
+        return self.function
+
+    def raw_loss(self, scores: Any, labels: Any, probabilities: Any = None) -> Any:
         """Return the function's value."""
         try:
-            value = self.function(scores, labels)
+            value = call_loss(self.function, scores, labels, probabilities)
         except TypeError as error:  # another number of arguments, or no function of arrays
             reason = str(error).partition("\n")[0]
             raise ValueError(f"`methods` must take scores and labels as arrays, got {self.title}: {reason}") from None

@@ -16,33 +16,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.model.methods.base import with_known_gradient
+from augscope.model.methods.base import weigh, with_known_gradient
 from augscope.model.methods.softplus_series import Series, series
 
 FREQUENCIES_AT_ONCE = 8
 NUMBERS_AT_ONCE = 2**20  # of the table of u that is worked on: 8 MiB each for real and imaginary parts in float64
 
 
-def expected_losses(signed: Any, num_cut: int) -> tuple[Any, Any]:
-    """Return Σ_i E_𝒞 ℓ(Σ_{p ∉ 𝒞} b_{i,p}) and its gradient, for signed scores b = y a of shape (n, P).
+def expected_loss(signed: Any, num_cut: int, probabilities: Any = None) -> tuple[Any, Any]:
+    """Return Σ_i w_i E_𝒞 ℓ(Σ_{p ∉ 𝒞} b_{i,p}) and its gradient, for signed scores b = y a of shape (n, P).
+
+    `probabilities` are the w_i, (n,), by default 1/n each. The series' error stays: it is a mean over points.
 
     Cost: O(n P C K) with K ≈ 1.7 (Z + 33) frequencies, Z the largest |z| that a cut point reaches. Memory: bounded by
     `NUMBERS_AT_ONCE`, whatever n and K are. Past `MAX_FREQUENCIES` the result is NaN.
     """
-    return with_known_gradient(partial(_expected_losses, num_cut))(signed)
+    value, slopes = with_known_gradient(partial(_expected_losses, num_cut))(signed, probabilities)
+    return (value, slopes) if probabilities is not None else (value / len(signed), slopes / len(signed))
 
 
-def _expected_losses(num_cut: int, signed: Any) -> tuple[Any, Any]:
+def _expected_losses(num_cut: int, signed: Any, masses: Any) -> tuple[Any, Any]:
+    """The sum over points with `masses`, or of all alike where these are None."""
     num_samples, num_patches = signed.shape
     terms = series(_largest_margin(signed, num_cut))
     size = min(num_samples, max(1, NUMBERS_AT_ONCE // (num_patches * (num_cut + 1) * FREQUENCIES_AT_ONCE)))
     num_chunks = ceil(num_samples / size)
-    padded = jnp.pad(signed, ((0, num_chunks * size - num_samples), (0, 0)))  # points of score 0 cost and give nothing
-    chunks = padded.reshape(num_chunks, size, num_patches).swapaxes(1, 2)
+    padding = num_chunks * size - num_samples  # points of score 0 cost and give nothing
+    chunks = jnp.pad(signed, ((0, padding), (0, 0))).reshape(num_chunks, size, num_patches).swapaxes(1, 2)
+    in_chunks = None if masses is None else jnp.pad(masses, (0, padding)).reshape(num_chunks, size)
 
     def add(index: Any, total: tuple[Any, Any]) -> tuple[Any, Any]:
         omega, weight = terms.frequencies(index * FREQUENCIES_AT_ONCE, FREQUENCIES_AT_ONCE)
-        values, slopes = jax.lax.map(lambda points: _oscillating_part(points, num_cut, omega, weight), chunks)
+        oscillating_part = partial(_oscillating_part, num_cut, omega, weight)
+        values, slopes = jax.lax.map(lambda chunk: oscillating_part(*chunk), (chunks, in_chunks))
         return total[0] + values.sum(), total[1] + slopes
 
     start = (jnp.zeros((), signed.dtype), jnp.zeros_like(chunks))
@@ -50,7 +56,8 @@ def _expected_losses(num_cut: int, signed: Any) -> tuple[Any, Any]:
     value, slopes = jax.lax.fori_loop(0, num_steps, add, start)
     slopes = slopes.swapaxes(1, 2).reshape(-1, num_patches)[:num_samples]
     smooth, smooth_slopes = _polynomial_part(signed, num_cut, terms)
-    return value + smooth, slopes + smooth_slopes
+    by_point = None if masses is None else masses[:, None]
+    return value + weigh(smooth, masses).sum(), weigh(slopes + smooth_slopes, by_point)
 
 
 def _largest_margin(signed: Any, num_cut: int) -> Any:
@@ -61,19 +68,19 @@ def _largest_margin(signed: Any, num_cut: int) -> Any:
 
 
 def _polynomial_part(signed: Any, num_cut: int, terms: Series) -> tuple[Any, Any]:
-    """Σ_i log 2 − E[z]/2 + E[z²]/(4L) and its gradient; a pair of patches is kept with probability `both`."""
+    """Each point's log 2 − E[z]/2 + E[z²]/(4L), (n,), and its gradient; a pair of patches is kept with probability `both`."""
     num_patches = signed.shape[1]
     one = (num_patches - num_cut) / num_patches
     both = one * (num_patches - num_cut - 1) / (num_patches - 1)
     sums = signed.sum(axis=1, keepdims=True)
     squares = (one - both) * (signed**2).sum(axis=1) + both * sums[:, 0] ** 2
-    value = (log(2) - one * sums[:, 0] / 2 + squares / (4 * terms.half_period)).sum()
+    value = log(2) - one * sums[:, 0] / 2 + squares / (4 * terms.half_period)
     slopes = -one / 2 + ((one - both) * signed + both * sums) / (2 * terms.half_period)
     return terms.valid * value, terms.valid * slopes
 
 
-def _oscillating_part(points: Any, num_cut: int, omega: Any, weight: Any) -> tuple[Any, Any]:
-    """Σ_k w_k (1 − E cos(ω_k z)) summed over points, and its gradient, for signed scores of shape (P, points).
+def _oscillating_part(num_cut: int, omega: Any, weight: Any, points: Any, masses: Any) -> tuple[Any, Any]:
+    """Σ_k w_k (1 − E cos(ω_k z)) summed over points, and each point's own slopes, for signed scores of shape (P, points).
 
     Complex numbers are pairs of real arrays, (C + 1, frequencies, points): XLA vectorises those.
     """
@@ -101,7 +108,7 @@ def _oscillating_part(points: Any, num_cut: int, omega: Any, weight: Any) -> tup
     zero = jnp.zeros(shape, points.dtype)
     first, table = jax.lax.scan(backward, (zero.at[0].set(1.0), zero), (turns, keep, cut), reverse=True)
     _, slopes = jax.lax.scan(forward, (zero.at[num_cut].set(1.0), zero), (turns, keep, cut, table))
-    return (weight @ (1 - first[0][num_cut])).sum(), slopes
+    return weigh(weight @ (1 - first[0][num_cut]), masses).sum(), slopes
 
 
 def _turn(pair: Any, cos: Any, sin: Any) -> tuple[Any, Any]:

@@ -23,9 +23,9 @@ MAX_ENUMERATED = 2**26  # mixed points held at once by the enumeration: half a g
 
 
 class CutMix(Method):
-    """(1/n²) Σ_{i,j} E_S [λ ℓ(y_i f(X_{i,j,S})) + (1 − λ) ℓ(y_j f(X_{i,j,S}))], λ = |S|/P (paper, §2.3; model.md §4).
+    """Σ_{i,j} w_i w_j E_S [λ ℓ(y_i f(X_{i,j,S})) + (1 − λ) ℓ(y_j f(X_{i,j,S}))], λ = |S|/P (paper, §2.3; model.md §4).
 
-    |S| is uniform on {0, …, P}, then S uniform over the |S|-subsets; patch p comes from X_i if p ∈ S, else from X_j.
+    w_i = 1/n unless points have weights. |S| is uniform on {0, …, P}, then S uniform over the |S|-subsets; patch p comes from X_i if p ∈ S, else from X_j.
 
     Args:
         algorithm: "interpolate" sums over pairs by Chebyshev interpolation, with error at most `tolerance` relative to
@@ -76,18 +76,17 @@ class CutMix(Method):
             "use `augscope.estimate`, which takes any number",
         )
 
-    def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
+    def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
         if self.algorithm == "enumerate":
-            return jax.value_and_grad(enumerated_loss)(scores, labels)
-        num_samples, num_patches = scores.shape
+            return jax.value_and_grad(enumerated_loss)(scores, labels, probabilities)
+        num_patches = scores.shape[1]
         # The empty and the full set leave one point unmixed: an ERM loss of probability 2/(P+1).
-        whole, whole_gradient = Erm().raw_loss_and_gradient(scores, labels)
+        whole, whole_gradient = Erm().raw_loss_and_gradient(scores, labels, probabilities)
         members, law = half_subsets(num_patches)
-        mixed, mixed_gradient = pair_sums(scores, labels, members, law, self.tolerance)
+        mixed, mixed_gradient = pair_sums(scores, labels, probabilities, members, law, self.tolerance)
         weight = 2 / (num_patches + 1)
-        value = weight * whole + mixed / num_samples**2
-        return value, weight * whole_gradient + mixed_gradient / num_samples**2
+        return weight * whole + mixed, weight * whole_gradient + mixed_gradient
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return NaN for each point, (n,): a mixed point has two labels."""
@@ -98,7 +97,7 @@ class CutMix(Method):
         return cutmix_plateau(num_patches, positive_share)
 
 
-def enumerated_loss(scores: Any, labels: Any) -> Any:
+def enumerated_loss(scores: Any, labels: Any, probabilities: Any = None) -> Any:
     """The CutMix loss term by term: every subset, every ordered pair (the definition, in arrays)."""
     num_samples, num_patches = scores.shape
     members, law = all_subsets(num_patches)
@@ -114,7 +113,10 @@ def enumerated_loss(scores: Any, labels: Any) -> Any:
     terms = (
         share * logistic(labels[None, :, None] * mixed)[0] + (1 - share) * logistic(labels[None, None, :] * mixed)[0]
     )
-    return (jnp.asarray(law, scores.dtype)[:, None, None] * terms).sum() / num_samples**2
+    terms = jnp.asarray(law, scores.dtype)[:, None, None] * terms
+    if probabilities is None:
+        return terms.sum() / num_samples**2
+    return (terms * probabilities[:, None] * probabilities).sum()
 
 
 @lru_cache(maxsize=256)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import field_validator
 
-from augscope.model.methods.base import Method, logistic
-from augscope.model.methods.cut_frequencies import expected_losses
+from augscope.model.methods.base import Method, average, logistic
+from augscope.model.methods.cut_frequencies import expected_loss
 from augscope.model.methods.subsets import kept_patches
 from augscope.support.values import check
 
@@ -19,7 +19,7 @@ MAX_PATCHES = 256  # of "frequencies": at P = 256, C = 127 and n = 300 an evalua
 
 
 class Cutout(Method):
-    """(1/n) Σ_i E_𝒞 ℓ(y_i f(X_{i,𝒞})), 𝒞 uniform over the C-subsets, patches in 𝒞 become 0 (paper, §2.3; model.md §4).
+    """Σ_i w_i E_𝒞 ℓ(y_i f(X_{i,𝒞})), w_i = 1/n by default, 𝒞 uniform over the C-subsets, patches in 𝒞 become 0 (paper, §2.3; model.md §4).
 
     φ(0) = 0, so a removed patch scores 0.
 
@@ -71,15 +71,14 @@ class Cutout(Method):
             f"more than the {MAX_SUBSETS:,} that can be enumerated: ask for `algorithm` = 'frequencies'",
         )
 
-    def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
+    def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
-        num_samples, num_patches = scores.shape
         if self.algorithm == "frequencies":
-            value, slopes = expected_losses(labels[:, None] * scores, self.num_cut)
-            return value / num_samples, labels[:, None] * slopes / num_samples
-        kept = jnp.asarray(kept_patches(num_patches, self.num_cut), scores.dtype)
+            value, slopes = expected_loss(labels[:, None] * scores, self.num_cut, probabilities)
+            return value, labels[:, None] * slopes
+        kept = jnp.asarray(kept_patches(scores.shape[1], self.num_cut), scores.dtype)
         losses, slopes = logistic(labels[None, :] * (kept @ scores.T))  # (subsets, n)
-        return losses.mean(), labels[:, None] * (slopes.T @ kept) / (num_samples * kept.shape[0])
+        return average(losses, labels[:, None] * (slopes.T @ kept), probabilities)
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over all subsets: cutting its C largest signed scores. Cost O(nP log P)."""

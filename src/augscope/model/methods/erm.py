@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from augscope.model.methods.base import Method, logistic
+from augscope.model.methods.base import Method, average, logistic
 
 
 class Erm(Method):
-    """(1/n) Σ_i ℓ(y_i f(X_i)) (paper, §2.3; model.md §4). Cost O(nP).
+    """Σ_i w_i ℓ(y_i f(X_i)), w_i = 1/n unless points have weights (paper, §2.3; model.md §4). Cost O(nP).
 
     Example:
         >>> import jax, numpy as np, augscope as ag
@@ -27,8 +27,8 @@ class Erm(Method):
         """ "ERM"."""
         return "ERM"
 
-    def raw_loss_and_gradient(self, scores: Any, labels: Any) -> tuple[Any, Any]:
+    def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
-        num_samples = scores.shape[0]
         losses, slopes = logistic(labels * scores.sum(axis=1))
-        return losses.mean(), jnp.broadcast_to((labels * slopes / num_samples)[:, None], scores.shape)
+        value, gradient = average(losses, (labels * slopes)[:, None], probabilities)
+        return value, jnp.broadcast_to(gradient, scores.shape)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from augscope.model.arrays import check_key, checked_scores
+from augscope.model.arrays import check_key, checked_probabilities, checked_scores
 from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.model.methods.base import logistic
 from augscope.support.values import check
@@ -30,7 +30,7 @@ class Estimate:
         gradient: unbiased estimate of ∂loss/∂a_{i,p}, (n, P).
         standard_error: of `value`, from the draws' sample variance.
         gradient_standard_error: of every entry of `gradient`, (n, P). An entry that few draws touched has an
-            uncertain one: a point is drawn about num_draws/n times (CutMix: twice that).
+            uncertain one: a point is drawn about w_i · num_draws times (CutMix: twice that), w_i = 1/n by default.
         num_draws: how many draws were averaged.
     """
 
@@ -42,7 +42,12 @@ class Estimate:
 
 
 def estimate(
-    key: Any, method: Method, scores: Float[Array, "n P"], labels: Int[Array, " n"], num_draws: int
+    key: Any,
+    method: Method,
+    scores: Float[Array, "n P"],
+    labels: Int[Array, " n"],
+    num_draws: int,
+    probabilities: Float[Array, " n"] | None = None,
 ) -> Estimate:
     """Estimate a training loss and its gradient from independent draws of (i, 𝒞) or (i, j, S), for any P.
 
@@ -56,14 +61,16 @@ def estimate(
         scores: patch scores, shape (n, P).
         labels: +1 or −1, shape (n,).
         num_draws: at least 2.
+        probabilities: w_i, with which points i and j are drawn, shape (n,), sum 1; uniform by default.
 
     Returns:
         An `Estimate`.
 
     Raises:
-        ValueError: on a key that is an integer, num_draws < 2, NaN, other labels, C ≥ P, or float64 not enabled.
+        ValueError: on a key that is an integer, num_draws < 2, NaN, other labels, probabilities that are none, C ≥ P, or
+            float64 not enabled.
 
-    Cost: O(num_draws · P) time; memory for three arrays of shape (n, P) and one chunk of draws.
+    Cost: O(num_draws · (P + log n)) time; memory for three arrays of shape (n, P) and one chunk of draws.
 
     Example:
         >>> import jax, numpy as np, augscope as ag
@@ -76,6 +83,7 @@ def estimate(
     check_key(key)
     check(isinstance(method, (Erm, Cutout, CutMix)), f"`method` must be Erm, Cutout or CutMix, got {method!r}")
     scores, labels = checked_scores(scores, labels)
+    probabilities = checked_probabilities(probabilities, scores)
     is_count = isinstance(num_draws, (int, np.integer)) and not isinstance(num_draws, bool)
     check(
         is_count and 2 <= num_draws <= MAX_DRAWS, f"`num_draws` must be an integer in [2, 2^31 - 1], got {num_draws!r}"
@@ -88,7 +96,7 @@ def estimate(
         method = CutMix()
     else:
         method = Erm()
-    sums = _all_draws(method, key, scores, labels, jnp.asarray(num_draws, jnp.int32))
+    sums = _all_draws(method, key, scores, labels, probabilities, jnp.asarray(num_draws, jnp.int32))
     gradient = sums.slopes / num_draws
     # Most draws leave most entries at 0, so the mean square does not cancel against the squared mean; rounding may go below 0.
     spread = jnp.maximum(sums.squared_slopes / num_draws - gradient**2, 0)
@@ -111,14 +119,15 @@ class _Sums(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=0)
-def _all_draws(method: Method, key: Any, scores: Any, labels: Any, num_draws: Any) -> _Sums:
+def _all_draws(method: Method, key: Any, scores: Any, labels: Any, probabilities: Any, num_draws: Any) -> _Sums:
     """Sum over draws, a chunk at a time; each chunk has a key of its own, and the last one is cut short by weights."""
     size = max(1, min(DRAWS_AT_ONCE, ENTRIES_AT_ONCE // scores.shape[1]))
 
     def add(chunk: Any, total: _Sums) -> _Sums:
         counts = jnp.arange(size, dtype=jnp.int32) < num_draws - chunk * size
         before = (chunk * size).astype(scores.dtype)
-        part = _draws(method, jax.random.fold_in(key, chunk), scores, labels, counts.astype(scores.dtype))
+        draw = partial(_draws, method, jax.random.fold_in(key, chunk), scores, labels, probabilities)
+        part = draw(counts.astype(scores.dtype))
         now = counts.sum().astype(scores.dtype)
         step = part.mean - total.mean
         return _Sums(  # means and deviations of two groups together (Chan, Golub and LeVeque)
@@ -133,14 +142,14 @@ def _all_draws(method: Method, key: Any, scores: Any, labels: Any, num_draws: An
     return jax.lax.fori_loop(0, (num_draws - 1) // size + 1, add, start)
 
 
-def _draws(method: Method, key: Any, scores: Any, labels: Any, weights: Any) -> _Sums:
+def _draws(method: Method, key: Any, scores: Any, labels: Any, probabilities: Any, weights: Any) -> _Sums:
     """One chunk of draws; `weights` are 1, or 0 for draws that do not count."""
     key_i, key_j, key_patches = jax.random.split(key, 3)
     num_samples, num_patches = scores.shape
-    i = jax.random.randint(key_i, weights.shape, 0, num_samples)
+    i = jax.random.choice(key_i, num_samples, weights.shape, p=probabilities)
     own = _own_patches(method, key_patches, (len(weights), num_patches))
     if isinstance(method, CutMix):
-        j = jax.random.randint(key_j, weights.shape, 0, num_samples)
+        j = jax.random.choice(key_j, num_samples, weights.shape, p=probabilities)
         margins = jnp.where(own, scores[i], scores[j]).sum(axis=1)
         share = own.mean(axis=1, dtype=scores.dtype)
         parts = [(i, own, share), (j, ~own, 1 - share)]
