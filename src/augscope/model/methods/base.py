@@ -192,7 +192,7 @@ def average(losses: Any, slopes: Any, probabilities: Any) -> tuple[Any, Any]:
     num_versions = losses.size // len(slopes)
     if probabilities is None:
         return losses.mean(), slopes / losses.size
-    return (losses * probabilities).sum() / num_versions, slopes * probabilities[:, None] / num_versions
+    return (losses @ probabilities).sum() / num_versions, slopes * probabilities[:, None] / num_versions
 
 
 LossAndGradient = Callable[..., tuple[Any, Any]]

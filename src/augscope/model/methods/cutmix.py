@@ -116,7 +116,7 @@ def enumerated_loss(scores: Any, labels: Any, probabilities: Any = None) -> Any:
     terms = jnp.asarray(law, scores.dtype)[:, None, None] * terms
     if probabilities is None:
         return terms.sum() / num_samples**2
-    return (terms * probabilities[:, None] * probabilities).sum()
+    return (terms @ probabilities @ probabilities).sum()
 
 
 @lru_cache(maxsize=256)
