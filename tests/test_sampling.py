@@ -381,7 +381,7 @@ class TestReducedHasTheLawOfDense:
     def test_gram_matrix_of_the_weights(self, pairs):
         def noise_gram(dataset):
             data = geometry(dataset)
-            return np.asarray(data.noise_gram(data.start()))
+            return np.asarray(data.noise.test_gram(data.start().noise))
 
         dense, reduced = (np.array([noise_gram(dataset) for dataset in kind]) for kind in pairs)
         for row, column in ((0, 0), (0, 1), (1, 1)):

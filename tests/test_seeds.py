@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -184,9 +184,7 @@ class TestBatched:
     def test_those_that_diverge_leave_and_the_others_go_on(self):
         # NaN diverges at once.
         datasets = [SMALL.sample(seed) for seed in range(4)]
-        broken = [
-            ag.Dataset(**{**vars(data), "initial_weights": data.initial_weights * np.nan}) for data in datasets[1:]
-        ]
+        broken = [replace(data, initial_weights=data.initial_weights * np.nan) for data in datasets[1:]]
         runs = train_many(
             [datasets[0], *broken], SMALL.network, ag.CutMix(), step_size=1.0, num_steps=60, record_at=(0, 7, 60)
         )

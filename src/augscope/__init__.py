@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augscope.accuracy.exact import TestAccuracy, test_accuracy
+    from augscope.model.dataset import Dataset
     from augscope.model.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
     from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
     from augscope.model.methods.monte_carlo import Estimate, estimate
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
-    from augscope.model.sampling import Dataset, sample_dataset
+    from augscope.model.sampling import population, sample_dataset
     from augscope.sweep.grid import Sweep
     from augscope.sweep.phase import PhaseDiagram, phase_diagram
     from augscope.sweep.phase_options import PhaseOptions
@@ -41,7 +42,8 @@ _HOMES = {
     "sweep.phase": ("PhaseDiagram", "phase_diagram"),
     "sweep.phase_options": ("PhaseOptions",),
     "sweep.records": ("Records",),
-    "model.sampling": ("Dataset", "sample_dataset"),
+    "model.dataset": ("Dataset",),
+    "model.sampling": ("population", "sample_dataset"),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems.assumptions": ("noise_ratio",),
@@ -88,6 +90,7 @@ __all__ = [
     "noise_memorised",
     "noise_ratio",
     "phase_diagram",
+    "population",
     "presets",
     "run_sweep",
     "sample_dataset",

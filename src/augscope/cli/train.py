@@ -7,7 +7,9 @@ from augscope.model.jax_setup import set_up_jax
 from augscope.support.command_line import command_line, read_seeds, seeds_text
 
 
-def train(*, options: ExperimentOptions | None = None, output: OutputOptions | None = None, seeds: str = "1") -> int:
+def train(
+    *, options: ExperimentOptions | None = None, output: OutputOptions | None = None, seeds: str | None = None
+) -> int:
     """Train exactly and measure what was learned.
 
     Exit status: 0 if every run completed, 1 if one diverged or its flow could not be finished, 2 for bad usage, 3 if interrupted.
@@ -15,7 +17,7 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
     Parameters
     ----------
     seeds
-        A count (3 means seeds 0, 1, 2) or a list such as 3,5,8.
+        A count (3 means seeds 0, 1, 2) or a list such as 3,5,8; one if left out. A population has none.
     """
     from augscope.cli import show
     from augscope.theorems.record import Results
@@ -23,14 +25,15 @@ def train(*, options: ExperimentOptions | None = None, output: OutputOptions | N
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
     set_up_jax()
-    experiment, chosen = options.experiment(), read_seeds(seeds)
+    experiment = options.experiment()
+    chosen = None if experiment.is_population and seeds is None else read_seeds(seeds or "1")
     folder = show.claim_folder(output, "train", experiment)
     prepared = prepare_runs(experiment, chosen, output.checkpoint)
     show.state_cost(prepared.cost, output.yes)
     with show.progress_bar() as progress:
         runs, interrupted = prepared.run(progress)
-    again = command_line("train", options={"config": "config.toml", "seeds": seeds_text(chosen)})
-    show.finish(Results("train", experiment, chosen, tuple(runs), None, again), output, folder)
+    again = command_line("train", options={"config": "config.toml"} | ({"seeds": seeds_text(chosen)} if chosen else {}))
+    show.finish(Results("train", experiment, prepared.seeds, tuple(runs), None, again), output, folder)
     if interrupted:
         return 3
     return 1 if any(run.status in ("diverged", "unfinished") for run in runs) else 0

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
-from augscope.model.sampling import Dataset
 from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, checked_record_steps
 from augscope.training.experiment import Experiment

@@ -115,6 +115,16 @@ class FeatureNoise(Value):
         """d − 2K, the dimension of the space in which noise lives."""
         return self.dim - 2 * self.num_features
 
+    @property
+    def dominant_energy(self) -> float:
+        """e_d = σ_d²(d − 2K), the expected squared norm of a dominant noise vector."""
+        return self.dominant_noise_std**2 * self.noise_dim
+
+    @property
+    def background_energy(self) -> float:
+        """e_b = σ_b²(d − 2K), the same of a background noise vector."""
+        return self.background_noise_std**2 * self.noise_dim
+
     def __str__(self) -> str:
         names = self.rarity or ("rarity not stated",) * self.num_features
         features = ", ".join(

@@ -1,125 +1,25 @@
-"""Training sets drawn from 𝒟: in all d coordinates, or in the span of the sample with the same law at any d."""
+"""Training sets drawn from 𝒟: in all d coordinates, or in the span of the sample with the same law at any d; and their limits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import permutations, product
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import psutil
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from augscope.model.arrays import check_key, check_precision
+from augscope.model.dataset import LIMITS, Limit, Sample
 from augscope.model.distribution import FeatureNoise
 from augscope.model.draws import dense_noise, draw_frame, draw_parts, reduced_noise, standard_features, wishart
 from augscope.model.network import Network
 from augscope.support.values import check, check_count
 
 MEMORY_SHARE = 0.8  # of the free memory; the rest is left to the compiler and to everybody else
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A training set with its initial weights, in coordinates of dimension D (d if dense, less if reduced).
-
-    Attributes:
-        distribution: where it was drawn from.
-        patches: (n, P, D).
-        labels: (n,), +1 or −1.
-        features: (2, K, D), orthonormal; row 0 belongs to label +1.
-        feature_index: (n,), k in 0 … K−1.
-        feature_position: (n,), p*, the patch that is the feature.
-        dominant_position: (n,), p̃, the patch with dominant noise.
-        feature_noise_label: (n,), ±1: u is v_{±1,1}, the feature hidden in the dominant patch.
-        initial_weights: W(0), (2, D).
-        residual_gram: (2, 2), the Gram matrix of W(0)'s part outside these coordinates: zeros when dense. Descent never
-            changes it, and test noise sees it (model.md, identity 6.5).
-        coordinates: "dense" or "reduced".
-    """
-
-    distribution: FeatureNoise
-    patches: Float[Array, "n P D"]
-    labels: Int[Array, " n"]
-    features: Float[Array, "2 K D"]
-    feature_index: Int[Array, " n"]
-    feature_position: Int[Array, " n"]
-    dominant_position: Int[Array, " n"]
-    feature_noise_label: Int[Array, " n"]
-    initial_weights: Float[Array, "2 D"]
-    residual_gram: Float[Array, "2 2"]
-    coordinates: str
-
-    @property
-    def num_samples(self) -> int:
-        """n."""
-        return self.labels.shape[0]
-
-    @property
-    def slots(self) -> Int[np.ndarray, "n P"]:
-        """Positions in the order feature, dominant, background …: row i permutes the patches of point i by kind."""
-        num_patches = self.distribution.num_patches
-        order = np.broadcast_to(np.arange(num_patches), (self.num_samples, num_patches))
-        rank = np.full(order.shape, 2)
-        rank[order == np.asarray(self.feature_position)[:, None]] = 0
-        rank[order == np.asarray(self.dominant_position)[:, None]] = 1
-        return np.argsort(rank, axis=1, kind="stable")
-
-    @property
-    def feature_row(self) -> Int[np.ndarray, " n"]:
-        """Each point's feature as a row of `features.reshape(2K, D)`."""
-        return np.where(np.asarray(self.labels) == 1, 0, self.distribution.num_features) + np.asarray(
-            self.feature_index
-        )
-
-    @property
-    def feature_noise_row(self) -> Int[np.ndarray, " n"]:
-        """Each point's u as a row of `features.reshape(2K, D)`."""
-        return np.where(np.asarray(self.feature_noise_label) == 1, 0, self.distribution.num_features)
-
-    @property
-    def noise(self) -> Float[Array, "n P-1 D"]:
-        """The noise vectors ξ_i^(p): dominant first, then background in order of position."""
-        by_slot = jnp.take_along_axis(self.patches, jnp.asarray(self.slots)[:, :, None], axis=1)[:, 1:]
-        hidden = self.features.reshape(-1, self.features.shape[-1])[self.feature_noise_row]
-        return by_slot.at[:, 0].add(-self.distribution.feature_noise * hidden)
-
-    def reduce(self) -> Dataset:
-        """Return the same dataset rotated into the span of its features and noise: identical descent up to rounding.
-
-        The part of W(0) outside the span goes into `residual_gram`. Cost O(N² d) for N = n(P−1) noise vectors.
-        """
-        num_features = self.distribution.num_features
-        noise = self.noise.reshape(-1, self.noise.shape[-1])
-        flat_features = self.features.reshape(2 * num_features, -1)
-        span_dim = min(noise.shape[0], self.distribution.noise_dim)
-        frame, _ = jnp.linalg.qr(noise.T)  # (D, ≤ N): an orthonormal frame of the span of the noise
-        basis = jnp.concatenate([flat_features, frame.T[:span_dim]])
-        weights = self.initial_weights @ basis.T
-        outside = self.initial_weights - weights @ basis
-        return replace(
-            self,
-            patches=self.patches @ basis.T,
-            features=standard_features(num_features, basis.shape[0], self.patches.dtype),
-            initial_weights=weights,
-            residual_gram=self.residual_gram + outside @ outside.T,
-            coordinates="reduced",
-        )
-
-    def __str__(self) -> str:
-        shape = "×".join(str(size) for size in self.patches.shape)
-        counts = ", ".join(
-            f"{label:+d}: " + "/".join(str(count) for count in row)
-            for label, row in zip((1, -1), self.feature_counts, strict=True)
-        )
-        return f"Dataset: {shape} {self.coordinates} patches; points per feature {counts}"
-
-    @property
-    def feature_counts(self) -> Int[np.ndarray, "2 K"]:
-        """How many points carry each feature, per label."""
-        num_features = self.distribution.num_features
-        return np.bincount(self.feature_row, minlength=2 * num_features).reshape(2, num_features)
 
 
 def sample_dataset(
@@ -131,7 +31,7 @@ def sample_dataset(
     coordinates: Literal["dense", "reduced"] = "dense",
     frame: Literal["standard", "random"] = "standard",
     dtype: str = "float64",
-) -> Dataset:
+) -> Sample:
     """Draw a training set of n points from 𝒟 together with the initial weights W(0).
 
     Args:
@@ -183,9 +83,11 @@ def sample_dataset(
         weights = Network().initial_weights(own_key, noise.shape[-1], init_std, dtype)
         residual = jnp.asarray(init_std**2 * wishart(outside_key, distribution.dim - noise.shape[-1]), dtype)
     # Positions are known by the other fields: the noise stands in for the patches until they are placed.
-    dataset = Dataset(
-        distribution,
-        noise,
+    dataset = Sample(
+        distribution=distribution,
+        num_samples=num_samples,
+        probabilities=np.full(num_samples, 1 / num_samples),
+        patches=noise,
         **parts,
         features=features,
         initial_weights=weights,
@@ -193,6 +95,50 @@ def sample_dataset(
         coordinates=coordinates,
     )
     return replace(dataset, patches=_patches(dataset, noise))
+
+
+def sample_limit(key: Any, distribution: FeatureNoise, num_samples: int) -> Limit:
+    """Return `sample_dataset(key, …).limit()`, the limit of the same points, without drawing noise. Cost O(n)."""
+    check_key(key)
+    check_count("num_samples", num_samples)
+    check_precision(np.float64)
+    return Limit.of_points(distribution, draw_parts(jax.random.split(key, 4)[0], distribution, num_samples))
+
+
+def population(distribution: FeatureNoise, num_samples: int) -> Limit:
+    """Return the limit n → ∞ as well, at fixed energies over n: every type of point, with its probability (model.md §8.3).
+
+    Nothing is drawn. A type is (y, k, u, p*, p̃), with probability ½ ρ_k · ½ · 1/(P(P−1)); n enters through e_d/n and e_b/n only.
+    Training begins at zero, and `train`, `flow` and `test_accuracy` take it as they take a sample.
+
+    Args:
+        distribution: 𝒟; its d and standard deviations enter through the energies e = σ²(d − 2K) only.
+        num_samples: n ≥ 1.
+
+    Raises:
+        ValueError: on bad arguments, float64 not enabled, or more types than fit into memory (with their number).
+
+    Example:
+        >>> import jax, augscope as ag
+        >>> jax.config.update("jax_enable_x64", True)
+        >>> preset = ag.presets.theorem
+        >>> print(ag.population(preset.distribution, preset.num_samples))
+        Dataset: population of n = 300 points at d → ∞, 72 types; every type of point
+    """
+    check_count("num_samples", num_samples)
+    check_precision(np.float64)
+    check_memory(distribution, num_samples, "population", "standard")
+    places = list(permutations(range(distribution.num_patches), 2))
+    types = product((1, -1), range(distribution.num_features), (1, -1), places)
+    rows = np.array([(label, k, *place, hidden) for label, k, hidden, place in types])
+    probabilities = np.array(distribution.frequencies)[rows[:, 1]]
+    return Limit.of_types(distribution, rows, probabilities / probabilities.sum(), num_samples, "population")
+
+
+def num_types(distribution: FeatureNoise) -> int:
+    """Return how many types of point there are: 4K P(P−1)."""
+    num_patches = distribution.num_patches
+    return 4 * distribution.num_features * num_patches * (num_patches - 1)
 
 
 def reduced_dim(distribution: FeatureNoise, num_samples: int) -> int:
@@ -204,6 +150,9 @@ def reduced_dim(distribution: FeatureNoise, num_samples: int) -> int:
 def needed_bytes(distribution: FeatureNoise, num_samples: int, coordinates: str, frame: str, itemsize: int = 8) -> int:
     """Return the bytes that a dataset's arrays, their temporaries and a descent on it take."""
     num_features, num_patches = distribution.num_features, distribution.num_patches
+    if coordinates in LIMITS:  # each type's features and u as rows of zeros and ones, and arrays of scores
+        types = num_types(distribution) if coordinates == "population" else min(num_samples, num_types(distribution))
+        return types * (3 * 2 * num_features + 40 * num_patches) * itemsize
     dim = distribution.dim if coordinates == "dense" else reduced_dim(distribution, num_samples)
     patches = num_samples * num_patches * dim * itemsize
     copies = 3 * patches  # the noise, the patches assembled from it, and one temporary
@@ -222,6 +171,11 @@ def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str,
     needed, free = needed_bytes(distribution, num_samples, coordinates, frame, itemsize), free_bytes()
     if needed <= free:
         return
+    if coordinates in LIMITS:
+        raise ValueError(
+            f"`num_patches` = {distribution.num_patches} and `frequencies` of {distribution.num_features} features make "
+            f"{num_types(distribution):,} types of point, which need {needed:,} bytes; {free:,} are free"
+        )
 
     def fits(count: int) -> bool:
         return needed_bytes(distribution, count, coordinates, frame, itemsize) <= free
@@ -239,7 +193,7 @@ def check_memory(distribution: FeatureNoise, num_samples: int, coordinates: str,
     )
 
 
-def _patches(dataset: Dataset, noise: Any) -> Float[Array, "n P D"]:
+def _patches(dataset: Sample, noise: Any) -> Float[Array, "n P D"]:
     """Every patch at its position, from everything else in the dataset and the noise vectors."""
     features, strength = dataset.features.reshape(-1, noise.shape[-1]), dataset.distribution.feature_noise
     position_to_slot = np.argsort(dataset.slots, axis=1)

@@ -17,6 +17,7 @@ import numpy as np
 from augscope.model.distribution import learning_ratios
 from augscope.model.methods import METHOD_NAMES
 from augscope.model.network import Network
+from augscope.support.plain_data import plain
 from augscope.support.wording import versions
 from augscope.sweep.schema import SCHEMA, numbers_of
 from augscope.theorems.assumptions import noise_ratio
@@ -75,7 +76,7 @@ def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         dataset = experiment.sample(message["seed"])
-        dataset.patches.block_until_ready()
+        dataset.initial_weights.block_until_ready()
         sampled = time.perf_counter()
         run = experiment.run(experiment.methods[0], dataset)
         row |= {"status": run.status, "message": run.message, **_measures(experiment, run)}
@@ -151,7 +152,7 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
     return {
         "last_step": float(history.steps[last]),
         "oscillating": run.oscillating,
-        "feature_counts": run.dataset.feature_counts.tolist(),
+        "feature_counts": plain(run.dataset.feature_counts),
         **{name: float(getattr(history, name)[last]) for name in numbers_of(measures_of(History))},
         "best_accuracy": float(np.nan_to_num(history.accuracy, nan=-np.inf).max()),
         "feature_accuracy": history.accuracy_per_feature[last].mean(axis=0).tolist(),

@@ -42,7 +42,7 @@ class Results:
 
     command: str
     experiment: Experiment
-    seeds: tuple[int, ...]
+    seeds: tuple[int | None, ...]
     runs: tuple[SeedRun, ...]
     verdict: Verdict | None
     again: str
@@ -166,7 +166,7 @@ def _run_record(run: SeedRun) -> dict[str, Any]:
         "status": run.status,
         "message": run.message,
         "oscillating": run.oscillating,
-        "feature_counts": [list(row) for row in run.feature_counts],
+        "feature_counts": plain(run.feature_counts),
         "seconds": round(run.seconds, 3),
         "history": {**run.history.to_dict(), "predicted_plateau": plain(run.predicted_plateau)},
     }

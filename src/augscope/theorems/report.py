@@ -104,13 +104,18 @@ def _last_measures(runs: Sequence[SeedRun], features: Sequence[str]) -> list[tup
         ("loss above its minimum", _number(mean("excess_loss"), ".1e")),
         ("gradient norm, largest over seeds", _number(np.max([norm[-1] for norm in norms]), ".1e")),
         ("gradient norm over its largest on the way", _number(norm_share, ".1e")),
-        ("fewest points of one feature, over seeds", str(min(min(map(min, run.feature_counts)) for run in runs))),
+        ("fewest points of one feature, over seeds", _fewest_points(runs)),
         ("training margin: data / augmented", _pair([mean("margin"), mean("augmented_margin")])),
         *((f"test accuracy, {name}", _number(accuracies[:, k].mean(), ".4f")) for k, name in enumerate(features)),
         ("test accuracy, overall", _number(mean("accuracy"), ".5f")),
         ("bound on the accuracy's error", _number(accuracy_error, ".0e")),
         (TIES, _number(mean("tie_probability"), ".4f")),
     ]
+
+
+def _fewest_points(runs: Sequence[SeedRun]) -> str:
+    counts = [count for run in runs for row in run.feature_counts or () for count in row]
+    return str(min(counts)) if counts else "–"
 
 
 def _learned(runs: Sequence[SeedRun]) -> str:
@@ -132,7 +137,7 @@ def _pair(values: Any, digits: str = ".3g") -> str:
 def run_notes(results: Results) -> list[str]:
     """Return a sentence for each run that diverged, oscillated or was interrupted."""
     return [
-        f"{run.method.title}, seed {run.seed}: {run.message}"
+        f"{run.method.title}{'' if run.seed is None else f', seed {run.seed}'}: {run.message}"
         for run in results.runs
         if run.status != "completed" or run.oscillating
     ]

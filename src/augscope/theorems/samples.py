@@ -22,7 +22,7 @@ class Change(NamedTuple):
     name: str
     size: float
     tolerance: float
-    seed: int
+    seed: int | None
 
     @property
     def share(self) -> float:
@@ -61,7 +61,7 @@ class SampleVerdict:
     at: int = -1
 
     @property
-    def seed(self) -> int:
+    def seed(self) -> int | None:
         """Of the sample."""
         return self.run.seed
 

@@ -210,8 +210,8 @@ def _points(group: Sequence[SampleVerdict], holding: Sequence[SampleVerdict]) ->
     if len(places) < len(group) or len({k for _, k in places}) > 1:
         return ""
     k = places[0][1]
-    own = [sample.run.feature_counts[label][k] for sample, (label, _) in zip(group, places, strict=True)]
-    others = [row[k] for sample in holding for row in sample.run.feature_counts]
+    own = [(sample.run.feature_counts or ())[label][k] for sample, (label, _) in zip(group, places, strict=True)]
+    others = [row[k] for sample in holding for row in sample.run.feature_counts or ()]
     text = f"; the label concerned has {_range(own)} points of feature {k + 1}"
     return text + (f", a label has {_range(others)} where it holds" if others else "")
 

@@ -40,7 +40,7 @@ class Verdict:
     """
 
     terms: Terms
-    seeds: tuple[int, ...]
+    seeds: tuple[int | None, ...]
     theorems: tuple[TheoremVerdict, ...]
     orders: tuple[Finding, ...]
     runs: tuple[SeedRun, ...] = field(repr=False)
@@ -179,7 +179,7 @@ def prepare(
 
 
 def judge_runs(
-    terms: Terms, seeds: tuple[int, ...], runs: Sequence[SeedRun], interrupted: bool, seconds: float
+    terms: Terms, seeds: tuple[int | None, ...], runs: Sequence[SeedRun], interrupted: bool, seconds: float
 ) -> Verdict:
     """Return the verdicts on finished runs; arguments as in `Verdict`. What was recorded is judged, the judged steps or not."""
     experiment = terms.experiment

@@ -25,7 +25,7 @@ class Window:
         until: the last time of the flow.
     """
 
-    seed: int
+    seed: int | None
     opens: float | None
     closes: float | None
     until: float

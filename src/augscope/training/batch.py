@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
-from augscope.model.sampling import Dataset
 from augscope.support.values import check
 from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, State, checked_descent, has_diverged, start, take_steps
@@ -49,7 +49,7 @@ def train_many(
     Cost: len(datasets) times the memory of one descent; see benchmarks/gpu.py for the time.
     """
     check(len(datasets) >= 1, "`datasets` must hold at least one, got none")
-    shapes = {dataset.patches.shape for dataset in datasets}
+    shapes = {(*np.shape(dataset.slots), dataset.features.shape[-1]) for dataset in datasets}
     check(len(shapes) == 1, f"`datasets` must have one shape, got {', '.join(map(str, sorted(shapes)))}")
     steps = checked_descent(datasets[0], method, step_size, num_steps, record_at)
     began = time.perf_counter()

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from augscope.model.dataset import Dataset
 from augscope.model.network import BaseNetwork
-from augscope.model.sampling import Dataset
 from augscope.training.problem import Point
 
 
@@ -36,26 +36,75 @@ class Observation(NamedTuple):
     noise_coefficients: Any  # (2, N)
 
 
+class NoiseVectors(NamedTuple):
+    """The noise vectors Ξ of a drawn sample, and what descent needs of them and W(0)'s part beside the features.
+
+    `gram` is Ξ Ξᵀ (N, N) where that is no larger than reading Ξ (N, D) twice, else None.
+    """
+
+    vectors: Float[Array, "N D"]
+    lengths: Float[Array, " N"]
+    gram: Float[Array, "N N"] | None
+    beside: Float[Array, "2 D"]  # W(0) without its part along the features
+    residual_gram: Float[Array, "2 2"]
+
+    def projections(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 N"]:
+        """Return ⟨Σ c ξ, ξ⟩ for coefficients c."""
+        return noise @ self.gram if self.gram is not None else (noise @ self.vectors) @ self.vectors.T
+
+    def shift(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 D"]:
+        """Return Σ c ξ. Cost O(N D)."""
+        return noise @ self.vectors
+
+    def norm(self, along_features: Float[Array, "2 D"], noise: Float[Array, "2 N"]) -> Float[Array, ""]:
+        """Return the length of filters with this part along the features and these coefficients of noise. Cost O(N D)."""
+        return jnp.linalg.norm(along_features + self.shift(noise))
+
+    def test_gram(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 2"]:
+        """Return M, the Gram matrix of the weights' parts orthogonal to the features, residual included. Cost O(N D)."""
+        orthogonal = self.beside + self.shift(noise)
+        return orthogonal @ orthogonal.T + self.residual_gram
+
+
+class OrthogonalNoise(NamedTuple):
+    """Noise at d → ∞ (model.md §8): vectors that are orthogonal to each other and to all test noise, known by their lengths."""
+
+    lengths: Float[Array, " N"]
+
+    def projections(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 N"]:
+        """Return ⟨Σ c ξ, ξ⟩ for coefficients c."""
+        return noise * self.lengths[None, :] ** 2
+
+    def shift(self, noise: Float[Array, "2 N"]) -> Float[Array, ""]:
+        """Return 0: no coordinate that is kept has a part of Σ c ξ."""
+        return jnp.zeros((), noise.dtype)
+
+    def norm(self, along_features: Float[Array, "2 D"], noise: Float[Array, "2 N"]) -> Float[Array, ""]:
+        """Return the length of filters with this part along the features and these coefficients of noise."""
+        return jnp.sqrt((along_features**2).sum() + ((noise * self.lengths[None, :]) ** 2).sum())
+
+    def test_gram(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 2"]:
+        """Return zeros: test noise sees nothing of the filters."""
+        return jnp.zeros((2, 2), noise.dtype)
+
+
 class FeatureNoiseGeometry(NamedTuple):
     """The geometry of a sample of the paper's data (see `problem.Geometry`): inner products, and where each patch sits.
 
-    Two filters, with outputs +1 and −1. `gram` is Ξ Ξᵀ (N, N) where that is no larger than reading the noise vectors
-    Ξ (N, D) twice, else None.
+    Two filters, with outputs +1 and −1.
     """
 
     labels: Float[Array, " n"]
+    probabilities: Float[Array, " n"] | None  # of the rows of a limit; None: uniform
     feature_members: Float[Array, "n 2K"]  # 1 where the point carries the feature
     noise_members: Float[Array, "n 2K"]  # α where the feature hides in the point's dominant patch
     slots: Int[Array, "n P"]  # position of each slot (feature, dominant, background …)
     slot_of_position: Int[Array, "n P"]
-    noise: Float[Array, "N D"]
-    noise_lengths: Float[Array, " N"]
-    gram: Float[Array, "N N"] | None
+    noise: NoiseVectors | OrthogonalNoise
     features: Float[Array, "2K D"]
     initial_weights: Float[Array, "2 D"]
     initial_feature: Float[Array, "2 2K"]
     initial_noise: Float[Array, "2 N"]
-    residual_gram: Float[Array, "2 2"]
 
     def start(self) -> Coefficients:
         """Return the coefficients of W(0): zeros."""
@@ -80,21 +129,15 @@ class FeatureNoiseGeometry(NamedTuple):
 
     def norm(self, coefficients: Coefficients) -> Float[Array, ""]:
         """Return ‖Σ γ v + Σ c ξ‖. Cost O(N D)."""
-        return jnp.linalg.norm(self._vectors(coefficients))
+        return self.noise.norm(coefficients.feature @ self.features, coefficients.noise)
 
     def lengths(self) -> Coefficients:
         """Return the lengths of features and noise vectors."""
-        return Coefficients(jnp.ones((1, 1), self.noise.dtype), self.noise_lengths[None, :])
+        return Coefficients(jnp.ones((1, 1), self.features.dtype), self.noise.lengths[None, :])
 
     def weights(self, coefficients: Coefficients) -> Float[Array, "2 D"]:
         """Return W = W(0) + Σ γ v + Σ c ξ. Cost O(N D)."""
-        return self.initial_weights + self._vectors(coefficients)
-
-    def noise_gram(self, coefficients: Coefficients) -> Float[Array, "2 2"]:
-        """Return M, the Gram matrix of the weights' parts orthogonal to the features, residual included. Cost O(N D)."""
-        initial = self.initial_weights - self.initial_feature @ self.features
-        orthogonal = initial + coefficients.noise @ self.noise
-        return orthogonal @ orthogonal.T + self.residual_gram
+        return self.initial_weights + (coefficients.feature @ self.features + self.noise.shift(coefficients.noise))
 
     def observe(self, point: Point, network: BaseNetwork) -> Observation:
         """Return what measures need at a point. Cost O(N D)."""
@@ -104,19 +147,14 @@ class FeatureNoiseGeometry(NamedTuple):
             scores=self.scores(at, network)[0],
             gradient_norm=self.norm(point.gradient),
             feature_projections=self.initial_feature + at.feature,
-            noise_gram=self.noise_gram(at),
+            noise_gram=self.noise.test_gram(at.noise),
             noise_coefficients=at.noise,
         )
-
-    def _vectors(self, coefficients: Coefficients) -> Float[Array, "2 D"]:
-        """Σ γ v + Σ c ξ: the vectors that the coefficients stand for."""
-        return coefficients.feature @ self.features + coefficients.noise @ self.noise
 
     def _slot_projections(self, at: Coefficients) -> Float[Array, "2 n P"]:
         """⟨w_s, x⟩ for every patch, in the order feature, dominant, background …"""
         on_features = self.initial_feature + at.feature
-        moved = at.noise @ self.gram if self.gram is not None else (at.noise @ self.noise) @ self.noise.T
-        on_noise = (self.initial_noise + moved).reshape(2, self.labels.shape[0], -1)
+        on_noise = (self.initial_noise + self.noise.projections(at.noise)).reshape(2, self.labels.shape[0], -1)
         hidden = on_features @ self.noise_members.T
         return jnp.concatenate(
             [
@@ -136,25 +174,42 @@ def geometry(dataset: Dataset, store_gram: bool | None = None) -> FeatureNoiseGe
         store_gram: keep the N × N Gram matrix (True), or multiply by the noise vectors twice a step (False); by
             default whichever reads fewer bytes.
     """
-    distribution, dtype = dataset.distribution, dataset.patches.dtype
+    distribution, dtype = dataset.distribution, dataset.dtype
     rows = np.arange(2 * distribution.num_features)
-    noise = dataset.noise.reshape(-1, dataset.patches.shape[-1])
     features = dataset.features.reshape(len(rows), -1)
-    if store_gram is None:
-        store_gram = noise.shape[0] <= 2 * noise.shape[1]
+    initial_feature = dataset.initial_weights @ features.T
+    if dataset.is_limit:
+        noise: NoiseVectors | OrthogonalNoise = OrthogonalNoise(jnp.asarray(np.sqrt(dataset.noise_squares).ravel()))
+        initial_noise = jnp.zeros((2, len(noise.lengths)), dtype)
+    else:
+        beside = dataset.initial_weights - initial_feature @ features
+        noise = _noise_vectors(dataset, beside, store_gram)
+        initial_noise = dataset.initial_weights @ noise.vectors.T
     slots = dataset.slots
     return FeatureNoiseGeometry(
         labels=jnp.asarray(dataset.labels, dtype),
+        probabilities=jnp.asarray(dataset.probabilities) if dataset.is_limit else None,
         feature_members=jnp.asarray(dataset.feature_row[:, None] == rows, dtype),
         noise_members=distribution.feature_noise * jnp.asarray(dataset.feature_noise_row[:, None] == rows, dtype),
         slots=jnp.asarray(slots),
         slot_of_position=jnp.asarray(np.argsort(slots, axis=1)),
         noise=noise,
-        noise_lengths=jnp.linalg.norm(noise, axis=1),
-        gram=noise @ noise.T if store_gram else None,
         features=features,
         initial_weights=dataset.initial_weights,
-        initial_feature=dataset.initial_weights @ features.T,
-        initial_noise=dataset.initial_weights @ noise.T,
+        initial_feature=initial_feature,
+        initial_noise=initial_noise,
+    )
+
+
+def _noise_vectors(dataset: Dataset, beside: Float[Array, "2 D"], store_gram: bool | None) -> NoiseVectors:
+    """The noise vectors of a drawn sample, with their Gram matrix if that is wanted."""
+    vectors = dataset.noise.reshape(-1, dataset.features.shape[-1])
+    if store_gram is None:
+        store_gram = vectors.shape[0] <= 2 * vectors.shape[1]
+    return NoiseVectors(
+        vectors=vectors,
+        lengths=jnp.linalg.norm(vectors, axis=1),
+        gram=vectors @ vectors.T if store_gram else None,
+        beside=beside,
         residual_gram=dataset.residual_gram,
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from augscope.training.experiment import Experiment
 
 TABLES = ("distribution", "network")
+LIMITS = ("limit", "population")  # of `coordinates`: without noise vectors, from a start at 0
 _CLASSES = {  # whose fields are set by name, by table or method; None: the experiment's own
     "distribution": "augscope.model.distribution:FeatureNoise",
     "network": "augscope.model.network:Network",
@@ -103,7 +104,7 @@ def read_tables(preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(given.get(name, {}), Mapping):
             raise ValueError(f"`{name}` must be a table, got {given[name]!r}")
     base = {} if preset is None else getattr(presets, preset).model_dump(mode="json")
-    tables = lay_over({"methods": list(METHOD_NAMES), **base}, given)
+    tables = lay_over({"methods": list(METHOD_NAMES), **_without_start(base, given)}, given)
     if isinstance(tables["methods"], list):  # anything else is refused by `Experiment`
         tables["methods"] = [{"name": one} if isinstance(one, str) else one for one in tables["methods"]]
     return tables
@@ -115,7 +116,7 @@ def with_values(tables: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
     Raises:
         ValueError: if a value belongs to a method that is not among the methods.
     """
-    filled = {**tables, **{name: dict(tables.get(name, {})) for name in TABLES}}
+    filled = {**_without_start(tables, values), **{name: dict(tables.get(name, {})) for name in TABLES}}
     methods = tables["methods"]
     if isinstance(methods, list):
         filled["methods"] = methods = [dict(one) if isinstance(one, dict) else one for one in methods]
@@ -134,6 +135,12 @@ def with_values(tables: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
     if filled["distribution"].get("rarity") in ("derive", ("derive",)):  # TOML has no null, and an option is a list
         filled["distribution"]["rarity"] = None
     return filled
+
+
+def _without_start(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables without their `init_std` where what is laid over them asks for a limit, in which training starts at 0."""
+    in_limit = over.get("coordinates") in LIMITS
+    return {name: value for name, value in tables.items() if not (in_limit and name == "init_std")}
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

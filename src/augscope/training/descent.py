@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from augscope.model.arrays import check_precision
+from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
-from augscope.model.sampling import Dataset
 from augscope.support.values import check, check_count, check_positive
 from augscope.training import loop
 from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
@@ -122,8 +122,8 @@ def checked_descent(
     """Return the steps to record. Raises ValueError if such a descent cannot be made."""
     check_positive("step_size", step_size)
     check_count("num_steps", num_steps)
-    check_precision(dataset.patches.dtype)
-    check_method(method, dataset.distribution.num_patches)
+    check_precision(dataset.dtype)
+    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
     return checked_record_steps(record_at, num_steps)
 
 
@@ -282,7 +282,7 @@ class Descent:
 
 def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
-    check_method(method, dataset.distribution.num_patches)
+    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
     problem = Problem(geometry(dataset), network, (method,), 0.0)
     state, seconds, count = start(problem.data), 0.0, 1
     jax.block_until_ready(compiled_steps(problem, state, 1))

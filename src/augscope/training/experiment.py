@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,11 +12,13 @@ import jax
 import numpy as np
 from pydantic import SerializeAsAny, field_validator, model_validator
 
+from augscope.model.dataset import LIMITS, Dataset
 from augscope.model.distribution import MAX_STD, FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method, read_method
+from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork, Network, read_network
-from augscope.model.sampling import Dataset, check_memory, needed_bytes, sample_dataset
-from augscope.support.values import Value, check, check_positive
+from augscope.model.sampling import check_memory, needed_bytes, population, sample_dataset, sample_limit
+from augscope.support.values import Value, check, check_positive, checked_seeds
 from augscope.training.descent import checked_record_steps, train
 from augscope.training.flow import default_record_times, flow
 from augscope.training.loop import Run
@@ -32,13 +34,14 @@ class Experiment(Value):
         network: the activation, as a value, a table, or the import path `module:Name` of your own.
         methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix", `module:Name` of your own).
         num_samples: n ≥ 1, training points.
-        init_std: σ_0 ≥ 0, of each coordinate of the initial weights.
+        init_std: σ_0 ≥ 0, of each coordinate of the initial weights; 0 in a limit.
         step_size: η > 0, of gradient descent.
         num_steps: T ≥ 1, gradient steps.
         record_at: increasing steps in 0 … T to measure at; by default 40, log-spaced.
         until: follow the gradient flow to this time, such as 1e12, instead of T steps; t = η × steps. Theorems are judged
             at T η, and the windows in which accuracies hold are stated too.
-        coordinates: "reduced" (the same law, any d at the same cost) or "dense".
+        coordinates: "reduced" (the same law, any d at the same cost) or "dense"; "limit": a sample at d → ∞, "population": the same
+            at n → ∞, both at fixed noise energies from a start at 0 (`init_std` = 0).
         frame: "standard" or "random" features (random: dense coordinates only).
 
     Raises:
@@ -60,8 +63,14 @@ class Experiment(Value):
     num_steps: int = 10_000
     record_at: tuple[int, ...] | None = None
     until: float | None = None
-    coordinates: Literal["dense", "reduced"] = "reduced"
+    coordinates: Literal["dense", "reduced", "limit", "population"] = "reduced"
     frame: Literal["standard", "random"] = "standard"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_limits_at_zero(cls, fields: Any) -> Any:
+        in_limit = isinstance(fields, dict) and fields.get("coordinates") in LIMITS
+        return {"init_std": 0.0, **fields} if in_limit else fields
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -87,6 +96,10 @@ class Experiment(Value):
         check(self.num_samples >= 1, f"`num_samples` must be at least 1, got {self.num_samples}")
         check(self.init_std >= 0, f"`init_std` must be at least 0, got {self.init_std}")
         check(self.init_std <= MAX_STD, f"`init_std` must be at most {MAX_STD:g}, got {self.init_std}")
+        check(
+            self.init_std == 0 or not self.is_limit,
+            f"`init_std` must be 0 with `coordinates` = {self.coordinates!r}, where training starts at 0; got {self.init_std}",
+        )
         check_positive("step_size", self.step_size)
         check(self.num_steps >= 1, f"`num_steps` must be at least 1, got {self.num_steps}")
         checked_record_steps(self.record_at, self.num_steps)
@@ -98,11 +111,33 @@ class Experiment(Value):
             )
         check(
             self.frame == "standard" or self.coordinates == "dense",
-            "`frame` = 'random' needs `coordinates` = 'dense', got 'reduced'",
+            f"`frame` = 'random' needs `coordinates` = 'dense', got {self.coordinates!r}",
         )
         for method in self.methods:
-            method.check_num_patches(self.distribution.num_patches)
+            check_method(method, self.distribution.num_patches, weighted=self.is_limit)
         return self
+
+    def replace(self, **changes: Any) -> Experiment:
+        """Return a copy with some fields changed, validated again; in a limit training starts at 0 unless the changes say else."""
+        return super().replace(**({"init_std": 0.0, **changes} if changes.get("coordinates") in LIMITS else changes))
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether d is infinite: `coordinates` is "limit" or "population"."""
+        return self.coordinates in LIMITS
+
+    @property
+    def is_population(self) -> bool:
+        """Whether nothing is drawn: then there are no seeds."""
+        return self.coordinates == "population"
+
+    def checked_seeds(self, seeds: Iterable[int] | None) -> tuple[int, ...] | tuple[None]:
+        """Return the seeds to run from; of a population (None,). Raises ValueError if they are none, or given for a population."""
+        if not self.is_population:
+            check(seeds is not None, f"`seeds` must be given with `coordinates` = {self.coordinates!r}")
+            return checked_seeds(seeds or ())
+        check(seeds is None, "`seeds` must be left out with `coordinates` = 'population': nothing is drawn there")
+        return (None,)
 
     @property
     def canonical(self) -> str:
@@ -119,14 +154,19 @@ class Experiment(Value):
         """Raise ValueError, with the bytes, if the dataset does not fit into the free memory."""
         check_memory(self.distribution, self.num_samples, self.coordinates, self.frame)
 
-    def sample(self, seed: int) -> Dataset:
-        """Draw the training set and initial weights of a seed (key: `jax.random.key(seed)`)."""
+    def sample(self, seed: int | None) -> Dataset:
+        """Draw the training set and initial weights of a seed (key: `jax.random.key(seed)`); a population has none (None)."""
+        if self.is_population:
+            return population(self.distribution, self.num_samples)
+        key = jax.random.key(0 if seed is None else seed)
+        if self.is_limit:
+            return sample_limit(key, self.distribution, self.num_samples)
         return sample_dataset(
-            jax.random.key(seed),
+            key,
             self.distribution,
             num_samples=self.num_samples,
             init_std=self.init_std,
-            coordinates=self.coordinates,
+            coordinates="dense" if self.coordinates == "dense" else "reduced",
             frame=self.frame,
         )
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
-from augscope.model.sampling import Dataset
 from augscope.support.values import check, check_positive
 from augscope.training.coefficients import geometry
 from augscope.training.flow_solver import FlowSolver, Tolerances
@@ -116,8 +116,8 @@ def flow(
     check_positive("absolute_tolerance", absolute_tolerance)
     tolerances = Tolerances(relative_tolerance, absolute_tolerance)
     check(max_evaluations >= 1, f"`max_evaluations` must be at least 1, got {max_evaluations}")
-    check(dataset.patches.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.patches.dtype}")
-    check_method(method, dataset.distribution.num_patches)
+    check(dataset.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.dtype}")
+    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
     began = clock.perf_counter()
     solver = FlowSolver(Problem(geometry(dataset), network, (method,), 0.0), until, tolerances, max_evaluations)
     run = Loop(solver, [dataset], times, progress, began=began).finish()[0]

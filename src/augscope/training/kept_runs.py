@@ -27,10 +27,10 @@ class KeptRuns:
 
     def __init__(self, folder: str | Path, experiment: Experiment) -> None:
         self._experiment = experiment
-        self._loaded: dict[tuple[int, Method], SeedRun] = {}  # so that nothing is read twice
+        self._loaded: dict[tuple[int | None, Method], SeedRun] = {}  # so that nothing is read twice
         self._kept = KeptFolder(folder, "experiment", {"experiment": experiment.model_dump(mode="json")}, Checkpoint)
 
-    def load(self, seed: int, method: Method) -> SeedRun | None:
+    def load(self, seed: int | None, method: Method) -> SeedRun | None:
         """Return a run that was finished, or None. Raises ValueError as `Checkpoint.load` does."""
         if (seed, method) in self._loaded:
             return self._loaded[seed, method]
@@ -42,7 +42,7 @@ class KeptRuns:
             run = self._loaded[seed, method] = SeedRun.from_arrays(seed, method, arrays)
         return run
 
-    def count(self, seeds: Sequence[int]) -> dict[Method, int]:
+    def count(self, seeds: Sequence[int | None]) -> dict[Method, int]:
         """Return how many of these seeds' runs are finished, per method. Raises ValueError if any file is not whole."""
         for seed in seeds:
             for method in self._experiment.methods:
@@ -56,13 +56,14 @@ class KeptRuns:
         self._finished(run.seed, run.method).save(run.to_arrays())
         self.descent_file(run.seed, run.method).unlink(missing_ok=True)
 
-    def descent_file(self, seed: int, method: Method) -> Path:
+    def descent_file(self, seed: int | None, method: Method) -> Path:
         """Return the file in which `train` keeps a descent that is under way."""
         return self._kept.path / f"{self._name(seed, method)}.descent.npz"
 
-    def _finished(self, seed: int, method: Method) -> KeptFile:
+    def _finished(self, seed: int | None, method: Method) -> KeptFile:
         return self._kept.file(self._name(seed, method), {"seed": seed, "method": method.model_dump(mode="json")})
 
-    def _name(self, seed: int, method: Method) -> str:
+    def _name(self, seed: int | None, method: Method) -> str:
         word = re.sub(r"\W", "", method.title.split()[0].lower())  # a title of one's own may hold anything
-        return f"seed-{seed}-{self._experiment.methods.index(method)}-{word}"
+        place = "population" if seed is None else f"seed-{seed}"
+        return f"{place}-{self._experiment.methods.index(method)}-{word}"

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from augscope.model.arrays import check
+from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
-from augscope.model.sampling import Dataset
 from augscope.support.kept_file import damage_in_words
 from augscope.training.checkpoint import DescentCheckpoint, named_leaves, with_leaves
 from augscope.training.measures import History, Recorder, expected_plateau

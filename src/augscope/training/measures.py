@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from augscope.accuracy.exact import TestAccuracy, accuracy_from_projections
+from augscope.model.dataset import Dataset
 from augscope.model.distribution import FeatureNoise
 from augscope.model.methods import Method
 from augscope.model.methods.base import Plateau
 from augscope.model.network import BaseNetwork
-from augscope.model.sampling import Dataset
 from augscope.support.plain_data import plain
 from augscope.support.values import check
 from augscope.training.coefficients import Observation
@@ -57,14 +57,14 @@ class History:
     unevenness: Float[np.ndarray, " R"] = measure(
         "ratio",
         "spread of the patch scores over their mean",
-        lambda at: unevenness(at.scores, at.labels),
+        lambda at: unevenness(at.scores, at.labels, at.probabilities),
         details="Standard deviation of y a over all training patches, over the absolute value of its mean (0 is perfectly "
         "even)",
     )
     plateau: Float[np.ndarray, "R 2"] = measure(
         "log-odds",
         "mean y a over all patches of the points with label +1, and with label −1 (NaN if there are none)",
-        lambda at: [_mean_score(at.scores, at.labels, label) for label in (1, -1)],
+        lambda at: [_mean_score(at, label) for label in (1, -1)],
     )
     excess_loss: Float[np.ndarray, " R"] = measure(
         "nats",
@@ -144,6 +144,7 @@ class Snapshot(NamedTuple):
     gradient_norm: float
     scores: Float[np.ndarray, "n P"]
     labels: Int[np.ndarray, " n"]
+    probabilities: Float[np.ndarray, " n"] | None  # None: uniform
     feature_projections: Float[np.ndarray, "2 2 K"]  # the filter first
     noise_gram: Float[np.ndarray, "2 2"]
     noise_coefficients: Float[np.ndarray, "2 N"]
@@ -170,8 +171,7 @@ def noise_memorised(coefficients: Float[np.ndarray, "2 N"], dataset: Dataset) ->
 
     NaN where no point carries the feature, and for background patches when P = 2.
     """
-    squares = (np.asarray(dataset.noise) ** 2).sum(axis=-1)  # (n, P−1)
-    return _noise_memorised(np.asarray(coefficients), squares, dataset)
+    return _noise_memorised(np.asarray(coefficients), dataset.noise_squares, dataset)
 
 
 def _noise_memorised(coefficients: Any, squares: Any, dataset: Dataset) -> Any:
@@ -180,6 +180,8 @@ def _noise_memorised(coefficients: Any, squares: Any, dataset: Dataset) -> Any:
     own_and_other = np.where(positive, strength, strength[::-1])  # filter of the point's own label first
     by_kind = np.stack([own_and_other[:, :, 0], _mean_or_nan(own_and_other[:, :, 1:])], axis=1)  # (2, 2, n)
     carries = np.asarray(dataset.feature_index) == np.arange(dataset.distribution.num_features)[:, None]
+    if dataset.is_limit:
+        carries = carries * dataset.probabilities
     counts = carries.sum(axis=1)
     totals = by_kind @ carries.T
     return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
@@ -189,17 +191,31 @@ def _mean_or_nan(array: np.ndarray) -> np.ndarray:
     return array.mean(axis=-1) if array.shape[-1] else np.full(array.shape[:-1], np.nan)
 
 
-def unevenness(scores: Float[np.ndarray, "n P"], labels: Int[np.ndarray, " n"]) -> float:
-    """Return the spread of y a over all patches: standard deviation over |mean|; infinite if the mean is 0."""
+def unevenness(
+    scores: Float[np.ndarray, "n P"],
+    labels: Int[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, " n"] | None = None,
+) -> float:
+    """Return the spread of y a over all patches: standard deviation over |mean|; infinite if the mean is 0.
+
+    Both are taken under the points' probabilities, uniform by default.
+    """
     signed = np.asarray(labels)[:, None] * np.asarray(scores)
-    mean = abs(signed.mean())
-    return float(signed.std() / mean) if mean > 0 else float("inf")
+    weights = None if probabilities is None else np.broadcast_to(np.asarray(probabilities)[:, None], signed.shape)
+    mean = np.average(signed, weights=weights)
+    spread = np.sqrt(np.average((signed - mean) ** 2, weights=weights))
+    return float(spread / abs(mean)) if mean != 0 else float("inf")
 
 
 def expected_plateau(dataset: Dataset, method: Method) -> Plateau:
     """Return (c_+, c_−, loss): mean y a by label where training by the method should settle, and its least loss, or NaN."""
-    share = float((np.asarray(dataset.labels) == 1).mean())
+    share = float(np.average(np.asarray(dataset.labels) == 1, weights=_weights(dataset)))
     return method.plateau(dataset.distribution.num_patches, share)
+
+
+def _weights(dataset: Dataset) -> Float[np.ndarray, " n"] | None:
+    """The rows' probabilities where they are not uniform, for means."""
+    return dataset.probabilities if dataset.is_limit else None
 
 
 class Recorder:
@@ -210,7 +226,7 @@ class Recorder:
     def __init__(self, dataset: Dataset, network: BaseNetwork, method: Method) -> None:
         self._dataset, self._network, self._method = dataset, network, method
         self._table = measures_of(self.history_type)
-        self._noise_squares = np.asarray((dataset.noise**2).sum(axis=-1))
+        self._noise_squares = dataset.noise_squares
         self._rows: list[dict[str, Any]] = []
         self._accuracies: list[TestAccuracy] = []  # of the first rows: the dearest to compute, so only once
 
@@ -222,6 +238,7 @@ class Recorder:
             gradient_norm=float(observation.gradient_norm),
             scores=np.asarray(observation.scores, np.float64),
             labels=np.asarray(self._dataset.labels),
+            probabilities=_weights(self._dataset),
             feature_projections=np.asarray(observation.feature_projections, np.float64).reshape(2, 2, -1),
             noise_gram=np.asarray(observation.noise_gram, np.float64),
             noise_coefficients=np.asarray(observation.noise_coefficients),
@@ -263,9 +280,14 @@ class Recorder:
         return self.history_type(**arrays)
 
 
-def _mean_score(scores: np.ndarray, labels: np.ndarray, label: int) -> float:
-    mine = labels == label
-    return float(label * scores[mine].mean()) if mine.any() else float("nan")
+def _mean_score(at: Snapshot, label: int) -> float:
+    """Mean y a over all patches of the points with a label."""
+    mine = at.labels == label
+    if not mine.any():
+        return float("nan")
+    scores = at.scores[mine]
+    weights = None if at.probabilities is None else np.broadcast_to(at.probabilities[mine, None], scores.shape)
+    return float(label * np.average(scores, weights=weights))
 
 
 def _accuracy(

@@ -13,7 +13,6 @@ import numpy as np
 
 from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
-from augscope.support.values import checked_seeds
 from augscope.support.wording import in_words
 from augscope.training.descent import time_step
 from augscope.training.experiment import Experiment
@@ -29,12 +28,12 @@ class PreparedRuns:
     """Every method of an experiment from every seed, ready to be trained; get them from `prepare_runs`.
 
     Attributes:
-        experiment, seeds: what is to be run.
+        experiment, seeds: what is to be run; the one seed of a population is None.
         kept: where finished runs are kept, or None.
     """
 
     experiment: Experiment
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] | tuple[None]
     kept: KeptRuns | None
 
     @cached_property
@@ -48,18 +47,20 @@ class PreparedRuns:
         return run_seeds(self.experiment, self.seeds, progress, kept=self.kept)
 
 
-def prepare_runs(experiment: Experiment, seeds: Iterable[int], checkpoint: str | Path | None = None) -> PreparedRuns:
+def prepare_runs(
+    experiment: Experiment, seeds: Iterable[int] | None, checkpoint: str | Path | None = None
+) -> PreparedRuns:
     """Check that an experiment can be run from these seeds, without running it.
 
     Args:
         experiment: what to run.
-        seeds: distinct integers from 0 to 2⁶³ − 1, at least one.
+        seeds: distinct integers from 0 to 2⁶³ − 1, at least one; None for a population, which has none.
         checkpoint: a folder in which to keep runs as they finish, and descents under way; what it holds is not run again.
 
     Raises:
         ValueError: on bad seeds, float64 not enabled, a sample that does not fit into memory, or another experiment's folder.
     """
-    chosen = checked_seeds(seeds)
+    chosen = experiment.checked_seeds(seeds)
     check_precision(np.float64)
     experiment.check_memory()
     return PreparedRuns(experiment, chosen, None if checkpoint is None else KeptRuns(checkpoint, experiment))
@@ -126,7 +127,7 @@ def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int]
 
 def _step_seconds(experiment: Experiment, methods: list[Method], workers: int) -> dict[str, float]:
     """Seconds of a step, by title, while `workers` descents go side by side: they share memory, and so slow each other."""
-    dataset, seconds = experiment.sample(0), {}
+    dataset, seconds = experiment.sample(None if experiment.is_population else 0), {}
     with ThreadPoolExecutor(workers) as threads:
         for method in methods:
             trial = (dataset, experiment.network, method)

@@ -16,6 +16,7 @@ import jax
 from jaxtyping import Array, Float
 
 from augscope.model.methods import Method
+from augscope.model.methods.base import call_loss
 from augscope.model.network import BaseNetwork
 from augscope.support.values import check
 
@@ -29,9 +30,9 @@ class Geometry(Protocol):
     - `gradient`: ∂loss/∂W as coefficients, given ∂loss/∂scores and the projections that `scores` returned: the chain rule;
     - `norm`: the length of the filters that coefficients stand for, without W(0).
 
-    Who asks for more needs more: `observe(point, network)`, what a recorder measures, and `weights(coefficients)`, the
-    filters themselves, (filters, D), for `loop.Loop`; `lengths()` for `flow`, a tree like the coefficients with the vectors'
-    lengths, shaped to be multiplied with it.
+    Who asks for more has more: `probabilities`, (n,), the points' weights in the loss where they are not uniform;
+    `observe(point, network)`, what a recorder measures, and `weights(coefficients)`, the filters themselves, (filters, D), for
+    `loop.Loop`; `lengths()` for `flow`, a tree like the coefficients with the vectors' lengths, shaped to be multiplied with it.
     """
 
     @property
@@ -85,7 +86,9 @@ def evaluate(problem: Problem, coefficients: Any) -> Point:
     """Return the point at these coefficients. Cost: a product with the geometry's vectors, and the method."""
     data, network = problem.data, problem.network
     scores, projections = data.scores(coefficients, network)
-    loss, by_score = problem.method.raw_loss_and_gradient(scores, data.labels)
+    loss, by_score = call_loss(
+        problem.method.raw_loss_and_gradient, scores, data.labels, getattr(data, "probabilities", None)
+    )
     return Point(coefficients, loss, data.gradient(by_score, projections, network))
 
 

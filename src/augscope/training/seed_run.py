@@ -21,20 +21,20 @@ from augscope.training.measures import History
 class SeedRun:
     """One method trained from one seed: what verdicts and pictures need of it."""
 
-    seed: int
+    seed: int | None  # None: of a population
     method: Method
     history: History
     status: str
     message: str
     oscillating: bool
-    feature_counts: tuple[tuple[int, ...], ...]  # points per feature, row 0 for label +1
+    feature_counts: tuple[tuple[int, ...], ...] | None  # points per feature, row 0 for label +1; None of a population
     seconds: float
     predicted_plateau: Float[np.ndarray, " 2"]  # where training should settle: see `Run`
 
     @classmethod
-    def of(cls, seed: int, run: Run) -> SeedRun:
+    def of(cls, seed: int | None, run: Run) -> SeedRun:
         """Keep what verdicts and pictures need; let go of weights and data."""
-        counts = tuple(tuple(int(count) for count in row) for row in run.dataset.feature_counts)
+        counts = run.dataset.feature_counts
         return cls(
             seed=seed,
             method=run.method,
@@ -42,46 +42,44 @@ class SeedRun:
             status=run.status,
             message=run.message,
             oscillating=run.oscillating,
-            feature_counts=counts,
+            feature_counts=None if counts is None else tuple(map(tuple, counts.tolist())),
             seconds=run.seconds,
             predicted_plateau=run.predicted_plateau,
         )
 
     def checked(self) -> SeedRun:
         """Return the run. Raises ValueError if a field is not of its type or shape, as in a file that something else wrote."""
-        counts = np.array(self.feature_counts)
-        check(
-            counts.ndim == 2 and len(counts) == 2 and counts.dtype.kind in "iu",
-            "`feature_counts` must be (2, K) counts",
-        )
+        num_features = np.shape(self.history.feature_scores)[-1]
+        counts = np.zeros((2, num_features), int) if self.feature_counts is None else np.array(self.feature_counts)
+        check(counts.shape == (2, num_features) and counts.dtype.kind in "iu", "`feature_counts` must be (2, K) counts")
         check(self.status in get_args(Status), f"`status` must be one of {get_args(Status)}, got {self.status!r}")
-        types = {"seed": int, "message": str, "oscillating": bool, "seconds": (int, float)}
+        types = {"seed": (int, type(None)), "message": str, "oscillating": bool, "seconds": (int, float)}
         for name, kind in types.items():
             value = getattr(self, name)
             check(isinstance(value, kind), f"`{name}` must not be {type(value).__name__}")
         plateau = np.asarray(self.predicted_plateau)
         check(plateau.shape == (2,) and plateau.dtype.kind in "iuf", "`predicted_plateau` must be two numbers")
-        self.history.check_shapes(counts.shape[1])
+        self.history.check_shapes(num_features)
         return self
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything but the seed and the method as arrays by name, for `from_arrays`."""
         outcome = {name: getattr(self, name) for name in _OUTCOME}
-        counts, text = np.array(self.feature_counts), np.array(json.dumps(outcome))
+        counts, text = np.array(self.feature_counts or np.zeros((2, 0), int)), np.array(json.dumps(outcome))
         plateau = self.predicted_plateau
         return {**vars(self.history), "predicted_plateau": plateau, "feature_counts": counts, "said": text}
 
     @classmethod
-    def from_arrays(cls, seed: int, method: Method, arrays: Mapping[str, np.ndarray]) -> SeedRun:
+    def from_arrays(cls, seed: int | None, method: Method, arrays: Mapping[str, np.ndarray]) -> SeedRun:
         """Return the run that `to_arrays` wrote down; arrays that a history no longer has are left out."""
         history = History(**{measure.name: arrays[measure.name] for measure in measures_of(History)})
-        counts = tuple(tuple(row) for row in arrays["feature_counts"].tolist())
+        counts = arrays["feature_counts"]
         outcome = json.loads(str(arrays["said"]))
         return cls(
             seed=seed,
             method=method,
             history=history,
-            feature_counts=counts,
+            feature_counts=tuple(map(tuple, counts.tolist())) if counts.size else None,
             predicted_plateau=arrays["predicted_plateau"],
             **outcome,
         ).checked()
@@ -94,7 +92,7 @@ def missing_features(run: SeedRun) -> list[str]:
     """Return a sentence for each feature that no point of a label carries: of what it lacks a sample says nothing."""
     return [
         f"seed {run.seed}: no point with label {label} carries feature {k + 1}"
-        for label, counts in zip(("+1", "−1"), run.feature_counts, strict=True)
+        for label, counts in zip(("+1", "−1"), run.feature_counts or ((), ()), strict=True)
         for k, count in enumerate(counts)
         if count == 0
     ]

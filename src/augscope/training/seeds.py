@@ -19,12 +19,12 @@ from augscope.training.experiment import Experiment
 from augscope.training.kept_runs import KeptRuns
 from augscope.training.seed_run import SeedRun
 
-Job = tuple[int, Method]  # a seed and a method
+Job = tuple[int | None, Method]  # a seed and a method
 
 
 def run_seeds(
     experiment: Experiment,
-    seeds: Sequence[int],
+    seeds: Sequence[int | None],
     progress: Callable[[str, float], Any] | None = None,
     *,
     kept: KeptRuns | None = None,
@@ -33,11 +33,11 @@ def run_seeds(
     """Train every method from every seed; return the runs in order of seed and method, and whether Ctrl-C ended it early.
 
     On a CPU, runs go side by side in threads, each the same program as alone: results do not depend on how many. On another
-    device, seeds are trained as batches (`train_many`), with the same results up to rounding; flows one by one.
+    device, seeds are trained as batches (`train_many`), with the same results up to rounding; flows and limits one by one.
 
     Args:
         experiment: what to run.
-        seeds: as from `checked_seeds`.
+        seeds: as from `Experiment.checked_seeds`.
         progress: called with (the run that began last, share done in [0, 1]); from any thread.
         kept: where runs are kept as they finish, and where those that are there already are taken from.
         workers: runs at a time; by default as many as there are cores, fewer where memory asks for it.
@@ -49,7 +49,7 @@ def run_seeds(
     earlier = {} if kept is None else {job: run for job in jobs if (run := kept.load(*job)) is not None}
     left = [job for job in jobs if job not in earlier]
     work = _Work(experiment, progress, kept, num_done=len(earlier), num_runs=len(jobs))
-    if jax.default_backend() != "cpu" and experiment.until is None:
+    if jax.default_backend() != "cpu" and experiment.until is None and not experiment.is_limit:
         new, interrupted = _in_batches(work, left)
     else:
         new, interrupted = _in_threads(work, left, min(workers or side_by_side(experiment), max(1, len(left))))
@@ -118,7 +118,7 @@ def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Jo
         seed, method = job
         if stop.is_set():
             return None
-        work.begin(f"{method.title}, seed {seed}", [job])
+        work.begin(f"{method.title}, {'population' if seed is None else f'seed {seed}'}", [job])
 
         def report(step: float, _: float) -> None:
             work.report([job], step)
