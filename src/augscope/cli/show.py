@@ -208,11 +208,12 @@ def _aligned(columns: dict[str, int], rows: list[list[str]]) -> Table:
 
 def show_measures(screen: Console, results: Results) -> None:
     """Print the measures at the last record, one column a method, and a sentence for each run that needs one."""
+    from augscope.theorems.distance import distance_sentences
     from augscope.theorems.report import measure_rows, run_notes
 
     titles, rows = measure_rows(results)
     if titles:
         cells = [(name, *values) for name, values in rows]
         screen.print(table(("measure", *titles), cells, title="At the last record, mean over seeds"))
-    for note in run_notes(results):
+    for note in (*distance_sentences(results), *run_notes(results)):
         screen.print(note)
