@@ -6,11 +6,13 @@ import fcntl
 import hashlib
 import itertools
 import json
+import os
 import platform
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -328,21 +330,46 @@ class TestProgress:
                 assert done.stdout == f"{state}\n"
                 assert ("last heard of 1000.0 hours ago, by process 1 on" in done.stderr) == (hours < 0)
 
-    @pytest.mark.parametrize("content", ["", "[]", "3", "{}", '{"total": 1}', "[" * 100_000, "\0"])
-    def test_progress_of_a_wrong_kind_is_a_sentence(self, tmp_path, content):
-        folder = SweepFolder(tmp_path / "out")
-        with folder.claimed():
-            (folder.path / "progress.json").write_text(content)
-        with pytest.raises(ValueError, match="`folder` must hold a sweep's progress"):
-            folder.read_progress()
+    @pytest.mark.parametrize("name", ["progress.json", "sweep.json"])
+    @pytest.mark.parametrize("content", ["", "[]", "3", "null", "{}", '{"total": 1}', "[" * 100_000, "9" * 9_000, "\0"])
+    def test_files_of_a_wrong_kind_are_a_sentence(self, tmp_path, name, content):
+        folder = self.written(tmp_path)
+        (folder.path / name).write_text(content)
+        self.refused(folder, name)
 
-    def test_progress_with_a_wrong_type_is_a_sentence(self, tmp_path):
+    @pytest.mark.parametrize("name", ["progress.json", "sweep.json"])
+    def test_so_are_pipes_folders_and_what_cannot_be_read(self, tmp_path, name):
+        path = self.written(tmp_path).path / name
+        path.unlink()
+        os.mkfifo(path)
+        self.refused(SweepFolder(path.parent), name)
+        path.unlink()
+        path.mkdir()
+        self.refused(SweepFolder(path.parent), name)
+        path.rmdir()
+        path.symlink_to(path)
+        self.refused(SweepFolder(path.parent), name)
+
+    @pytest.mark.parametrize(
+        "value", [["x"], {}, "x", 10**400, float("nan"), -float("inf")], ids=lambda value: str(value)[:9]
+    )
+    @pytest.mark.parametrize("field", [field.name for field in fields(Progress)])
+    def test_progress_with_a_wrong_type_is_a_sentence(self, tmp_path, field, value):
+        folder = self.written(tmp_path, **{field: value})
+        if not (value == "x" and field in ("state", "machine")):
+            self.refused(folder, "progress.json")
+
+    def written(self, tmp_path, **changes) -> SweepFolder:
         folder = SweepFolder(tmp_path / "out")
         with folder.claimed():
-            for name in ("total", "rate", "state", "machine", "updated"):
-                folder.write_progress(self.progress(**{name: ["x"]}))
-                with pytest.raises(ValueError, match="`folder` must hold a sweep's progress"):
-                    folder.read_progress()
+            folder.write_progress(self.progress(**changes))
+        return folder
+
+    def refused(self, folder, name):
+        done = run_here("sweep", "--status", folder.path)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert "`folder` must " in done.stderr
+        assert str(folder.path / name) in done.stderr
 
     def test_who_looks_keeps_no_sweep_out(self, tmp_path):
         folder = SweepFolder(tmp_path / "out")
