@@ -155,6 +155,8 @@ def failing_runs(folder: Path, line: Sequence[str], seed: int, cases: int) -> It
             whole = _run(line, place, failure)
             expected = contents(place)
             shutil.rmtree(place)
+            if not whole["changes"]:
+                yield failure, "undisturbed run fails", str(whole)
             points = range(len(whole["changes"]))
             for number in sorted(random.Random(seed).sample(points, min(cases, len(points)))):
                 place.mkdir()

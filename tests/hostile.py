@@ -52,7 +52,7 @@ from augscope.sweep import run as run_module
 from augscope.theorems.record import read_results
 from augscope.training.kept_runs import KeptRuns
 
-SECONDS = 10  # after which a case hangs
+SECONDS, PATIENCE = 10, 120  # of computing, and of waiting, after which a case hangs: other programs may be busy
 COUNTS = {"files": 3_000, "options": 2_000, "writes": 10**9}  # of cases, unless --cases
 RUN = {
     "preset": "theorem",
@@ -115,17 +115,19 @@ def outcome_of(action: Callable[[], Any]) -> Outcome:
     def ring(*_: object) -> None:
         raise Hang
 
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS, 1)  # again, if something catches it
+    clocks = {signal.ITIMER_PROF: (signal.SIGPROF, SECONDS), signal.ITIMER_REAL: (signal.SIGALRM, PATIENCE)}
+    for clock, (number, seconds) in clocks.items():
+        signal.signal(number, ring)
+        signal.setitimer(clock, seconds, 1)  # again, if something catches it
     try:
         done = action()
-        signal.setitimer(signal.ITIMER_REAL, 0)
     except ValueError as error:
         return Outcome(2, "", f"augscope: {error}")
     except BaseException:
         return Outcome(trace=traceback.format_exc())
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for clock in clocks:
+            signal.setitimer(clock, 0)
     return Outcome(done.returncode, done.stdout, done.stderr) if hasattr(done, "returncode") else Outcome(0, repr(done))
 
 
@@ -138,6 +140,8 @@ class Tally:
 
     def add(self, part: str, what: str, outcome: str, details: str = "") -> None:
         """Count a case; one whose outcome is neither `accepted` nor `refused` is a fault."""
+        if part not in self.counts:
+            print(f"  {part}", flush=True)
         self.counts.setdefault(part, Counter())[outcome] += 1
         if outcome not in ("accepted", "refused"):
             self.faults.append(f"{outcome}: {what}\n{details.strip()[-1500:]}")
