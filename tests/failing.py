@@ -25,6 +25,7 @@ from commands import run_here
 from matplotlib.figure import Figure
 from sweep_cases import comparable, here
 
+from augscope.model.jax_setup import set_up_jax
 from augscope.sweep import run as run_module
 
 MAKES, REMOVES = ("os.rename", "os.mkdir", "os.truncate", "os.link", "os.symlink"), ("os.remove", "os.rmdir")
@@ -92,6 +93,7 @@ def _command(line: Sequence[str], place: Path, failure: str, number: int | None)
     """Run a command in this new process, its files in a folder; say beside that folder how it ended."""
     os.chdir(place)
     Figure.savefig = plain_picture  # type: ignore[method-assign]
+    set_up_jax()
     run_module.engine = here  # type: ignore[assignment]
     run_module.WRITE_SECONDS, run_module.MAX_BATCH = 0.0, 4  # several parts, and a merge
     changes, ended = fail_at(place, failure, number), {"status": None, "err": ""}

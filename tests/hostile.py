@@ -70,11 +70,11 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {  # the quickest use of
     "train": ([], RUN),
     "sweep": (["grid.toml"], {"out": "swept"}),
     "report": (["run"], {"out": "drawn"}),
-    "query": (["sweep", "SELECT rho, accuracy FROM records ORDER BY ALL"], {}),
-    "phase": (["sweep"], {"x": "rho", "y": "speed", "value": "accuracy", "out": "drawn"}),
+    "query": (["cells", "SELECT rho, accuracy FROM records ORDER BY ALL"], {}),
+    "phase": (["cells"], {"x": "rho", "y": "speed", "value": "accuracy", "out": "drawn"}),
     "law check": (["augscope.images:BoxCutMix()"], {"num-calls": 64}),
     "explore": ([], {"browser": "false"}),
-    "images show": (["images/image.png"], {"out": "x.png", "size": 32, "grid": 2, "num-cut": 1}),
+    "images show": (["photos/image.png"], {"out": "x.png", "size": 32, "grid": 2, "num-cut": 1}),
     "images canvas": ([], CANVAS),
     "images audit": (["audit/data.csv"], AUDIT),
 }
@@ -167,17 +167,17 @@ def make(folder: Path) -> None:
     Path("grid.toml").write_text(TINY_TOML)
     Path("claims.toml").write_text('kind = "cutmix"\nalpha = 1.0\np = 0.5\nboxes = "clipped"\n')
     Path("raising.py").write_text("class Odd(BaseException): pass\nraise Odd('no')\n")
-    Path("images").mkdir()
+    Path("photos").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
     for kind in ("png", "jpeg", "gif", "bmp", "webp", "tiff", "ppm"):
-        Image.fromarray(noise).save(f"images/image.{kind}")
+        Image.fromarray(noise).save(f"photos/image.{kind}")
     planted(Path("audit"), common=3, rare=1, test=12)
     for line in (
         line_of("verify", **{"config": "config.toml", "methods": None, "out": "run", "checkpoint": "kept"}),
         line_of("images canvas", out="canvas"),
         line_of("images audit", out="audited"),
-        line_of("sweep", out="sweep"),
-        ["query", "sweep", QUERY],  # remembers digests
+        line_of("sweep", out="cells"),
+        ["query", "cells", QUERY],  # remembers digests
     ):
         done = run_here(*line)
         assert done.returncode != 2, done.stderr
@@ -238,13 +238,13 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # glob of the files: 
     "kept run": ("kept/*.npz", kept_run),
     "descent": ("descent.npz", lambda _: descend().history.loss.tolist()),
     "kept training": ("audited/trainings/*.npz", lambda _: run_here(*line_of("images audit", out="audited", json="true"))),
-    "part": ("sweep/records/*.parquet", lambda _: run_here("query", "sweep", QUERY, "--json")),
-    "swept grid": ("sweep/grids/*.parquet", lambda _: run_here("query", "sweep", QUERY, "--json")),
-    "digests": ("sweep/digests.json", lambda _: run_here("query", "sweep", QUERY, "--json")),
-    "marker": ("sweep/sweep.json", lambda _: run_here("sweep", "--status", "sweep")),
-    "progress": ("sweep/progress.json", lambda _: run_here("sweep", "--status", "sweep", "--json")),
+    "part": ("cells/records/*.parquet", lambda _: run_here("query", "cells", QUERY, "--json")),
+    "swept grid": ("cells/grids/*.parquet", lambda _: run_here("query", "cells", QUERY, "--json")),
+    "digests": ("cells/digests.json", lambda _: run_here("query", "cells", QUERY, "--json")),
+    "marker": ("cells/sweep.json", lambda _: run_here("sweep", "--status", "cells")),
+    "progress": ("cells/progress.json", lambda _: run_here("sweep", "--status", "cells", "--json")),
     "list of images": ("audit/data.csv", lambda path: read_data(path, Reading(), lambda *_: None).digest),
-    "image": ("images/*", pictures),
+    "image": ("photos/*", pictures),
 }  # fmt: skip
 # Any changed bit of these shows, by the file's own sums or by its name.
 WITH_DIGEST = {"kept run", "descent", "kept training", "part", "swept grid"}
@@ -344,7 +344,7 @@ def _restore(kind: str, path: Path, content: bytes) -> None:
 TEXTS = [
     "", " ", "-1", "0", "1", "2", "1.5", "1e30", "1e400", "9" * 400, "nan", "inf", "-inf", "true", "null", "None", "none", "x", "ξ", "\udce9",
     "\x1b[31m", "n" * 5_000, "a,b", ",", "1,1", "0,1,2,3,4,5,6,7,8,9", "1,nan", "1x1", "0x0", "9x9999999999", "/proc/x.png", "/dev/null", "nowhere",
-    "images", "images/image.png", "grid.toml", "run", "sweep", "link", "pipe", "..", "json:loads", "os:system", "../x:y", "raising.py:thing", "x:",
+    "photos", "photos/image.png", "grid.toml", "run", "cells", "link", "pipe", "..", "json:loads", "os:system", "../x:y", "raising.py:thing", "x:",
     ":", DEEP[:2_000], '{"a": [', "'; DROP TABLE records; --", '"', "cell", "history", "seed + 1", "1 / 0", "$\\frac$", "%s{}", "tcp://127.0.0.1:9", "@", "=1+1",
 ]  # fmt: skip
 
