@@ -155,9 +155,8 @@ class Tally:
 # The good files.
 
 
-def make(folder: Path) -> None:
-    """Write one of each kind of file that is read, and what the commands need."""
-    os.chdir(folder)
+def make_plain() -> None:
+    """Write the files that take no training, here."""
     experiment = {"preset": "theorem", "num_steps": 4, "num_samples": 6, "record_at": [0, 4], "step_size": 0.5}
     experiment |= {
         "methods": ["erm", {"name": "cutout", "num_cut": 1}],
@@ -171,9 +170,16 @@ def make(folder: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
     for kind in ("png", "jpeg", "gif", "bmp", "webp", "tiff", "ppm"):
         Image.fromarray(noise).save(f"photos/image.{kind}")
+
+
+def make(folder: Path) -> None:
+    """Write one of each kind of file that is read, and what the commands need."""
+    os.chdir(folder)
+    make_plain()
     planted(Path("audit"), common=3, rare=1, test=12)
     for line in (
-        line_of("verify", **{"config": "config.toml", "methods": None, "out": "run", "checkpoint": "kept"}),
+        line_of("verify", **{"config": "config.toml", "methods": None, "out": "run"}),
+        line_of("train", **{"config": "config.toml", "methods": None, "checkpoint": "kept"}),
         line_of("images canvas", out="canvas"),
         line_of("images audit", out="audited"),
         line_of("sweep", out="cells"),

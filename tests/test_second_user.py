@@ -26,7 +26,22 @@ import augscope as ag
 from augscope.explorer.server import prepare
 
 IS_ROOT = os.geteuid() == 0
-QUICK = ["--preset", "theorem", "--num-steps", "4", "--num-samples", "6", "--dim", "20", "--record-at", "0,4", "--methods", "erm", "--seeds", "1"]
+QUICK = [
+    "--preset",
+    "theorem",
+    "--num-steps",
+    "4",
+    "--num-samples",
+    "6",
+    "--dim",
+    "20",
+    "--record-at",
+    "0,4",
+    "--methods",
+    "erm",
+    "--seeds",
+    "1",
+]
 
 # What the other user needs is loaded before root is dropped: its Python may lie where nobody else may read.
 DROP = """
