@@ -17,7 +17,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from commands import run_here
-from sweep_cases import HereEngine, comparable, here, tiny
+from sweep_cases import TINY_TOML, HereEngine, comparable, here, tiny
 
 import augscope as ag
 from augscope.model.methods import cutmix
@@ -189,6 +189,20 @@ def test_a_full_disk_stops_cleanly_and_the_sweep_goes_on(undisturbed, tmp_path, 
     again = ag.run_sweep(tiny(), tmp_path / "out")
     assert (again.stopped, again.progress.computed) == (None, 12 - held)
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
+
+
+def test_a_disk_full_from_the_start_is_a_sentence(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")  # which names no file
+
+    (tmp_path / "grid.toml").write_text(TINY_TOML)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        done = run_here("sweep", tmp_path / "grid.toml", "--out", tmp_path / "out")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"`out` could not be written, got {tmp_path / 'out'}: No space left on device" in done.stderr
+    with SweepFolder(tmp_path / "out").claimed():
+        pass
 
 
 def test_ctrl_c_keeps_what_came_in(undisturbed, tmp_path, monkeypatch):

@@ -151,9 +151,12 @@ class SweepFolder:
         except OSError as error:
             raise ValueError(f"`out` must be a folder that can be written, got {self.path}: {error.strerror}") from None
         with stream:
-            self._lock(stream)
-            if not self._marker.exists():
-                write_whole(self._marker, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
+            try:
+                self._lock(stream)
+                if not self._marker.exists():
+                    write_whole(self._marker, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
+            except OSError as error:  # a full disk
+                raise ValueError(f"`out` could not be written, got {self.path}: {error.strerror}") from None
             yield
 
     def _lock(self, stream: TextIO) -> None:
