@@ -129,7 +129,7 @@ _TIMES = re.compile(rb'"(seconds|finished)": [^,}]+')
 def contents(place: Path) -> dict[str, Any]:
     """A run's files by name, but for times; a sweep's records in place of its files, and of checkpoints the names alone."""
     files: dict[str, Any] = {}
-    for path in sorted(path for path in place.rglob("*") if path.is_file()):
+    for path in sorted(path for path in place.rglob("*") if path.is_file() and not path.is_symlink()):
         name = str(path.relative_to(place))
         if path.name not in ("digests.json", "lock", "progress.json") and path.suffix != ".parquet":
             files[name] = b"" if path.suffix == ".npz" else _TIMES.sub(b"", path.read_bytes())
@@ -142,18 +142,17 @@ def failing_runs(folder: Path, line: Sequence[str], seed: int, cases: int) -> It
     """Let a command fail at each of its changes (at most `cases`, drawn by chance) and run it again.
 
     Args:
-        folder: with what the command needs; it writes to an empty folder beside it, in which it runs.
-        line: the command; what it reads is found by names in `folder`.
+        folder: with what the command needs; it runs in a folder of links to that.
+        line: the command.
 
     Yields:
         What failed; "accepted" if the run completed all the same or the second did, "refused" if the first ended in a sentence,
         otherwise the fault's name; and details.
     """
-    line = [str(folder / part) if (folder / part).exists() else part for part in line]
     with tempfile.TemporaryDirectory() as work:
         place = Path(work).resolve() / "place"
         for failure in FAILURES:
-            place.mkdir()
+            _lay_out(place, folder)
             whole = _run(line, place, failure)
             expected = contents(place)
             shutil.rmtree(place)
@@ -161,7 +160,7 @@ def failing_runs(folder: Path, line: Sequence[str], seed: int, cases: int) -> It
                 yield failure, "undisturbed run fails", str(whole)
             points = range(len(whole["changes"]))
             for number in sorted(random.Random(seed).sample(points, min(cases, len(points)))):
-                place.mkdir()
+                _lay_out(place, folder)
                 first = _run(line, place, failure, number)
                 between = contents(place)
                 second = _run(line, place)
@@ -173,6 +172,13 @@ def failing_runs(folder: Path, line: Sequence[str], seed: int, cases: int) -> It
                     f"{first}\n{second}",
                 )
                 shutil.rmtree(place)
+
+
+def _lay_out(place: Path, folder: Path) -> None:
+    """Make a folder with links to what the command needs."""
+    place.mkdir()
+    for path in folder.iterdir():
+        (place / path.name).symlink_to(path)
 
 
 def _fault(whole: dict, expected: dict, first: dict, between: dict, second: dict, after: dict) -> str:
