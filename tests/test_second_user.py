@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import COMMAND, run_here
+from commands import run_here
 from sweep_cases import TINY_TOML, tiny
 
 import augscope as ag
