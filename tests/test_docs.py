@@ -120,11 +120,12 @@ def _write_images(folder: Path) -> None:
 
 
 def _cut_down(grid: dict) -> dict:
-    """The same grid with a setting `small` of one seed, few points, and the first two values of each axis."""
+    """The same grid with a setting `small` of at most one seed, few points, and the first two values of each axis."""
     axes = {**grid["axes"], **grid["settings"]["small"].get("axes", {})}
     few = {name: axis[:2] if isinstance(axis, list) else {**axis, "count": 2} for name, axis in axes.items()}
     steps = {} if "until" in grid.get("experiment", {}) else {"num_steps": 20}
-    small = {"seeds": 1, "experiment": {"num_samples": 20, **steps}, "axes": few}
+    seeds = {"seeds": 1} if "seeds" in grid else {}  # a population has none
+    small = {**seeds, "experiment": {"num_samples": 20, **steps}, "axes": few}
     return {**grid, "settings": {"small": small}}
 
 

@@ -1,4 +1,4 @@
-"""A cell: one method, one configuration, one seed. Its identity, its run, and its row in the records."""
+"""A cell: one method, one configuration, one seed (a population has none). Its identity, its run, and its row in the records."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class Cell:
     Attributes:
         experiment: its configuration, with one method.
         configuration: the canonical JSON of that.
-        seed: its seed.
+        seed: its seed; None of a population.
         point: the grid's values by axis name.
     """
 
     experiment: Experiment
     configuration: str
-    seed: int
+    seed: int | None
     point: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> str:
         """SHA-256 of the canonical JSON of configuration and seed, on which every number depends, and of nothing else."""
-        text = f'{{"configuration":{self.configuration},"seed":{self.seed}}}'
+        text = f'{{"configuration":{self.configuration},"seed":{json.dumps(self.seed)}}}'
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -59,14 +59,23 @@ class Cell:
         """Equal for cells that run the same compiled programs."""
         experiment, distribution = self.experiment, self.experiment.distribution
         pieces = experiment.methods[0].model_dump_json(), experiment.network.model_dump_json()
-        shape = distribution.num_patches, distribution.num_features, experiment.num_samples
-        span = min(experiment.num_samples * (distribution.num_patches - 1), distribution.noise_dim)
-        dim = distribution.dim if experiment.coordinates == "dense" else 0
-        return (*pieces, *shape, span, dim, experiment.frame, experiment.until is not None)
+        shape = distribution.num_patches, distribution.num_features, *_size(experiment)
+        return (*pieces, *shape, experiment.frame, experiment.until is not None)
 
     def message(self) -> dict[str, Any]:
         """Return what a worker needs, ready for JSON."""
         return {"cell": self.identity, "configuration": self.configuration, "seed": self.seed}
+
+
+def _size(experiment: Experiment) -> tuple[Any, ...]:
+    """What the arrays' shapes depend on besides patches and features: neither d nor, in a population, n where there is no noise."""
+    if experiment.is_population:
+        return (experiment.coordinates,)
+    if experiment.is_limit:  # samples hold different types: about one shape an n
+        return experiment.coordinates, experiment.num_samples
+    distribution = experiment.distribution
+    span = min(experiment.num_samples * (distribution.num_patches - 1), distribution.noise_dim)
+    return experiment.num_samples, span, distribution.dim if experiment.coordinates == "dense" else 0
 
 
 def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ MAX_CELLS = 10_000_000
 class Sweep:
     """A grid of cells: one method, one configuration and one seed each. Read one with `from_toml` or `from_dict`.
 
+    Where `coordinates` is "population" nothing is drawn: there a configuration is one cell, without a seed.
+
     ```toml
     preset = "theorem"                      # values of all fields that the grid does not set
     methods = ["erm", { name = "cutout", num_cut = 2 }]
@@ -53,7 +55,7 @@ class Sweep:
     Attributes:
         base: the fields of `Experiment` that no axis changes.
         methods: one cell per method at each point; at least one.
-        seeds: one cell per seed.
+        seeds: one cell per seed, of configurations that have any; None: not stated, which means 0 alone.
         axes: in order; the last changes fastest.
         derived: formulas by field name, one or a list.
         title: for pictures. labels: names of axes and values there.
@@ -71,7 +73,7 @@ class Sweep:
 
     base: dict[str, Any]
     methods: tuple[Any, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] | None
     axes: tuple[Axis, ...]
     derived: dict[str, Formula | tuple[Formula, ...]]
     title: str = ""
@@ -107,7 +109,7 @@ class Sweep:
         sweep = cls(
             base=base,
             methods=tuple(methods),
-            seeds=read_seeds(source.get("seeds", 1)),
+            seeds=read_seeds(source["seeds"]) if "seeds" in source else None,
             axes=_read_axes(source),
             derived={name: _read_derived(name, text) for name, text in source.get("derived", {}).items()},
             title=title,
@@ -150,11 +152,11 @@ class Sweep:
 
         Raises:
             ValueError: naming the first point whose configuration is not valid, and how many more there are; or a sample that
-                does not fit into memory.
+                does not fit into memory; or seeds where every configuration is a population.
 
         Cost: about 0.3 ms a configuration.
         """
-        size = len(self.seeds) * len(self.methods) * math.prod(len(axis.values) for axis in self.axes)
+        size = len(self.seeds or (0,)) * len(self.methods) * math.prod(len(axis.values) for axis in self.axes)
         check(size <= MAX_CELLS, f"a grid must have at most {MAX_CELLS:,} cells, got {size:,}")
         cells: dict[str, Cell] = {}
         failures: list[str] = []
@@ -162,14 +164,7 @@ class Sweep:
         for point in points(self.axes):
             try:
                 for experiment in self._experiments(point):
-                    distribution = experiment.distribution
-                    shape = (
-                        distribution.dim,
-                        distribution.num_patches,
-                        distribution.num_features,
-                        experiment.num_samples,
-                    )
-                    if shape not in shapes:
+                    if (shape := _shape(experiment)) not in shapes:
                         shapes.add(shape)
                         experiment.check_memory()
                     for cell in self._cells(experiment, point):
@@ -179,19 +174,24 @@ class Sweep:
         if failures:
             more = f" (and {len(failures) - 1:,} more points are not valid)" if len(failures) > 1 else ""
             raise ValueError(f"{failures[0]}{more}")
-        return list(cells.values())
+        distinct = list(cells.values())
+        if self.seeds is not None and all(cell.experiment.is_population for cell in distinct):
+            distinct[0].experiment.checked_seeds(self.seeds)  # which refuses them
+        return distinct
 
     def _cells(self, experiment: Experiment, point: dict[str, Any]) -> Iterator[Cell]:
-        """The cells of a configuration, one a seed."""
+        """The cells of a configuration, one a seed; one of a population."""
         configuration = experiment.canonical
         rule = "`methods` and `network` must name a module that can be imported there, got __main__"
         check('"__main__:' not in configuration, f"a sweep's cells run in processes of their own: {rule}")
-        for seed in self.seeds:
+        for seed in (None,) if experiment.is_population else self.seeds or (0,):
             yield Cell(experiment, configuration, seed, point)
 
     def _experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
         """The configurations of a point, one a method."""
-        values = {name: value for name, value in self._derive(point).items() if name in PARAMETERS}
+        # Of the base that is stated: in a limit it is refused like an axis of that name, while a preset's is dropped.
+        start = {name: value for name, value in self.source.get("experiment", {}).items() if name == "init_std"}
+        values = {**start, **{name: value for name, value in self._derive(point).items() if name in PARAMETERS}}
         tables = with_values({**self.base, "methods": list(self.methods)}, values)
         for method in tables["methods"]:
             yield Experiment(**{**tables, "methods": (method,)})
@@ -210,6 +210,13 @@ class Sweep:
                 parts = tuple(_whole(name, rounded(part.evaluate(name, known))) for part in _as_tuple(formula))
                 known[name] = values[name] = parts if isinstance(formula, tuple) else parts[0]
         return values
+
+
+def _shape(experiment: Experiment) -> tuple[Any, ...]:
+    """What the memory that a run takes depends on."""
+    distribution = experiment.distribution
+    size = distribution.dim, distribution.num_patches, distribution.num_features, experiment.num_samples
+    return *size, experiment.coordinates, experiment.frame
 
 
 def _with_setting(tables: dict[str, Any], setting: str | None) -> dict[str, Any]:

@@ -189,8 +189,11 @@ def _places_sql(options: PhaseOptions, lines: Sequence[Boundary]) -> str:
     averages = "".join(f", {quantity} AS q{i}" for i, quantity in enumerate(quantities))
     value, source = f"CAST({options.value} AS DOUBLE)", "records"
     if options.minus is not None:
-        reference = f"SELECT experiment, seed, {value} AS reference_value FROM records WHERE {options.minus}"
-        value, source = f"{value} - reference_value", f"records JOIN ({reference}) USING (experiment, seed)"
+        reference = (
+            f"SELECT experiment AS at, seed AS from_seed, {value} AS reference FROM records WHERE {options.minus}"
+        )
+        same = "experiment = at AND seed IS NOT DISTINCT FROM from_seed"  # a population's seed is null
+        value, source = f"{value} - reference", f"records JOIN ({reference}) ON {same}"
     return f"""
         SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
             {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,

@@ -109,13 +109,15 @@ class Records:
             where: which records, as an SQL condition.
 
         Raises:
-            ValueError: if xarray or pandas is not installed, or two records have equal `dims`.
+            ValueError: if xarray or pandas is not installed, two records have equal `dims`, or one is null: a population's seed.
         """
         _check_installed("xarray")
         check(len(dims) >= 1, "`dims` must name at least one column, got none")
         frame = self.to_pandas(f"SELECT * EXCLUDE (history) FROM records WHERE {where}")
         missing = [name for name in dims if name not in frame.columns]
         check(not missing, f"`dims` must be columns of `records`, got {', '.join(missing)}")
+        empty = [name for name in dims if bool(frame[name].hasnans)]
+        check(not empty, f"`dims` must have a value in every record: {', '.join(empty)} is null in some")
         frame = frame.set_index(list(dims))
         repeated = frame.index[frame.index.duplicated()]
         first = repeated[0] if len(repeated) else None

@@ -20,7 +20,7 @@ _reals = pa.list_(_real)
 _IDENTITY = (
     ("cell", _text, "SHA-256 of configuration and seed"),
     ("experiment", _text, "SHA-256 of the configuration without the method: compare methods where it is equal"),
-    ("seed", _whole, "seed; the key is jax.random.key(seed)"),
+    ("seed", _whole, "seed; the key is jax.random.key(seed); null of a population"),
     ("method", _text, "erm, cutout, cutmix, or module:Name of your own"),
     ("method_title", _text, "the method with its parameters, as people write it"),
     ("status", _text, "completed, diverged, unfinished (a flow that ended early) or failed (no measures: see message)"),
@@ -40,11 +40,11 @@ _CONFIGURATION = (
     ("num_cut", _whole, "C; null unless Cutout"),
     ("algorithm", _text, "how the method's expectation is computed; null for ERM"),
     ("num_samples", _whole, "n"),
-    ("init_std", _real, "σ_0"),
+    ("init_std", _real, "σ_0; 0 in a limit"),
     ("step_size", _real, "η"),
     ("num_steps", _whole, "T"),
     ("until", _real, "end of the gradient flow; null for a descent"),
-    ("coordinates", _text, "reduced or dense"),
+    ("coordinates", _text, "reduced, dense, limit (d → ∞), or population (n → ∞ too: one row a configuration)"),
     ("frame", _text, "standard or random"),
     ("configuration", _text, "all of it: the canonical JSON of `Experiment` with this method alone"),
 )
@@ -68,7 +68,7 @@ def _at_the_end(name: str, when: str = "") -> tuple[str, pa.DataType, str]:
 _MEASURES = (
     ("last_step", _real, "last recorded step, or time of a flow"),
     ("oscillating", _flag, "the loss rose in over a quarter of the last 1,000 steps"),
-    ("feature_counts", pa.list_(pa.list_(_whole)), "points per feature (2, K), row 0 for label +1"),
+    ("feature_counts", pa.list_(pa.list_(_whole)), "points per feature (2, K), label +1 first; null of a population"),
     _at_the_end("accuracy", " at the end, as are all below without a word on when"),
     _at_the_end("accuracy_error", " at the end"),
     ("best_accuracy", _real, "largest accuracy over all recorded steps"),
