@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from commands import run_here
 from scipy.special import ndtr
 
 import augscope as ag
@@ -316,6 +317,29 @@ def test_a_sweep_refuses_what_only_a_script_knows():
     finally:
         squared.__module__ = squared_module
         del main.f  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train --coordinates population",
+        "verify --coordinates limit",
+        "verify --seeds none",
+        "sweep grid.toml --out out",
+    ],
+)
+def test_a_loss_without_probabilities_is_refused_in_a_limit(line, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    words = line.split()
+    if words[0] == "sweep":
+        grid = 'preset = "theorem"\nmethods = ["custom_method:squared"]\nexperiment.coordinates = "population"'
+        (tmp_path / "grid.toml").write_text(grid)
+    else:
+        words += ["--methods", "erm,custom_method:squared"]
+    done = run_here(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "`method` must take `probabilities` for a weighted sample, got squared" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_the_command_line_takes_import_paths(tmp_path, monkeypatch, capsys):

@@ -17,6 +17,7 @@ from augscope.sweep.formula import Formula
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = sorted((ROOT / "examples" / "sweeps").glob("*.toml"))
+POPULATION = {"coordinates": "population"}
 
 
 def sweep(**given) -> ag.Sweep:
@@ -181,8 +182,30 @@ class TestCells:
         small, full = ag.Sweep.from_toml(path, "small").cells(), ag.Sweep.from_toml(path).cells()
         assert 0 < len(small) < len(full)
 
-    def test_four_ship(self):
-        assert [path.stem for path in SHIPPED] == ["cutout-size", "onset", "rarity-noise", "window"]
+    def test_five_ship(self):
+        assert [path.stem for path in SHIPPED] == ["cutout-size", "limit", "onset", "rarity-noise", "window"]
+
+
+class TestLimits:
+    def test_a_population_is_one_cell_a_configuration(self):
+        cells = sweep(axes={"dim": [2000, 3000]}, methods=["erm", "cutout"], experiment=POPULATION).cells()
+        assert [cell.seed for cell in cells] == [None] * 4
+        text = f'{{"configuration":{cells[0].experiment.canonical},"seed":null}}'
+        assert cells[0].identity == hashlib.sha256(text.encode()).hexdigest()
+
+    def test_seeds_are_of_what_is_drawn(self):
+        cells = sweep(axes={"coordinates": ["reduced", "limit", "population"]}, seeds=2).cells()
+        at = [(cell.experiment.coordinates, cell.seed, cell.experiment.init_std) for cell in cells]
+        drawn = [(kind, seed, std) for kind, std in (("reduced", 0.001), ("limit", 0.0)) for seed in (0, 1)]
+        assert at == [*drawn, ("population", None, 0.0)]
+
+    def test_cells_that_run_the_same_programs(self):
+        """No array of a limit has a side of length d, nor one of a population a side of length n."""
+        axes = {"num_samples": [20, 30], "dim": [2000, 30], "step_size": [1, 2]}
+        programs = {"population": 1, "limit": 2, "reduced": 4, "dense": 4}  # d = 30 is less than the noise vectors span
+        for kind, count in programs.items():
+            cells = sweep(axes=axes, experiment={"coordinates": kind}).cells()
+            assert len({cell.program for cell in cells}) == count
 
 
 BAD = {
@@ -221,6 +244,26 @@ BAD = {
         "a grid must have at most 10,000,000 cells, got 20,000,000",
     ),
     "too large": ({"axes": {"dim": [10**9]}, "experiment": {"coordinates": "dense"}}, "bytes"),
+    "seeds of a population": (
+        {"seeds": 2, "experiment": POPULATION},
+        "`seeds` must be left out with `coordinates` = 'population': nothing is drawn there",
+    ),
+    "seeds of populations on an axis": (
+        {"seeds": [0], "axes": {"coordinates": ["population"], "dim": [2000, 3000]}},
+        "`seeds` must be left out with `coordinates` = 'population': nothing is drawn there",
+    ),
+    "a start beside a limit": (
+        {"experiment": {**POPULATION, "init_std": 0.01}},
+        "`init_std` must be 0 with `coordinates` = 'population', where training starts at 0; got 0.01",
+    ),
+    "a start beside an axis of limits": (
+        {"experiment": {"init_std": 0.01}, "axes": {"coordinates": ["reduced", "limit"]}},
+        "the cell at coordinates = limit is not valid: `init_std` must be 0 with `coordinates` = 'limit'",
+    ),
+    "an axis of starts in a limit": (
+        {"experiment": POPULATION, "axes": {"init_std": [0, 0.01]}},
+        "the cell at init_std = 0.01 is not valid: `init_std` must be 0 with `coordinates` = 'population'",
+    ),
     "preset is no text": ({"experiment": {"distribution": 5}}, "`distribution` must be a table, got 5"),
 }
 

@@ -26,6 +26,7 @@ from augscope.sweep.cells import failed_row
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.parquet import PartFolder
 from augscope.sweep.process import WorkerDied
+from augscope.sweep.refinement import refine
 from augscope.sweep.schema import SCHEMA
 from augscope.sweep.worker import from_stream, to_stream
 from augscope.training.measure_table import measures_of
@@ -132,6 +133,34 @@ def test_a_failed_cell_is_a_record_and_can_be_tried_again(tmp_path, monkeypatch)
     assert (again.progress.computed, again.progress.done, again.progress.failed) == (1, 2, 0)
     counts = ag.Records(tmp_path / "out").query("SELECT status, count(*) AS n FROM records GROUP BY status").to_pylist()
     assert counts == [{"status": "completed", "n": 2}]
+
+
+def test_populations_are_recorded_without_seeds(tmp_path):
+    """One grid of samples and populations: rows, running again, differences, refinement."""
+    axes = {"coordinates": ["reduced", "population"], "rho": [0.2, 0.4], "speed": [0.1, 0.4]}
+    grid, folder = tiny(methods=["erm", "cutout"], seeds=1, axes=axes), tmp_path / "out"
+    assert ag.run_sweep(grid, folder).progress.done == 16
+    assert ag.run_sweep(grid, folder).progress.computed == 0
+    records, population = ag.Records(folder), "coordinates = 'population'"
+    rows = records.query(f"SELECT seed, feature_counts, init_std, accuracy FROM records WHERE {population}").to_pylist()
+    assert len(rows) == 8
+    assert all((row["seed"], row["feature_counts"], row["init_std"]) == (None, None, 0) for row in rows)
+    cell = next(cell for cell in grid.cells() if cell.seed is None)
+    (row,) = records.query(f"SELECT accuracy FROM records WHERE cell = '{cell.identity}'").to_pylist()
+    run = cell.experiment.run(cell.experiment.methods[0], cell.experiment.sample(None))
+    assert row["accuracy"] == run.history.accuracy[-1]
+    arrays = records.to_xarray("method", "rho", "speed", where=population)
+    assert dict(arrays.sizes) == {"method": 2, "rho": 2, "speed": 2}
+    with pytest.raises(ValueError, match="`dims` must have a value in every record: seed is null in some"):
+        records.to_xarray("method", "rho", "speed", "coordinates", "seed")
+    place = {"x": "rho", "y": "speed", "value": "loss", "where": f"{population} AND method = 'erm'"}
+    (panel,) = ag.phase_diagram(records, **place, minus="method = 'cutout'").panels
+    assert panel.count.tolist() == [1, 1, 1, 1]
+    refine(folder, ag.phase_diagram(records, **place), 1)
+    counts = records.query(
+        "SELECT coordinates, count(*) AS n, count(seed) AS seeds FROM records GROUP BY ALL ORDER BY ALL"
+    )
+    assert [tuple(row.values()) for row in counts.to_pylist()] == [("population", 10, 0), ("reduced", 10, 10)]
 
 
 class DyingEngine(HereEngine):

@@ -189,11 +189,12 @@ def _places_sql(options: PhaseOptions, lines: Sequence[Boundary]) -> str:
     averages = "".join(f", {quantity} AS q{i}" for i, quantity in enumerate(quantities))
     value, source = f"CAST({options.value} AS DOUBLE)", "records"
     if options.minus is not None:
-        reference = (
-            f"SELECT experiment AS at, seed AS from_seed, {value} AS reference FROM records WHERE {options.minus}"
+        columns = f"experiment AS reference_experiment, seed AS reference_seed, {value} AS reference_value"
+        reference = f"SELECT {columns} FROM records WHERE {options.minus}"
+        same = (
+            "experiment = reference_experiment AND seed IS NOT DISTINCT FROM reference_seed"  # a population's is null
         )
-        same = "experiment = at AND seed IS NOT DISTINCT FROM from_seed"  # a population's seed is null
-        value, source = f"{value} - reference", f"records JOIN ({reference}) ON {same}"
+        value, source = f"{value} - reference_value", f"records JOIN ({reference}) ON {same}"
     return f"""
         SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
             {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,

@@ -218,6 +218,7 @@ def prepare(
             bool(theorems_on(experiment)), "`seeds` must hold at least one seed where no method has a theorem, got none"
         )
         check_precision(np.float64)
+        experiment.in_population(experiment.methods)  # refuses a method that takes no probabilities
         prepared = PreparedRuns(judged, (), None)
     return Verification(prepared, Terms(experiment, tolerance, rarity_tolerance), own_limits)
 
