@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from augscope.model.distribution import LEARNING_THRESHOLD
 from augscope.support.values import check
 from augscope.theorems.assumptions import LARGEST_NOISE_RATIO
 
 DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
 # Constants of `Boundary.named("erm")`: off by a factor of up to 1.56 on the 46 boundaries of the fit, more elsewhere (docs/sweeps.md).
 PULL, TEST_NOISE = 5.4, 5.4
+LEARNING_THRESHOLD = 0.7
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
 _FEATURE = re.compile(r"(dominant|background|erm|cutout)(?::(\d+))?")
 
