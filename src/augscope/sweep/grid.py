@@ -161,7 +161,7 @@ class Sweep:
         shapes = set()  # whose memory was checked
         for point in points(self.axes):
             try:
-                for experiment in self._experiments(point):
+                for experiment in self.experiments(point):
                     distribution = experiment.distribution
                     shape = (
                         distribution.dim,
@@ -189,8 +189,8 @@ class Sweep:
         for seed in self.seeds:
             yield Cell(experiment, configuration, seed, point)
 
-    def _experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
-        """The configurations of a point, one a method."""
+    def experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
+        """Yield the configurations of a point, a value for each axis by name, one a method. Raises ValueError if it is not valid."""
         values = {name: value for name, value in self._derive(point).items() if name in PARAMETERS}
         tables = with_values({**self.base, "methods": list(self.methods)}, values)
         for method in tables["methods"]:

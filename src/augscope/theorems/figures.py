@@ -26,7 +26,7 @@ def features_figure(results: Results) -> Figure:
     learned. Black: overall accuracy, with the theorem's prediction dotted. Short dashes: the population, d and n → ∞.
     """
     experiment = results.experiment
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    rarity = resolve_rarity(experiment)
     figure = Figure(figsize=(max(6.2, 4.1 * len(results.shown)), 6.2), layout="constrained")
     if not results.shown:
         return figure
