@@ -13,8 +13,8 @@ from augscope.model.distribution import FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History
-from augscope.training.watched import Measured
 from augscope.training.regimes import Setting, derive_rarity
+from augscope.training.watched import Measured
 
 TOLERANCE = 0.01  # default distance of the overall accuracy from its prediction at which the statement still holds
 RARITY_TOLERANCE = 0.1  # τ, the same for the accuracy on a feature of a label
