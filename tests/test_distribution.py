@@ -90,32 +90,6 @@ class TestRarity:
                 ag.learning_ratios(preset.distribution, 300), by_hand, rtol=1e-14
             )  # a few roundings
 
-    @pytest.mark.parametrize(
-        ("dominant_ratio", "background_ratio", "rarity"),
-        [
-            (2.0, 20.0, "common"),
-            (1.06, 20.0, "common"),  # just outside a factor 1.5 of 0.7, which ends at 1.05
-            (1.04, 20.0, "borderline"),
-            (0.48, 20.0, "borderline"),  # … and begins at 0.4667
-            (0.45, 20.0, "rare"),
-            (0.01, 1.06, "rare"),
-            (0.01, 1.04, "borderline"),
-            (0.01, 0.48, "borderline"),
-            (0.01, 0.45, "extremely_rare"),
-        ],
-    )
-    def test_every_boundary(self, distribution, dominant_ratio, background_ratio, rarity):
-        # One feature, n = d: R(σ) = 1/σ².
-        lone = distribution.replace(
-            frequencies=(1.0,), dominant_noise_std=dominant_ratio**-0.5, background_noise_std=background_ratio**-0.5
-        )
-        assert [str(name) for name in ag.derive_rarity(lone, num_samples=lone.dim)] == [rarity]
-
-    def test_a_stated_rarity_is_ignored(self, distribution):
-        stated = distribution.replace(rarity=("extremely_rare", "extremely_rare"))
-        assert ag.derive_rarity(stated, 30) == ag.derive_rarity(distribution, 30)
-        assert "extremely_rare" not in ag.derive_rarity(distribution.replace(dim=4), 10**6)
-
     @pytest.mark.parametrize("function", [ag.learning_ratios, ag.derive_rarity])
     def test_the_number_of_samples_is_checked(self, distribution, function):
         with pytest.raises(ValueError, match="`num_samples` must be at least 1, got 0"):

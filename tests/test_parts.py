@@ -157,3 +157,25 @@ def test_a_full_disk_changes_nothing(parts, monkeypatch):
     monkeypatch.undo()
     assert len(list(parts.path.iterdir())) == 1
     assert held(parts) == ["c1"]
+
+
+def test_parts_of_an_older_format_are_read_and_stay_of_it(tmp_path):
+    """Their rows may mean something else."""
+    older = PartFolder(tmp_path / "records", SCHEMA, key="cell")
+    older.write(rows(1))
+    older.write(rows(2))
+    newer = PartFolder(older.path, SCHEMA.with_metadata({"augscope.format": "2"}), "cell", older_formats=(1,))
+    newer.write(rows(2, 3))
+    newer.write(rows(4))
+    assert newer.repair(tmp_path / "aside") == {}
+    newer.merge_small(all_of_them=True)
+    live = newer.look().live
+    formats = {pq.read_schema(part).metadata[b"augscope.format"]: part for part in live}
+    assert (sorted(formats), len(live)) == ([b"1", b"2"], 2)
+    assert held(newer) == ["c1", "c2", "c3", "c4"]
+    assert "c1" in newer.read([formats[b"1"]])["cell"].to_pylist()
+    assert "c3" in newer.read([formats[b"2"]])["cell"].to_pylist()
+    again = [part.name for part in newer.look().live]
+    newer.merge_small(all_of_them=True)
+    assert [part.name for part in newer.look().live] == again
+    assert set(older.look().problems.values()) == {"holds other columns than this version writes"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +17,24 @@ from augscope.support.rendering import to_bytes
 from augscope.sweep import run as run_module
 from augscope.sweep.cells import failed_row
 from augscope.sweep.folder import SweepFolder
-from augscope.sweep.phase_boundaries import Boundary
+from augscope.sweep.phase_boundaries import Boundary, Learned, named_boundary
 from augscope.sweep.phase_figures import phase_figure
+from augscope.sweep.phase_limits import ExactBoundary
 from augscope.sweep.phase_page import write_phase
 from augscope.sweep.refinement import refine, refined
 from augscope.sweep.schema import SCHEMA
+from augscope.training.regimes import Setting, regimes
 
 RHO, SPEED = (0.1, 0.2, 0.4), (0.02, 0.08, 0.32, 1.28)
 
 
 def made(folder: Path, **changes) -> SweepFolder:
     """A folder of records whose accuracy is 1 where speed < ρ, else 0.5, with 0.01 a seed on top for Cutout; nothing is trained."""
-    sweep = tiny(
-        methods=["erm", "cutout"], seeds=3, axes={"rho": list(RHO), "speed": list(SPEED)}, title="made up", **changes
-    )
+    axes = {"rho": list(RHO), "speed": list(SPEED)}
+    sweep = tiny(**{"methods": ["erm", "cutout"], "seeds": 3, "axes": axes, "title": "made up", **changes})
     target, cells, rows = SweepFolder(folder), sweep.cells(), []
     for cell in cells:
-        accuracy = 1.0 if cell.point["speed"] < cell.point["rho"] else 0.5
+        accuracy = 1.0 if cell.point.get("speed", 0.0) < cell.point.get("rho", 1.0) else 0.5
         row = failed_row(cell, "made up") | {"status": "completed"}
         bonus = 0.01 * cell.seed if row["method"] == "cutout" else 0.0
         history = {part.name: [] for part in SCHEMA.field("history").type}
@@ -136,24 +138,13 @@ class TestDiagram:
         erm = diagram(records).panels[0]
         assert erm.crossings(0.75) == pytest.approx({0.1: 0.16, 0.2: 0.16, 0.4: 0.64}, rel=1e-12)
 
-    def test_the_predicted_boundary_is_where_the_formula_says(self, records):
-        erm, cutout = diagram(records).panels
-        for x, y in erm.crossings(1, "R(σ_d) = 0.7").items():
+    def test_a_quantitys_boundary_is_where_the_formula_says(self, records):
+        erm, _ = diagram(records, boundaries=["dominant_ratio[2] = 0.7"]).panels
+        for x, y in erm.crossings(1, "dominant_ratio[2]  = 0.7").items():
             assert y == pytest.approx(x / 0.7, rel=1e-9)  # R = ρ/(σ_d² d/n), a power law: exact between places
-        # σ_b is that of the preset: R(σ_b) = ρ n/(0.015² d) does not change with the speed, so no crossing.
-        assert cutout.crossings(1, "R(σ_b) = 0.7") == {}
-        assert list(erm.boundaries) == ["R(σ_d) = 0.7", "R(σ_d) = pull of α and test noise"]
-
-    def test_the_refined_boundary_against_its_formula(self, records):
-        erm = diagram(records).panels[0]
-        ratios = erm.boundaries["R(σ_d) = pull of α and test noise"]
-        for x, y, ratio in zip(erm.x, erm.y, ratios, strict=True):
-            common = (1 - x) / y
-            bar = np.hypot(5.4 * 0.2 * common / (2 + common), 5.4 * np.sqrt(12 / 200_000))
-            assert ratio == pytest.approx(x / y / bar, rel=1e-9)
 
     def test_kappa_is_noise_ratio(self, records):
-        rows = records.query(f"SELECT {Boundary.named('kappa').quantity} AS ours, noise_ratio FROM records").to_pylist()
+        rows = records.query(f"SELECT {named_boundary('kappa').quantity} AS ours, noise_ratio FROM records").to_pylist()
         for row in rows:
             assert row["ours"] == pytest.approx(row["noise_ratio"], rel=1e-13)
 
@@ -175,26 +166,22 @@ class TestDiagram:
             target.parts.write(pa.Table.from_pylist([failed_row(cell, "reason")], SCHEMA))
         assert set(diagram(ag.Records(target.path)).panels[0].count.tolist()) == {3}
 
-    @pytest.mark.parametrize(
-        ("name", "level"),
-        [
-            ("dominant", 0.7),
-            ("background:1", 0.7),
-            ("erm", 1),
-            ("cutout:2", 1),
-            ("kappa", 0.5),
-            ("kappa=1", 1),
-            ("dim = 3e3", 3000),
-        ],
-    )
-    def test_boundaries_by_name(self, records, name, level):
-        assert Boundary.named(name).level == level
-        assert len(diagram(records, boundaries=[name]).panels[0].boundaries) == 1
+    def test_boundaries_by_name(self, records):
+        for name, level in {"kappa": 0.5, "kappa=1": 1, "dim = 3e3": 3000}.items():
+            line = named_boundary(name)
+            assert isinstance(line, Boundary)
+            assert line.level == level
+            assert len(diagram(records, boundaries=[name]).panels[0].boundaries) == 1
+        assert named_boundary("kappa").name == "κ = 0.5, accuracy 0.977"  # Φ(2)
+        for name, index in {"erm": -1, "cutout:1": 0, "cutmix:12": 11}.items():
+            line = named_boundary(name)
+            assert isinstance(line, Learned)
+            assert line.index == index
 
-    @pytest.mark.parametrize("name", ["nothing", "dominant:x", "=3", "dim = -1", "dim = many"])
+    @pytest.mark.parametrize("name", ["nothing", "erm:x", "erm:0", "=3", "dim = -1", "dim = many"])
     def test_bad_boundaries(self, name):
-        with pytest.raises(ValueError, match="`boundary` must be dominant, background, erm or cutout"):
-            Boundary.named(name)
+        with pytest.raises(ValueError, match="`boundary` must be erm, cutout or cutmix"):
+            named_boundary(name)
 
     def test_panels_come_in_order(self, records):
         names = [panel.name for panel in diagram(records, panels="'n = ' || CAST(100 * rho AS INT)").panels]
@@ -202,22 +189,110 @@ class TestDiagram:
 
     def test_data_behind_the_picture(self, records, written):
         lines = (written / "phase.csv").read_text().splitlines()
-        assert lines[0].startswith(
-            "panel,rho,speed,count,mean,low,high,smallest,largest,R(σ_d) = 0.7: quantity / level"
-        )
+        columns = "ERM learns the rarest feature (limit),Cutout learns the rarest feature (limit)"
+        assert lines[0] == f"panel,rho,speed,count,mean,low,high,smallest,largest,{columns}"
+        assert (lines[1].split(",")[-2:], lines[-1].split(",")[-2:]) == (["False", ""], ["", "True"])
         assert len(lines) == 1 + 24
         data = json.loads((written / "phase.json").read_text())
         assert data["panels"][0]["crossings"]["0.1"] == pytest.approx(0.16)
-        assert "rho = 0.1: crosses 0.75 at speed = 0.16; predicted: R(σ_d) = 0.7 at 0.143" in str(diagram(records))
+        exact = data["panels"][0]["exact"]["ERM learns the rarest feature (limit)"]
+        assert exact["edges"] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+        shown = str(diagram(records, boundaries=["dominant_ratio[2] = 0.7"]))
+        assert "rho = 0.1: crosses 0.75 at speed = 0.16; predicted: dominant_ratio[2]  = 0.7 at 0.143" in shown
+
+
+def trained(num_steps: int) -> dict:
+    """Fields of an experiment with so many steps."""
+    return {"num_samples": 300, "num_steps": num_steps, "distribution": {"rarity": "derive"}}
+
+
+def boundary_of(folder: Path, y: str, name: str) -> tuple[ag.PhaseDiagram, dict]:
+    """The diagram of ρ or α and y with one exact boundary, and that boundary's changes by x, in the panel of ERM."""
+    shown = ag.phase_diagram(ag.Records(folder), x="rho" if y != "num_steps" else "feature_noise", y=y,
+                             panels="method", level=0.75, boundaries=[name])  # fmt: skip
+    assert not shown.notes
+    (crossings,) = shown.panels[0].predicted_crossings.values()
+    return shown, crossings
+
+
+class TestExactBoundaries:
+    def test_is_where_a_dense_scan_changes(self, tmp_path):
+        alphas = [0.02, 0.05, 0.125, 0.3]
+        axes = {"rho": [0.1, 0.2], "feature_noise": alphas}
+        derived = {"frequencies": ["1 - rho", "rho"]}
+        folder = made(tmp_path / "out", axes=axes, derived=derived, experiment=trained(60), seeds=1).path
+        _, crossings = boundary_of(folder, "feature_noise", "erm:2")
+        base = ag.presets.theorem.distribution
+        assert set(crossings) == {0.1, 0.2}
+        for rho, changes in crossings.items():
+            scan = np.geomspace(alphas[0], alphas[-1], 400)
+            settings = [
+                Setting(base.replace(frequencies=(1 - rho, rho), rarity=None, feature_noise=alpha), 300, num_steps=60)
+                for alpha in scan
+            ]
+            learned = np.array([regime.learned[1] for regime in regimes(settings, ag.Erm())])
+            jumps = np.flatnonzero(learned[1:] != learned[:-1])
+            widths = np.log(np.array(alphas[1:]) / alphas[:-1])
+            assert len(jumps) == len(changes)
+            for jump, change in zip(jumps, changes, strict=True):
+                # Half of the last bracket, and a step of the scan.
+                allowed = widths.max() / 128 + np.log(scan[1] / scan[0])
+                assert abs(np.log(change / np.sqrt(scan[jump] * scan[jump + 1]))) < allowed
+
+    def test_what_is_learned_again_has_boundaries_of_its_own(self, tmp_path):
+        """model.md §8.4: at α = 0.1 Cutout has learned feature 2 on steps 1–17, not on 18–71, and again from 72 on."""
+        axes = {"feature_noise": [0.1, 0.11], "num_steps": [4, 40, 400]}
+        experiment = {"distribution": {"rarity": "derive"}}
+        folder = made(tmp_path / "out", axes=axes, derived={}, experiment=experiment, seeds=1, methods=["erm"]).path
+        shown, crossings = boundary_of(folder, "num_steps", "cutout:2")
+        first, second = crossings[0.1]
+        assert first == pytest.approx(17.5, abs=0.51)  # steps are whole
+        assert second == pytest.approx(71.5, abs=1.5)
+        panel = shown.panels[0]
+        (boundary,) = panel.exact.values()
+        assert boundary.learned.tolist() == [True, False, True] * 2
+        assert sorted(len(line) for line in boundary.lines(panel.places)) == [2, 2]
+
+    def test_a_line_around_a_place_is_closed(self):
+        places = np.array([(x, y) for x in range(3) for y in range(3)], float)
+        edges = np.array([(1, 4), (4, 7), (3, 4), (4, 5)])
+        around = ExactBoundary(np.arange(9) == 4, np.array([0.5, 1.5, 1, 1]), np.array([1, 1, 0.5, 1.5]), edges)
+        (line,) = around.lines(places)
+        assert len(line) == 5
+        assert line[0] == line[-1]
+        assert set(map(frozenset, pairwise(line))) == {frozenset(pair) for pair in ((0, 2), (2, 1), (1, 3), (3, 0))}
+        assert around.crossings(places) == {1.0: [0.5, 1.5]}
+
+    @pytest.mark.parametrize(
+        ("changes", "sentence"),
+        [
+            ({"x": "dim", "y": "speed"}, "x and y must be axes of one grid, got dim and speed"),
+            ({"boundaries": ["erm:3"]}, "there must be a feature 3, got 2"),
+            ({"x": "rho", "y": "rho"}, "x and y must be axes of one grid, got rho and rho"),
+        ],
+    )
+    def test_where_there_is_none_a_sentence_says_why(self, records, changes, sentence):
+        shown = diagram(records, **changes)
+        assert shown.notes == (f"no exact boundary: {sentence}",)
+        assert sentence in str(shown)
+
+    def test_places_of_several_problems_have_none(self, tmp_path):
+        axes = {"rho": [0.1, 0.2], "speed": [0.02, 0.08], "feature_noise": [0.1, 0.2]}
+        records = ag.Records(made(tmp_path / "out", axes=axes, seeds=1).path)
+        assert "of one problem" in diagram(records).notes[0]
+        assert not diagram(records, where="feature_noise = 0.2").notes
 
 
 class TestPicture:
     def test_lines_and_heat_lie_where_the_data_say(self, records):
-        figure = phase_figure(diagram(records))
+        figure = phase_figure(diagram(records, boundaries=["erm", "dominant_ratio[2] = 0.7"]))
         axis = figure.axes[0]
         drawn = {line.get_label(): np.array(line.get_data()) for line in axis.lines}
-        x, y = drawn["predicted: R(σ_d) = 0.7"]
+        x, y = drawn["predicted: dominant_ratio[2]  = 0.7"]
         np.testing.assert_allclose(y, x / 0.7, rtol=1e-9)
+        x, y = drawn["predicted: ERM learns the rarest feature (limit)"]
+        assert sorted(y.tolist()) == list(SPEED)
+        assert ((x > 0.1) & (x < 0.2)).all()
         heat = axis.collections[0].get_array()
         np.testing.assert_allclose(heat, [[1, 1, 1], [1, 1, 1], [0.5, 0.5, 1], [0.5, 0.5, 0.5]])  # rows go up in speed
         assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")

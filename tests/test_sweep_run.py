@@ -11,7 +11,7 @@ import platform
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 
 import numpy as np
@@ -72,6 +72,37 @@ def test_a_record_is_what_training_by_hand_gives(undisturbed):
     assert (row["rho"], row["speed"]) == (cell.point["rho"], cell.point["speed"])
     assert row["versions"]["augscope"] == ag.__version__
     assert row["seconds"] > 0
+
+
+def test_rarities_are_derived_before_cells_start(monkeypatch, tmp_path):
+    """Once a configuration: the workers get the answer, and predict by it."""
+    messages, distribution = [], {"rarity": "derive", "feature_noise": 0.2}
+    methods = ["erm", {"name": "cutout", "num_cut": 2}, "cutmix"]
+    experiment = {"num_samples": 12, "num_steps": 30, "record_at": [0, 2], "distribution": distribution}
+    sweep = tiny(methods=methods, experiment=experiment, axes={"rho": [0.1, 0.4], "speed": [0.4, 3.0]})
+
+    class Listening(HereEngine):
+        def results(self, batches):
+            for tag, batch in batches:
+                messages.extend(json.loads(batch))
+                yield tag, to_stream([failed_row(cell, "not run") for cell in tag])
+
+    monkeypatch.setattr(run_module, "engine", lambda *_: nullcontext(Listening()))
+    ag.run_sweep(sweep, tmp_path / "out")
+    predicted = {}
+    for cell in sweep.cells():
+        at, method = cell.experiment, cell.experiment.methods[0]
+        cut = 2 if method.title.startswith("Cutout") else 1
+        rarity = ag.derive_rarity(at.distribution, 12, num_steps=30, num_cut=cut)
+        (message,) = (message for message in messages if message["cell"] == cell.identity)
+        assert message.get("rarity", list(rarity)) == list(rarity)
+        assert ("rarity" in message) >= (method.title != "CutMix")
+        unlearned = {"ERM": ("rare", "extremely_rare"), "CutMix": ()}.get(method.title, ("extremely_rare",))
+        frequencies = zip(at.distribution.frequencies, rarity, strict=True)
+        predicted[cell.identity] = 1 - sum(rho for rho, name in frequencies if name in unlearned) / 2
+    rows = ag.Records(tmp_path / "out").query("SELECT cell, predicted_accuracy FROM records").to_pylist()
+    assert {row["cell"]: row["predicted_accuracy"] for row in rows} == pytest.approx(predicted, abs=1e-15)
+    assert len(set(predicted.values())) > 1
 
 
 def test_every_column_is_described():

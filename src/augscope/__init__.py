@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from augscope.accuracy.exact import TestAccuracy, test_accuracy
     from augscope.model.dataset import Dataset
-    from augscope.model.distribution import FeatureNoise, Rarity, derive_rarity, learning_ratios
+    from augscope.model.distribution import FeatureNoise, Rarity, learning_ratios
     from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
     from augscope.model.methods.monte_carlo import Estimate, estimate
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from augscope.training.flow import FlowRun, flow
     from augscope.training.loop import Run
     from augscope.training.measures import History, feature_scores, features_learned, noise_memorised, unevenness
+    from augscope.training.regimes import derive_rarity
 
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
     "accuracy.exact": ("TestAccuracy", "test_accuracy"),
     "training.descent": ("default_record_steps", "train"),
-    "model.distribution": ("FeatureNoise", "Rarity", "derive_rarity", "learning_ratios"),
+    "model.distribution": ("FeatureNoise", "Rarity", "learning_ratios"),
     "training.experiment": ("Experiment", "presets"),
     "training.flow": ("FlowRun", "flow"),
     "training.loop": ("Run",),
     "training.measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
+    "training.regimes": ("derive_rarity",),
     "model.methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
     "model.methods.monte_carlo": ("Estimate", "estimate"),
     "model.network": ("CustomNetwork", "FunctionNetwork", "Network"),

@@ -158,13 +158,16 @@ def show_verdict(screen: Console, results: Results) -> None:
     heading = {
         f"from {time_name(verdict.experiment)}" if name == "since" else name: width for name, width in columns.items()
     }
-    screen.print(_aligned(heading, []))
+    if verdict.runs:
+        screen.print(_aligned(heading, []))
     for finding in verdict.findings:
         style = TONES[tone(finding.verdict)]
         verdict_text = (finding.verdict, style)
         screen.print(Text.assemble(f"{finding.title}: ", verdict_text, f", {finding.observed}", style="bold"))
-        screen.print(statement_table(columns, finding))
-    screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
+        if finding.lines:
+            screen.print(statement_table(columns, finding))
+    if verdict.runs:
+        screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(map(rarity_text, verdict.terms.rarity))
         screen.print(f"Rarity was not stated; derived from the learning speeds, so true by construction: {names}.")

@@ -45,8 +45,8 @@ def _(PRESETS, address_problems, mo, fragments, set_start):
 def _(controls, get_start, mo):
     _start = get_start()
     rarity = mo.ui.dropdown(
-        ["stated", "derived from the learning speeds"],
-        value="stated" if _start.stated_rarity else "derived from the learning speeds",
+        ["stated", "derived from the population"],
+        value="stated" if _start.stated_rarity else "derived from the population",
         label="Rarity for the theorems",
         full_width=True,
     )

@@ -57,7 +57,7 @@ def outlook_html(outlook: Outlook | None) -> str:
         ratios = (f"{feature.dominant_ratio:.3g}", f"{feature.background_ratio:.3g}")
         regimes = (feature.erm, feature.cutout, feature.cutmix)
         rows.append((str(number), f"{feature.frequency:g}", feature.rarity, *ratios, *regimes))
-    caption = "Predicted regime of each feature, from the learning speeds"
+    caption = "Regime of each feature at T in the high-dimensional limit, at these noise energies"
     return block(table(heading, rows, caption), paragraphs(outlook.sentences))
 
 

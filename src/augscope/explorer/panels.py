@@ -78,7 +78,7 @@ _TOOLTIP = [
 def method_chart(run: SeedRun, experiment: Experiment, prediction: Prediction) -> alt.VConcatChart:
     """Return one method's picture: feature scores over steps above, exact accuracy below, with what theory expects of both."""
     title, history, num_steps = run.method.title, run.history, experiment.num_steps
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    rarity = resolve_rarity(experiment)
     names = [
         f"{k + 1}: ρ = {frequency:g}, {str(name).replace('_', ' ')}"
         for k, (frequency, name) in enumerate(zip(experiment.distribution.frequencies, rarity, strict=True))

@@ -1,21 +1,19 @@
-"""What theory expects of the settings, before anything is trained: the regime of each feature, accuracies, plateau, κ."""
+"""What theory expects of the settings, before their sample is trained: the regime of each feature, accuracies, plateau, κ."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 
-from augscope.model.distribution import BORDERLINE_FACTOR, LEARNING_THRESHOLD, learning_ratios
-from augscope.model.methods import CutMix, Cutout, Method, cutmix_plateau
-from augscope.sweep.phase_boundaries import PULL, TEST_NOISE
+from augscope.model.distribution import learning_ratios
+from augscope.model.methods import CutMix, Cutout, Erm, Method, cutmix_plateau
 from augscope.theorems.assumptions import LARGEST_NOISE_RATIO, noise_ratio
-from augscope.theorems.statements import resolve_rarity, theorem_for
+from augscope.theorems.statements import cut_of, resolve_rarity, theorem_for
 from augscope.training.experiment import Experiment
+from augscope.training.regimes import Setting, around
 
-LEARNED, BORDERLINE, BETTER, COIN_FLIP = "learned", "borderline", "not learned, better than a coin flip", "coin flip"
+LEARNED, BORDERLINE, COIN_FLIP, WRONG = "learned", "borderline", "coin flip", "wrong"
 
 
 @dataclass(frozen=True)
@@ -23,9 +21,9 @@ class FeatureRegime:
     """What is expected of one feature.
 
     Attributes:
-        frequency: ρ_k. rarity: stated, or derived from the learning speeds.
+        frequency: ρ_k. rarity: stated, or derived (see `derive_rarity`).
         dominant_ratio, background_ratio: R(σ_d) and R(σ_b) (model.md, identity 9).
-        erm, cutout, cutmix: what each method makes of it, in words.
+        erm, cutout: what each makes of it in the population at T, in words. cutmix: learned, as its theorem says.
     """
 
     frequency: float
@@ -86,59 +84,51 @@ class Outlook:
 
 
 def outlook(experiment: Experiment) -> Outlook:
-    """Return what theory expects of an experiment. Needs no training.
+    """Return what theory expects of an experiment. Needs no sample: ERM and Cutout are trained on the population.
 
-    Cost: microseconds, so that it can follow a slider.
+    Cost: that of `derive_rarity`; what was asked before is remembered.
     """
     distribution, num_samples = experiment.distribution, experiment.num_samples
     ratios = learning_ratios(distribution, num_samples)
-    rarity = resolve_rarity(distribution, num_samples)
-    words = [[_regime(ratio, level) for ratio in row] for row, level in zip(ratios, _levels(experiment), strict=True)]
+    rarity = resolve_rarity(experiment)
+    erm, cutout = _words(experiment, Erm()), _words(experiment, Cutout(num_cut=cut_of(experiment)))
     features = tuple(
         FeatureRegime(
             frequency=frequency,
             rarity=str(rarity[k]).replace("_", " "),
             dominant_ratio=float(ratios[0, k]),
             background_ratio=float(ratios[1, k]),
-            erm=words[0][k],
-            cutout=words[1][k],
+            erm=erm[k],
+            cutout=cutout[k],
             cutmix=LEARNED,
         )
         for k, frequency in enumerate(distribution.frequencies)
     )
     return Outlook(
         features,
-        tuple(_prediction(experiment, method, words) for method in experiment.methods),
+        tuple(_prediction(experiment, method) for method in experiment.methods),
         noise_ratio(distribution, num_samples),
         cutmix_plateau(distribution.num_patches, 0.5).positive,
     )
 
 
-def _levels(experiment: Experiment) -> list[float]:
-    """What the ratio of an unlearned feature must exceed for better than a coin flip: see `Boundary.named("erm")`."""
-    distribution, num_samples = experiment.distribution, experiment.num_samples
-    first = learning_ratios(distribution, num_samples)[:, 0]
-    pulls = PULL * distribution.feature_noise * first / (2 + first)
-    return [sqrt(pull**2 + TEST_NOISE**2 * num_samples / distribution.dim) for pull in pulls]
+def _words(experiment: Experiment, method: Method) -> list[str]:
+    """What a method makes of each feature in the population, or that it changes near by."""
+    surroundings = around(Setting.of(experiment), method)
+    accuracies = surroundings.regimes[0].accuracies.min(axis=0)  # both labels agree
+    names = [COIN_FLIP if accuracy == 0.5 else LEARNED if accuracy == 1 else WRONG for accuracy in accuracies]
+    return [BORDERLINE if near else name for near, name in zip(surroundings.borderline, names, strict=True)]
 
 
-def _regime(ratio: float, level: float) -> str:
-    """The words for one feature and method, from its ratio."""
-    if ratio >= LEARNING_THRESHOLD * BORDERLINE_FACTOR:
-        return LEARNED
-    if ratio > LEARNING_THRESHOLD / BORDERLINE_FACTOR:
-        return BORDERLINE
-    return BETTER if ratio > level else COIN_FLIP
-
-
-def _prediction(experiment: Experiment, method: Method, words: Sequence[Sequence[str]]) -> Prediction:
-    """The theorem's accuracy; where rarities are not stated, by the learning speeds, with a range where they do not decide."""
+def _prediction(experiment: Experiment, method: Method) -> Prediction:
+    """The theorem's accuracy; where rarities are not stated, the population's, with a range where that changes near by."""
     theorem, distribution = theorem_for(method), experiment.distribution
     assert theorem is not None  # the explorer's methods are the theorems'
     if distribution.rarity is not None or isinstance(method, CutMix):
-        value = theorem.accuracy.predicted(distribution, resolve_rarity(distribution, experiment.num_samples))
+        value = theorem.accuracy.predicted(distribution, resolve_rarity(experiment))
         return Prediction(method.title, theorem.number, value, value)
-    regimes = list(zip(distribution.frequencies, words[isinstance(method, Cutout)], strict=True))
-    high = 1 - sum(rho for rho, word in regimes if word in (BETTER, COIN_FLIP)) / 2
-    low = high - sum(rho for rho, word in regimes if word == BORDERLINE) / 2
-    return Prediction(method.title, theorem.number, low, high)
+    frequencies = np.array(distribution.frequencies)
+    accuracies = [
+        frequencies @ regime.accuracies.mean(axis=0) for regime in around(Setting.of(experiment), method).regimes
+    ]
+    return Prediction(method.title, theorem.number, float(min(accuracies)), float(max(accuracies)))

@@ -96,7 +96,7 @@ class Settings(Value):
     Args:
         frequencies: ρ, 1 to 4 features.
         stated_rarity: take the paper's word (first feature common, second rare, others extremely rare) for the theorems, in
-            place of what the learning speeds say.
+            place of the derived one.
         feature_noise, dominant_noise_std, background_noise_std, num_samples, num_patches, dim, num_cut, step_size, num_steps,
             init_std, seed: see `KNOBS`.
 

@@ -11,8 +11,6 @@ from pydantic import field_validator, model_validator
 
 from augscope.support.values import Value, check, check_count, check_positive
 
-LEARNING_THRESHOLD = 0.7  # R at which a feature outruns the noise (model.md, identity 9; measured)
-BORDERLINE_FACTOR = 1.5  # within this factor of the threshold the rule does not decide
 MAX_STD = 1e12  # times the norm of a feature: above, powers of it overflow
 MAX_DIM = 2**62  # so that every count of dimensions is a 64-bit integer
 SUM_TOLERANCE = 1e-9  # how far the frequencies may sum from 1
@@ -141,8 +139,8 @@ class FeatureNoise(Value):
 def learning_ratios(distribution: FeatureNoise, num_samples: int) -> Float[np.ndarray, "2 K"]:
     """Return R(σ_d) (row 0) and R(σ_b) (row 1) for each feature: its learning speed over one noise patch's.
 
-    R(σ) = ρ_k n / (σ² d) (model.md, identity 9: a heuristic of this project). ERM learns feature k when
-    R(σ_d) ≳ 0.7, Cutout when R(σ_b) ≳ 0.7.
+    R(σ) = ρ_k n / (σ² d) (model.md, identity 9): a ratio of speeds at the start of training. Which features are learned,
+    `derive_rarity` decides.
 
     Args:
         distribution: the data distribution.
@@ -151,34 +149,3 @@ def learning_ratios(distribution: FeatureNoise, num_samples: int) -> Float[np.nd
     check_count("num_samples", num_samples)
     stds = np.array([distribution.dominant_noise_std, distribution.background_noise_std])
     return np.array(distribution.frequencies) * num_samples / (stds[:, None] ** 2 * distribution.dim)
-
-
-def derive_rarity(distribution: FeatureNoise, num_samples: int) -> tuple[Rarity, ...]:
-    """Return each feature's rarity as the learning speeds predict it, or BORDERLINE where they do not decide.
-
-    Common: R(σ_d) ≥ 0.7. Rare: R(σ_d) < 0.7 ≤ R(σ_b). Extremely rare: R(σ_b) < 0.7. Within a factor 1.5 of a
-    boundary that decides: borderline (model.md, identity 9).
-
-    Args:
-        distribution: the data distribution (a stated rarity in it is ignored).
-        num_samples: n ≥ 1, the number of training points.
-
-    Example:
-        >>> import augscope as ag
-        >>> [str(rarity) for rarity in ag.derive_rarity(ag.presets.theorem.distribution, num_samples=300)]
-        ['common', 'borderline', 'extremely_rare']
-    """
-    return tuple(_rarity(dominant, background) for dominant, background in learning_ratios(distribution, num_samples).T)
-
-
-def _rarity(dominant_ratio: float, background_ratio: float) -> Rarity:
-    """The rarity of one feature from its two ratios; each boundary counts only where it separates two rarities."""
-
-    def near(ratio: float) -> bool:
-        return LEARNING_THRESHOLD / BORDERLINE_FACTOR < ratio < LEARNING_THRESHOLD * BORDERLINE_FACTOR
-
-    if near(dominant_ratio) or near(background_ratio):
-        return Rarity.BORDERLINE
-    if dominant_ratio >= LEARNING_THRESHOLD:
-        return Rarity.COMMON
-    return Rarity.RARE if background_ratio >= LEARNING_THRESHOLD else Rarity.EXTREMELY_RARE

@@ -125,10 +125,23 @@ def population(distribution: FeatureNoise, num_samples: int) -> Limit:
         >>> print(ag.population(preset.distribution, preset.num_samples))
         Dataset: population of n = 300 points at d → ∞, 72 types; every type of point
     """
+    check_memory(distribution, num_samples, "population", "standard")
+    return _population(distribution, num_samples, list(permutations(range(distribution.num_patches), 2)))
+
+
+def placed_population(distribution: FeatureNoise, num_samples: int) -> Limit:
+    """Return the population with p* = 0 and p̃ = 1 in every point: 4K types, each with the weight of its P(P−1).
+
+    Trained by a method that treats positions alike and each point by itself (ERM, Cutout), features move as in `population`.
+    Arguments and errors as there.
+    """
+    return _population(distribution, num_samples, [(0, 1)])
+
+
+def _population(distribution: FeatureNoise, num_samples: int, places: list[tuple[int, int]]) -> Limit:
+    """The population with these positions (p*, p̃), all equally frequent."""
     check_count("num_samples", num_samples)
     check_precision(np.float64)
-    check_memory(distribution, num_samples, "population", "standard")
-    places = list(permutations(range(distribution.num_patches), 2))
     types = product((1, -1), range(distribution.num_features), (1, -1), places)
     rows = np.array([(label, k, *place, hidden) for label, k, hidden, place in types])
     probabilities = np.array(distribution.frequencies)[rows[:, 1]]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from augscope.model.distribution import learning_ratios
+from augscope.model.distribution import Rarity, learning_ratios
 from augscope.model.methods import METHOD_NAMES
 from augscope.model.network import Network
 from augscope.support.plain_data import plain
@@ -41,12 +41,14 @@ class Cell:
         configuration: the canonical JSON of that.
         seed: its seed; None of a population.
         point: the grid's values by axis name.
+        rarity: derived ones, where the prediction needs them and they are known (see `rarities.with_rarities`).
     """
 
     experiment: Experiment
     configuration: str
     seed: int | None
     point: Mapping[str, Any] = field(default_factory=dict)
+    rarity: tuple[Rarity, ...] | None = None
 
     @cached_property
     def identity(self) -> str:
@@ -64,7 +66,8 @@ class Cell:
 
     def message(self) -> dict[str, Any]:
         """Return what a worker needs, ready for JSON."""
-        return {"cell": self.identity, "configuration": self.configuration, "seed": self.seed}
+        known = {"cell": self.identity, "configuration": self.configuration, "seed": self.seed}
+        return known if self.rarity is None else {**known, "rarity": list(self.rarity)}
 
 
 def _size(experiment: Experiment) -> tuple[Any, ...]:
@@ -88,7 +91,8 @@ def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
         dataset.initial_weights.block_until_ready()
         sampled = time.perf_counter()
         run = experiment.run(experiment.methods[0], dataset)
-        row |= {"status": run.status, "message": run.message, **_measures(experiment, run)}
+        measures = _measures(run, row["predicted_accuracy"])
+        row |= {"status": run.status, "message": run.message, **measures}
         row |= {"sample_seconds": sampled - start, "seconds": run.seconds}
     except FAILURES as error:
         row |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
@@ -108,7 +112,7 @@ def _known_before(message: Mapping[str, Any], experiment: Experiment) -> dict[st
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     identity = {name: message[name] for name in ("cell", "seed", "configuration")}
     identity["experiment"] = hashlib.sha256(text.encode()).hexdigest()
-    return {**identity, **_configuration(experiment), **_predictions(experiment)}
+    return {**identity, **_configuration(experiment), **_predictions(experiment, message.get("rarity"))}
 
 
 def _circumstances() -> dict[str, Any]:
@@ -132,32 +136,36 @@ def _configuration(experiment: Experiment) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if name in SCHEMA.names}
 
 
-def _predictions(experiment: Experiment) -> dict[str, Any]:
-    """What theory says without training."""
+def _predictions(experiment: Experiment, rarity: Sequence[str] | None) -> dict[str, Any]:
+    """What theory says without training the sample; `rarity` as derived before, if it was."""
     distribution, num_samples = experiment.distribution, experiment.num_samples
     dominant, background = learning_ratios(distribution, num_samples).tolist()
     return {
         "dominant_ratio": dominant,
         "background_ratio": background,
         "noise_ratio": noise_ratio(distribution, num_samples),
-        "predicted_accuracy": _predicted_accuracy(experiment),
+        "predicted_accuracy": _predicted_accuracy(experiment, rarity),
     }
 
 
-def _predicted_accuracy(experiment: Experiment) -> float | None:
+def _predicted_accuracy(experiment: Experiment, rarity: Sequence[str] | None) -> float | None:
     """The accuracy that the method's theorem gives, or None."""
-    theorem, distribution = theorem_for(experiment.methods[0]), experiment.distribution
+    theorem = theorem_for(experiment.methods[0])
     if theorem is None:
         return None
-    return theorem.accuracy.predicted(distribution, resolve_rarity(distribution, experiment.num_samples))
+    if rarity is not None:
+        names = tuple(map(Rarity, rarity))
+    else:
+        names = resolve_rarity(experiment) if theorem.accuracy.unlearned else ()
+    return theorem.accuracy.predicted(experiment.distribution, names)
 
 
-def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
+def _measures(run: Run, predicted: float | None) -> dict[str, Any]:
     """Every measure at the end, and all of them over the steps."""
     history, last = run.history, len(run.history.steps) - 1
     scores = history.feature_scores[last]
     learned = features_learned(scores)
-    opens, closes = _window(experiment, history)
+    opens, closes = _window(history, predicted)
     return {
         "last_step": float(history.steps[last]),
         "oscillating": run.oscillating,
@@ -177,9 +185,8 @@ def _measures(experiment: Experiment, run: Run) -> dict[str, Any]:
     }
 
 
-def _window(experiment: Experiment, history: History) -> tuple[float | None, float | None]:
+def _window(history: History, predicted: float | None) -> tuple[float | None, float | None]:
     """From when to when the overall accuracy is what the method's theorem says."""
-    predicted = _predicted_accuracy(experiment)
     if predicted is None:
         return None, None
     return longest_window(np.asarray(history.steps, float), TOLERANCE - np.abs(history.accuracy - predicted))

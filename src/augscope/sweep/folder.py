@@ -35,7 +35,7 @@ from augscope.sweep.cells import Cell
 from augscope.sweep.digests import digest
 from augscope.sweep.grid import Sweep
 from augscope.sweep.parquet import CHANGED, Contents, PartFolder, parquet_files, read_schema
-from augscope.sweep.schema import FORMAT, SCHEMA
+from augscope.sweep.schema import FORMAT, OLDER_FORMATS, SCHEMA
 
 GRID_KEY, MADE_KEY = b"augscope.grid", b"augscope.made"
 GRID_NAME = re.compile(r"([0-9a-f]{32})(?:-([0-9a-f]{32}))?\.parquet")  # digests of the grid, and of the file
@@ -116,7 +116,7 @@ class SweepFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._marker = self.path / "sweep.json"
-        self.parts = PartFolder(self.path / "records", SCHEMA, key="cell")
+        self.parts = PartFolder(self.path / "records", SCHEMA, key="cell", older_formats=OLDER_FORMATS)
 
     def check_exists(self) -> None:
         """Raise ValueError unless this is a sweep's folder, and of this version's format."""

@@ -163,7 +163,7 @@ class Sweep:
         shapes = set()  # whose memory was checked
         for point in points(self.axes):
             try:
-                for experiment in self._experiments(point):
+                for experiment in self.experiments(point):
                     if (shape := _shape(experiment)) not in shapes:
                         shapes.add(shape)
                         experiment.check_memory()
@@ -187,8 +187,8 @@ class Sweep:
         for seed in (None,) if experiment.is_population else self.seeds or (0,):
             yield Cell(experiment, configuration, seed, point)
 
-    def _experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
-        """The configurations of a point, one a method."""
+    def experiments(self, point: dict[str, Any]) -> Iterator[Experiment]:
+        """Yield the configurations of a point, a value for each axis by name, one a method. Raises ValueError if it is not valid."""
         # Of the base that is stated: in a limit it is refused like an axis of that name, while a preset's is dropped.
         start = {name: value for name, value in self.source.get("experiment", {}).items() if name == "init_std"}
         values = {**start, **{name: value for name, value in self._derive(point).items() if name in PARAMETERS}}

@@ -45,10 +45,12 @@ class PartFolder:
         path: the folder; made when the first part is written.
         schema: of the rows; its metadata name the format.
         key: the column that identifies a row.
+        older_formats: with the same columns, that are read too. Their rows stay in parts of their own.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, key: str) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, key: str, older_formats: Sequence[int] = ()) -> None:
         self.path, self.schema, self.key = path, schema, key
+        self._formats = (schema.metadata[FORMAT_KEY], *(str(number).encode() for number in older_formats))
         self.digests = Digests(path.with_name("digests.json"))
 
     def look(self) -> Contents:
@@ -72,16 +74,17 @@ class PartFolder:
         metadata = schema.metadata or {}
         if match is None or metadata.get(FORMAT_KEY) is None:
             raise ValueError("was not written by a sweep")
-        if metadata[FORMAT_KEY] != self.schema.metadata[FORMAT_KEY] or not schema.equals(self.schema):
+        if metadata[FORMAT_KEY] not in self._formats or not schema.equals(self.schema):
             raise ValueError("holds other columns than this version writes")
         if self.digests.of(path) != match[1]:
             raise ValueError(CHANGED)
         return metadata
 
     def write(self, table: pa.Table, replaces: Sequence[Path] = ()) -> Path:
-        """Write rows as a new part. Raises OSError, with nothing changed, if it cannot be written."""
+        """Write rows as a new part, of the format of those that it replaces. Raises OSError, with nothing changed, if it cannot be."""
         metadata = dict(self.schema.metadata)
         if replaces:
+            metadata[FORMAT_KEY] = _format_of(replaces[0])
             metadata[REPLACES] = json.dumps(sorted(path.name for path in replaces)).encode()
         sink = pa.BufferOutputStream()
         pq.write_table(table.cast(self.schema).replace_schema_metadata(metadata), sink, compression="zstd")
@@ -123,17 +126,22 @@ class PartFolder:
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def merge_small(self, *, all_of_them: bool = False) -> None:
-        """Merge small parts into one: where there are many, or all of them at the end of a sweep."""
+        """Merge small parts of a format into one: where there are many, or all of them at the end of a sweep."""
         parts = [path for path in self.look().live if pq.read_metadata(path).num_rows < SMALL_ROWS]
-        if len(parts) >= (2 if all_of_them else MANY_PARTS):
-            self.merge(parts)
+        for group in _by_format(parts):
+            if len(group) >= (2 if all_of_them else MANY_PARTS):
+                self.merge(group)
 
     def merge(self, parts: Sequence[Path], keep: pc.Expression | None = None) -> None:
-        """Replace parts by one with the same rows, each key once; with `keep`, only the rows for which that holds."""
-        table = self.read(parts)
-        _, first = np.unique(table[self.key].to_numpy(), return_index=True)
-        table = table.take(np.sort(first))
-        self.write(table if keep is None else table.filter(keep), parts)
+        """Replace parts by one a format with the same rows, each key once; with `keep`, only the rows for which that holds."""
+        written = np.array([], object)
+        for group in _by_format(parts):
+            table = self.read(group)
+            keys = table[self.key].to_numpy()
+            first = np.sort(np.unique(keys, return_index=True)[1])
+            table = table.take(first[~np.isin(keys[first], written)])
+            written = np.concatenate([written, keys])
+            self.write(table if keep is None else table.filter(keep), group)
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -156,6 +164,19 @@ def read_schema(path: Path) -> pa.Schema:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise ValueError("is truncated or is no Parquet file") from None
+
+
+def _format_of(part: Path) -> bytes:
+    """The format of one of our parts."""
+    return (read_schema(part).metadata or {})[FORMAT_KEY]
+
+
+def _by_format(parts: Sequence[Path]) -> list[list[Path]]:
+    """Parts in groups of one format."""
+    groups: dict[bytes, list[Path]] = {}
+    for part in parts:
+        groups.setdefault(_format_of(part), []).append(part)
+    return list(groups.values())
 
 
 def _names(text: bytes) -> set[str]:

@@ -16,8 +16,10 @@ from augscope.model.methods import METHOD_NAMES
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.values import check
 from augscope.sweep.axes import rounded
-from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary
+from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary, Learned, named_boundary
+from augscope.sweep.phase_limits import ExactBoundary, Problems
 from augscope.sweep.phase_options import PhaseOptions
+from augscope.sweep.phase_queries import configurations_at, places_sql
 from augscope.sweep.records import Records
 
 CONFIDENCE = 0.95
@@ -30,14 +32,16 @@ class Panel:
     """One diagram: the records of one group, by place (x, y). All arrays have an entry a place, in order of x, then y.
 
     Attributes:
-        name: of the group, "" for all.
+        name: of the group, "" for all. method: of its records, or "several".
         x, y: the place.
         count: records there. mean, low, high: mean of the value over seeds and its 95 % t-interval (NaN where there is one
             record). smallest, largest: over seeds.
         boundaries: by name, the quantity divided by its level: 1 on the boundary.
+        exact: by name, what the population says (model.md §8).
     """
 
     name: str
+    method: str
     x: Float[np.ndarray, " M"]
     y: Float[np.ndarray, " M"]
     count: Int[np.ndarray, " M"]
@@ -47,6 +51,12 @@ class Panel:
     smallest: Float[np.ndarray, " M"]
     largest: Float[np.ndarray, " M"]
     boundaries: dict[str, Float[np.ndarray, " M"]]
+    exact: dict[str, ExactBoundary] = field(default_factory=dict)
+
+    @property
+    def places(self) -> Float[np.ndarray, "M 2"]:
+        """x and y of each place."""
+        return np.stack([self.x, self.y], axis=1)
 
     @property
     def spread(self) -> Float[np.ndarray, " M"]:
@@ -75,6 +85,12 @@ class Panel:
                     crossings[float(x)] = float(np.exp(at[i] + share * (at[i + 1] - at[i])))
         return crossings
 
+    @property
+    def predicted_crossings(self) -> dict[str, dict[float, list[float]]]:
+        """Every y at which a boundary is crossed, by its name and x."""
+        exact = {name: boundary.crossings(self.places) for name, boundary in self.exact.items()}
+        return exact | {name: {x: [y] for x, y in self.crossings(1, name).items()} for name in self.boundaries}
+
 
 @dataclass(frozen=True)
 class PhaseDiagram:
@@ -86,6 +102,7 @@ class PhaseDiagram:
         x_log, y_log: whether an axis is logarithmic.
         panels: one a group: methods in their usual order, others by name.
         title: for the picture. labels: of x, y and value there.
+        notes: sentences on boundaries that are not drawn.
     """
 
     x: str
@@ -97,6 +114,7 @@ class PhaseDiagram:
     panels: tuple[Panel, ...]
     title: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = []
@@ -104,26 +122,31 @@ class PhaseDiagram:
             title, smallest, largest = f"{panel.name}: " if panel.name else "", panel.mean.min(), panel.mean.max()
             lines.append(f"{title}{self.value} from {smallest:.4g} to {largest:.4g} at {len(panel.x)} places")
             for x, y in panel.crossings(self.level).items():
-                near = [f"{name} at {at[x]:.3g}" for name in panel.boundaries if x in (at := panel.crossings(1, name))]
+                near = [f"{name} at {in_row(at[x])}" for name, at in panel.predicted_crossings.items() if x in at]
                 predicted = f"; predicted: {', '.join(near)}" if near else ""
                 lines.append(f"  {self.x} = {x:g}: crosses {self.level:.3g} at {self.y} = {y:.3g}{predicted}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
     def to_csv(self) -> str:
         """Return the data behind the picture, a row a panel and place."""
         names = ("count", "mean", "low", "high", "smallest", "largest")
         boundaries = list(dict.fromkeys(name for panel in self.panels for name in panel.boundaries))
+        exact = list(dict.fromkeys(name for panel in self.panels for name in panel.exact))
         rows = []
         for panel in self.panels:
+            absent = np.full(len(panel.x), "")
             arrays = [panel.x, panel.y, *(getattr(panel, name) for name in names)]
-            ratios = [panel.boundaries.get(name, np.full(len(panel.x), "")) for name in boundaries]
-            rows += [(panel.name, *values) for values in zip(*arrays, *ratios, strict=True)]
-        return csv_text(["panel", self.x, self.y, *names, *(f"{name}: quantity / level" for name in boundaries)], rows)
+            arrays += [panel.boundaries.get(name, absent) for name in boundaries]
+            arrays += [panel.exact[name].learned if name in panel.exact else absent for name in exact]
+            rows += [(panel.name, *values) for values in zip(*arrays, strict=True)]
+        columns = [*(f"{name}: quantity / level" for name in boundaries), *exact]
+        return csv_text(["panel", self.x, self.y, *names, *columns], rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON (NaN becomes None)."""
         return {
             **{name: getattr(self, name) for name in ("x", "y", "value", "level", "x_log", "y_log", "title")},
+            "notes": list(self.notes),
             "panels": [_panel_dict(panel, self.level) for panel in self.panels],
         }
 
@@ -139,11 +162,11 @@ def phase_diagram(records: Records, options: PhaseOptions | None = None, /, **fi
     Raises:
         ValueError: if an expression is not valid, or nothing is left to draw.
 
-    Cost: 10⁵ records in about a second (benchmarks/sweep_records.py).
+    Cost: 10⁵ records in about a second (benchmarks/sweep_records.py); exact boundaries beside: see `Problems.boundary`.
     """
     options = PhaseOptions(**fields) if options is None else replace(options, **fields)
-    lines = boundaries(options)
-    rows = records.query(_places_sql(options, lines))
+    lines = [line for line in boundaries(options) if isinstance(line, Boundary)]
+    rows = records.query(places_sql(options, lines))
     check(rows.num_rows > 0, f"nothing to draw: no records with a value of {options.value} where {options.where}")
     columns = {name: np.array(rows[name].to_pylist()) for name in rows.column_names}
     names = sorted(set(columns["panel"].tolist()), key=_panel_order)
@@ -151,6 +174,8 @@ def phase_diagram(records: Records, options: PhaseOptions | None = None, /, **fi
     for name in names:
         places = {column: values[columns["panel"] == name] for column, values in columns.items()}
         panels.append(_panel(name, places, options, lines))
+    logs = _is_log(columns["x"]), _is_log(columns["y"])
+    panels, notes = _with_exact(panels, records, options, logs)
     means = np.concatenate([panel.mean for panel in panels])
     labels = records.labels
     return PhaseDiagram(
@@ -158,21 +183,22 @@ def phase_diagram(records: Records, options: PhaseOptions | None = None, /, **fi
         y=options.y,
         value=options.value,
         level=float(means.min() + means.max()) / 2 if options.level is None else options.level,
-        x_log=_is_log(columns["x"]),
-        y_log=_is_log(columns["y"]),
+        x_log=logs[0],
+        y_log=logs[1],
         panels=tuple(panels),
+        notes=notes,
         title=records.title if options.title is None else options.title,
         labels={name: labels.get(name, name) for name in (options.x, options.y, options.value)},
     )
 
 
-def boundaries(options: PhaseOptions, method: str | None = None) -> list[Boundary]:
+def boundaries(options: PhaseOptions, method: str | None = None) -> list[Boundary | Learned]:
     """Return the boundaries to draw: those of the options, else the usual ones of a method, or of all methods."""
     names = options.boundaries
     if names is None:
         known = DEFAULT_BOUNDARIES if method is None else {method: DEFAULT_BOUNDARIES.get(method, ())}
         names = list(chain.from_iterable(known.values()))
-    return [Boundary.named(name) for name in names]
+    return [named_boundary(name) for name in names]
 
 
 def _panel_order(name: str) -> tuple[Any, ...]:
@@ -181,44 +207,17 @@ def _panel_order(name: str) -> tuple[Any, ...]:
     return _ORDER.get(name, len(_ORDER)), parts
 
 
-def _places_sql(options: PhaseOptions, lines: Sequence[Boundary]) -> str:
-    """The query for value and quantities by panel and place; x and y to ten digits, as formulas may differ in the last one."""
-    group = "''" if options.panels is None else f"CAST({options.panels} AS VARCHAR)"
-    x, y = (f"CAST(printf('%.9e', CAST({name} AS DOUBLE)) AS DOUBLE)" for name in (options.x, options.y))
-    quantities = [_in_order("avg", f"CAST({line.quantity} AS DOUBLE)") for line in lines]
-    averages = "".join(f", {quantity} AS q{i}" for i, quantity in enumerate(quantities))
-    value, source = f"CAST({options.value} AS DOUBLE)", "records"
-    if options.minus is not None:
-        columns = f"experiment AS reference_experiment, seed AS reference_seed, {value} AS reference_value"
-        reference = f"SELECT {columns} FROM records WHERE {options.minus}"
-        same = (
-            "experiment = reference_experiment AND seed IS NOT DISTINCT FROM reference_seed"  # a population's is null
-        )
-        value, source = f"{value} - reference_value", f"records JOIN ({reference}) ON {same}"
-    return f"""
-        SELECT place_panel AS panel, place_x AS x, place_y AS y, count(*) AS count, {_in_order("avg", "place_value")} AS mean,
-            {_in_order("stddev_samp", "place_value")} AS std, min(place_value) AS smallest, max(place_value) AS largest,
-            min(method) AS first, max(method) AS last{averages}
-        FROM (SELECT *, {group} AS place_panel, {x} AS place_x, {y} AS place_y, {value} AS place_value
-            FROM {source} WHERE ({options.where}) AND status <> 'failed')
-        WHERE isfinite(place_value) AND place_x IS NOT NULL AND place_y IS NOT NULL
-        GROUP BY ALL ORDER BY ALL"""
-
-
-def _in_order(aggregate: str, value: str) -> str:
-    """An SQL aggregate that adds in order of size: DuckDB's threads add in any order, and the last digit would vary."""
-    return f"list_{aggregate}(list_sort(list({value})))"
-
-
 def _panel(name: str, places: dict[str, np.ndarray], options: PhaseOptions, lines: Sequence[Boundary]) -> Panel:
     """The places of one group."""
     counts, means = places["count"].astype(int), places["mean"].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
         half = stdtrit(counts - 1, (1 + CONFIDENCE) / 2) * places["std"].astype(float) / np.sqrt(counts)
     methods = {*places["first"].tolist(), *places["last"].tolist()}
-    drawn = boundaries(options, methods.pop() if len(methods) == 1 else "several")
+    method = methods.pop() if len(methods) == 1 else "several"
+    drawn = [line for line in boundaries(options, method) if isinstance(line, Boundary)]
     return Panel(
         name=name,
+        method=method,
         x=np.array([rounded(value) for value in places["x"]]),
         y=np.array([rounded(value) for value in places["y"]]),
         count=counts,
@@ -229,6 +228,38 @@ def _panel(name: str, places: dict[str, np.ndarray], options: PhaseOptions, line
         largest=places["largest"].astype(float),
         boundaries={line.name: places[f"q{lines.index(line)}"].astype(float) / line.level for line in drawn},
     )
+
+
+def _with_exact(
+    panels: Sequence[Panel],
+    records: Records,
+    options: PhaseOptions,
+    logs: tuple[bool, bool],
+) -> tuple[list[Panel], tuple[str, ...]]:
+    """The panels with their exact boundaries, and a sentence on each that cannot be drawn."""
+    wanted = {
+        panel.name: [line for line in boundaries(options, panel.method) if isinstance(line, Learned)]
+        for panel in panels
+    }
+    configurations = configurations_at(records, options) if any(wanted.values()) else {}
+    notes: dict[str, None] = {}
+    drawn, axes = [], (options.x, options.y)
+    for panel in panels:
+        exact = {}
+        try:
+            if wanted[panel.name]:
+                texts = [configurations[panel.name, *place] for place in panel.places.tolist()]
+                problems = Problems.of(panel.places, texts, records.grids, axes, logs)
+                exact = {line.name: problems.boundary(line) for line in wanted[panel.name]}
+        except ValueError as error:
+            notes[f"no exact boundary: {error}"] = None
+        drawn.append(replace(panel, exact=exact))
+    return drawn, tuple(notes)
+
+
+def in_row(values: Sequence[float]) -> str:
+    """Return numbers in a row: "0.143, 0.31"."""
+    return ", ".join(f"{value:.3g}" for value in values)
 
 
 def _is_log(coordinates: np.ndarray) -> bool:
@@ -249,9 +280,10 @@ def _panel_dict(panel: Panel, level: float) -> dict[str, Any]:
         **plain(arrays),
         "boundaries": plain(panel.boundaries),
         "crossings": _by_text(panel.crossings(level)),
-        "predicted_crossings": {name: _by_text(panel.crossings(1, name)) for name in panel.boundaries},
+        "predicted_crossings": {name: _by_text(at) for name, at in panel.predicted_crossings.items()},
+        "exact": {name: plain(vars(boundary)) for name, boundary in panel.exact.items()},
     }
 
 
-def _by_text(crossings: dict[float, float]) -> dict[str, float]:
+def _by_text(crossings: dict[float, Any]) -> dict[str, Any]:
     return {str(x): y for x, y in crossings.items()}

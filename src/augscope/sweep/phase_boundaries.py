@@ -1,4 +1,4 @@
-"""Where theory expects a change in a phase diagram: quantities that every record has, and their levels there."""
+"""Where theory expects a change in a phase diagram, by name: what a method learns in the population, or a quantity's level."""
 
 from __future__ import annotations
 
@@ -6,21 +6,37 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 
-from augscope.model.distribution import LEARNING_THRESHOLD
+from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.support.values import check
 from augscope.theorems.assumptions import LARGEST_NOISE_RATIO
 
-DEFAULT_BOUNDARIES = {"erm": ("dominant", "erm"), "cutout": ("background", "cutout"), "cutmix": ("kappa",)}  # by method
-# Constants of `Boundary.named("erm")`: off by a factor of up to 1.56 on the 46 boundaries of the fit, more elsewhere (docs/sweeps.md).
-PULL, TEST_NOISE = 5.4, 5.4
+DEFAULT_BOUNDARIES = {"erm": ("erm",), "cutout": ("cutout",), "cutmix": ("cutmix", "kappa")}  # by method
+_METHODS: dict[str, type[Method]] = {"erm": Erm, "cutout": Cutout, "cutmix": CutMix}
+_TITLES = {"erm": "ERM", "cutout": "Cutout", "cutmix": "CutMix"}
 _KAPPA = "sqrt(num_samples / dim * (1 + (num_patches - 2) * power(dominant_noise_std / background_noise_std, 2)))"
-_FEATURE = re.compile(r"(dominant|background|erm|cutout)(?::(\d+))?")
+_FEATURE = re.compile(r"(erm|cutout|cutmix)(?::([1-9]\d*))?")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Where a method begins or ceases to learn a feature in the population (model.md §8): see `phase_limits`.
+
+    Attributes:
+        name: in words, for a legend.
+        method: whose.
+        index: of the feature; −1 for the rarest.
+    """
+
+    name: str
+    method: type[Method]
+    index: int
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """Where theory expects a change: a quantity that every record has, and its level there.
+    """A quantity that every record has, and its level where theory expects a change.
 
     Attributes:
         name: in words, for a legend.
@@ -32,43 +48,33 @@ class Boundary:
     quantity: str
     level: float
 
-    @classmethod
-    def named(cls, name: str) -> Boundary:
-        """Return a known boundary.
 
-        "dominant" or "dominant:k": R(σ_d) = 0.7 of feature k, where ERM ceases to learn it; "background" or "background:k":
-        R(σ_b) = 0.7, likewise for Cutout (model.md identity 9); without k the rarest feature. "erm" and "cutout", likewise: the
-        same with what an unlearned feature must exceed in place of 0.7, R_k = √((5.4 α R_1/(2 + R_1))² + 5.4² n/d): the pull of the
-        feature noise through the most common feature, and the test noise. "kappa" or "kappa=x": κ = x, by default 0.5, from which
-        on Theorem 3.3 (3) fails (identity 10). "EXPRESSION=LEVEL": an SQL expression of your own.
+def named_boundary(name: str) -> Boundary | Learned:
+    """Return a known boundary.
 
-        Raises:
-            ValueError: naming what is known.
-        """
-        if match := _FEATURE.fullmatch(name):
-            return cls._of_feature(match[1], int(match[2] or -1))
-        if name == "kappa":
-            return cls(f"κ = {LARGEST_NOISE_RATIO}", _KAPPA, LARGEST_NOISE_RATIO)
-        quantity, _, level = name.rpartition("=")
-        try:
-            value = float(level)
-        except ValueError:
-            value = float("nan")
-        rule = "dominant, background, erm or cutout (or one of them with :k), kappa, kappa=x or EXPRESSION=LEVEL"
-        valid = bool(quantity.strip()) and np.isfinite(value) and value > 0
-        check(valid, f"`boundary` must be {rule}, got {name!r}")
-        if quantity == "kappa":
-            return cls(f"κ = {value:g}", _KAPPA, value)
-        return cls(f"{quantity} = {value:g}", quantity, value)
+    "erm", "cutout", "cutmix": where the method learns the rarest feature in the population; "erm:k" and so on: feature k.
+    "kappa" or "kappa=x": κ = x, by default 0.5, from which on Theorem 3.3 (3) fails (model.md identity 10).
+    "EXPRESSION=LEVEL": an SQL expression of your own.
 
-    @classmethod
-    def _of_feature(cls, kind: str, index: int) -> Boundary:
-        """Where a feature (-1: the rarest) ceases to be learned."""
-        column, letter = ("dominant_ratio", "d") if kind in ("dominant", "erm") else ("background_ratio", "b")
-        which = "" if index < 0 else f", feature {index}"
-        if kind in ("dominant", "background"):
-            return cls(f"R(σ_{letter}) = {LEARNING_THRESHOLD}{which}", f"{column}[{index}]", LEARNING_THRESHOLD)
-        pull = f"{PULL} * feature_noise * {column}[1] / (2 + {column}[1])"
-        noise = f"{TEST_NOISE**2:g} * num_samples / dim"
-        name = f"R(σ_{letter}) = pull of α and test noise{which}"
-        return cls(name, f"{column}[{index}] / sqrt(power({pull}, 2) + {noise})", 1.0)
+    Raises:
+        ValueError: naming what is known.
+    """
+    if match := _FEATURE.fullmatch(name):
+        which = f"feature {match[2]}" if match[2] else "the rarest feature"
+        return Learned(f"{_TITLES[match[1]]} learns {which} (limit)", _METHODS[match[1]], int(match[2] or 0) - 1)
+    if name == "kappa":
+        return _kappa(LARGEST_NOISE_RATIO)
+    quantity, _, level = name.rpartition("=")
+    try:
+        value = float(level)
+    except ValueError:
+        value = float("nan")
+    rule = "erm, cutout or cutmix (or one of them with :k), kappa, kappa=x or EXPRESSION=LEVEL"
+    valid = bool(quantity.strip()) and np.isfinite(value) and value > 0
+    check(valid, f"`boundary` must be {rule}, got {name!r}")
+    return _kappa(value) if quantity == "kappa" else Boundary(f"{quantity} = {value:g}", quantity, value)
+
+
+def _kappa(level: float) -> Boundary:
+    """κ at a level, with the accuracy on a feature of score c under test noise of standard deviation κ c: Φ(1/κ)."""
+    return Boundary(f"κ = {level:g}, accuracy {ndtr(1 / level):.3f}", _KAPPA, level)

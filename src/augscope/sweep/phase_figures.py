@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.tri import Triangulation
 
 from augscope.support.rendering import shown_name
-from augscope.support.styles import BOUNDARIES
+from augscope.support.styles import BOUNDARIES, Style
 from augscope.sweep.phase import Panel, PhaseDiagram
 
 RASTER = 240  # pixels a side where places do not form a full grid
@@ -119,8 +120,11 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, Line2D]) -> None:
     """Draw where the mean crosses the level and where theory expects it; add new lines to the legend."""
     contours = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
-    for (name, ratios), style in zip(panel.boundaries.items(), BOUNDARIES, strict=False):
-        contours.append((f"predicted: {shown_name(name, 60)}", np.log(ratios), style.colour, style.line))
+    styles = cycle(BOUNDARIES)
+    for name, style in zip(panel.exact, styles, strict=False):
+        _exact(axis, panel, name, style, drawn)
+    for (name, ratios), style in zip(panel.boundaries.items(), styles, strict=False):
+        contours.append((_legend(name), np.log(ratios), style.colour, style.line))
     triangles, scratch = _triangles(diagram, panel), Figure().subplots()
     for name, heights, colour, style in contours:
         if triangles is None or not heights.min() < 0 < heights.max():
@@ -129,6 +133,21 @@ def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, 
             effects = OUTLINE if colour == "white" else ()
             shown = axis.plot(*line, color=colour, linestyle=style, linewidth=2, path_effects=effects, label=name)[0]
             drawn.setdefault(name, shown)
+
+
+def _exact(axis: Axes, panel: Panel, name: str, style: Style, drawn: dict[str, Line2D]) -> None:
+    """Draw an exact boundary; a change that belongs to no line as a dot."""
+    boundary, (label, colour, kind) = panel.exact[name], (_legend(name), style.colour, style.line)
+    for line in boundary.lines(panel.places):
+        marker = "" if len(line) > 1 else "."
+        shown = axis.plot(
+            boundary.x[line], boundary.y[line], color=colour, linestyle=kind, marker=marker, linewidth=2, label=label
+        )[0]
+        drawn.setdefault(label, shown)
+
+
+def _legend(name: str) -> str:
+    return f"predicted: {shown_name(name, 60)}"
 
 
 def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:

@@ -20,9 +20,9 @@ class PhaseOptions:
         minus: A condition such as "method = 'cutout'": show the difference to the record of the same experiment and seed that
             meets it.
         level: Of the value, where the contour runs; by default half way between its smallest and largest mean.
-        boundaries: Predicted ones, drawn in every panel: "dominant", "background" (R(σ_d), R(σ_b) = 0.7 of the rarest feature, or
-            with :k of feature k), "erm", "cutout" (the same, for any α), "kappa", "kappa=x", or EXPRESSION=LEVEL. By default
-            those of each panel's method.
+        boundaries: Predicted ones, drawn in every panel: "erm", "cutout", "cutmix" (where it learns the rarest feature in the
+            population, or with :k feature k; x and y must be axes of one grid), "kappa", "kappa=x", or EXPRESSION=LEVEL. By
+            default those of each panel's method.
         title: Of the picture; by default the newest grid's.
     """
 

@@ -11,7 +11,7 @@ from augscope.support.files import OutputFolder
 from augscope.support.pages import Download, picture, render
 from augscope.support.rendering import lay_out, to_bytes
 from augscope.support.wording import versions
-from augscope.sweep.phase import Panel, PhaseDiagram
+from augscope.sweep.phase import Panel, PhaseDiagram, in_row
 from augscope.sweep.phase_figures import phase_figure
 
 
@@ -61,10 +61,10 @@ def _label(diagram: PhaseDiagram) -> str:
 
 def _crossings(diagram: PhaseDiagram, panel: Panel) -> dict[str, Any]:
     """One panel's range, and rows of where the value, and then each boundary, crosses its level."""
-    predicted = {name: panel.crossings(1, name) for name in panel.boundaries}
+    predicted = panel.predicted_crossings
     rows = []
     for x, y in panel.crossings(diagram.level).items():
-        values = [f"{at[x]:.3g}" if x in at else "–" for at in predicted.values()]
+        values = [in_row(at[x]) if x in at else "–" for at in predicted.values()]
         rows.append({"name": f"{x:g}", "values": [f"{y:.3g}", *values]})
     low, high = panel.count.min(), panel.count.max()
     records = f"{low} records" if low == high else f"{low} to {high} records"

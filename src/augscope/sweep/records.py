@@ -13,6 +13,7 @@ import pyarrow as pa
 from augscope.support.values import check
 from augscope.sweep.database import check_select, database, first_line, identifier, rows_of
 from augscope.sweep.folder import SweepFolder
+from augscope.sweep.grid import Sweep
 from augscope.sweep.schema import SCHEMA
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
@@ -54,19 +55,24 @@ class Records:
     def columns(self) -> dict[str, str]:
         """What every column of `records` means, by name."""
         meanings = {column.name: column.metadata[b"description"].decode() for column in SCHEMA}
-        parameters = [name for sweep in self._sweep.grids() for name in sweep.parameters]
+        parameters = [name for sweep in self.grids for name in sweep.parameters]
         return {**meanings, **dict.fromkeys(parameters, "free parameter of a grid")}
+
+    @property
+    def grids(self) -> list[Sweep]:
+        """The grids that were swept, oldest first."""
+        return self._sweep.grids()
 
     @property
     def title(self) -> str:
         """The newest grid's title."""
-        grids = self._sweep.grids()
+        grids = self.grids
         return grids[-1].title if grids else ""
 
     @property
     def labels(self) -> dict[str, str]:
         """The grids' labels of columns, parameters and expressions, for pictures."""
-        return {name: label for sweep in self._sweep.grids() for name, label in sweep.labels.items()}
+        return {name: label for sweep in self.grids for name, label in sweep.labels.items()}
 
     def query(self, sql: str) -> pa.Table:
         """Return the rows of a SELECT statement; of columns of one name, the second is called name_2.

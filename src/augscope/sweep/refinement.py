@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from augscope.sweep.axes import rounded
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
 from augscope.sweep.phase import Panel, PhaseDiagram
+from augscope.sweep.phase_limits import neighbours
 from augscope.sweep.run import SweepOutcome, run_sweep
 
 MAX_PLACES = 10_000
@@ -72,16 +72,12 @@ def refine(
 
 def _middles(panel: Panel, logs: tuple[bool, bool]) -> Iterator[tuple[tuple[float, float], float]]:
     """Places half way between neighbours along either axis, with the change between them."""
-    places = np.stack([panel.x, panel.y], axis=1)
-    for along, is_log in enumerate(logs):
-        for across in np.unique(places[:, 1 - along]):
-            line = np.flatnonzero(places[:, 1 - along] == across)
-            line = line[np.argsort(places[line, along])]
-            for low, high in pairwise(line):
-                ends = places[low, along], places[high, along]
-                middle = rounded(np.sqrt(ends[0] * ends[1]) if is_log else sum(ends) / 2)
-                place = (middle, float(across)) if along == 0 else (float(across), middle)
-                yield place, float(abs(panel.mean[high] - panel.mean[low]))
+    places = panel.places
+    for low, high, along in neighbours(places):
+        ends, across = places[[low, high], along], float(places[low, 1 - along])
+        middle = rounded(np.sqrt(ends.prod()) if logs[along] else ends.mean())
+        place = (middle, across) if along == 0 else (across, middle)
+        yield place, float(abs(panel.mean[high] - panel.mean[low]))
 
 
 def _with_places(sweep: Sweep, names: tuple[str, str], places: Sequence[tuple[float, float]]) -> Sweep:

@@ -22,6 +22,7 @@ from augscope.sweep.engine import Engine, check_engine, engine
 from augscope.sweep.folder import Progress, SweepFolder
 from augscope.sweep.grid import Sweep
 from augscope.sweep.process import Answer, WorkerDied
+from augscope.sweep.rarities import with_rarities
 from augscope.sweep.schema import SCHEMA
 from augscope.sweep.worker import from_stream
 
@@ -99,6 +100,7 @@ def run_sweep(
         stopped = None
         try:
             if ledger.pending:
+                ledger.pending = with_rarities(ledger.pending)
                 with engine(min(workers, len(ledger.pending)), scheduler) as running:
                     _run(ledger, running)
             ledger.write()

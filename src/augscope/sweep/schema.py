@@ -11,7 +11,8 @@ from augscope.support.wording import VERSIONED
 from augscope.training.measure_table import Measure, measures_of
 from augscope.training.measures import History
 
-FORMAT = 1  # of the records; raised when a column changes its meaning
+FORMAT = 2  # of the records, in each part's metadata; raised when a column changes its meaning
+OLDER_FORMATS = (1,)  # that are read too: they derived `predicted_accuracy` from R(σ) ≥ 0.7
 UNREPEATABLE = ("seconds", "sample_seconds", "finished", "machine")  # all else is equal in every run of a cell
 
 _text, _whole, _real, _flag = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -52,7 +53,12 @@ _PREDICTION = (
     ("dominant_ratio", _reals, "R(σ_d) = ρ n/(σ_d² d) (K), model.md identity 9"),
     ("background_ratio", _reals, "R(σ_b) = ρ n/(σ_b² d) (K)"),
     ("noise_ratio", _real, "κ, model.md identity 10"),
-    ("predicted_accuracy", _real, "of the method's theorem, by the stated or derived rarity"),
+    (
+        "predicted_accuracy",
+        _real,
+        "of the method's theorem, by the stated rarity or the derived one, where a borderline feature counts as learned; derived "
+        "by what ERM and Cutout learn in the population (`derive_rarity`), in parts of format 1 by R(σ) ≥ 0.7",
+    ),
 )
 
 

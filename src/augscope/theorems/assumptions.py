@@ -98,7 +98,7 @@ def _derived_rarities(experiment: Experiment) -> list[Assumption]:
     """A rarity that was derived holds by construction; one that is borderline says nothing."""
     distribution = experiment.distribution
     ratios = learning_ratios(distribution, experiment.num_samples).T.tolist()
-    rarity = resolve_rarity(distribution, experiment.num_samples)
+    rarity = resolve_rarity(experiment)
     rows = []
     for k, (name, (dominant, background)) in enumerate(zip(rarity, ratios, strict=True)):
         decided = name is not Rarity.BORDERLINE

@@ -26,7 +26,7 @@ def features_figure(results: Results) -> Figure:
     learned. Black: overall accuracy, with the theorem's prediction dotted. Short dashes: the population, d and n → ∞.
     """
     experiment = results.experiment
-    rarity = resolve_rarity(experiment.distribution, experiment.num_samples)
+    rarity = resolve_rarity(experiment)
     figure = Figure(figsize=(max(6.2, 4.1 * len(results.shown)), 6.2), layout="constrained")
     if not results.shown:
         return figure
@@ -35,7 +35,7 @@ def features_figure(results: Results) -> Figure:
         population = [run for run in results.population if run.method == method and run not in runs]
         _draw_scores(axes[0, column], runs, experiment.distribution.frequencies, rarity)
         _draw_accuracy(axes[1, column], runs, rarity, _predicted(method, results))
-        _draw_population(axes[:, column], population)
+        _draw_population(axes[:, column].tolist(), population)
         axes[0, column].set_title(method.title, fontweight="bold")
     axes[0, 0].set_ylabel("signed feature score")
     axes[1, 0].set_ylabel("exact test accuracy, P[y f(X) > 0]")

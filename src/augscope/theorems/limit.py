@@ -100,29 +100,34 @@ class LimitVerdict:
     def text(self) -> str:
         """The result in a few words: "holds from step 323 to 3.4e+11"."""
         if self.onset is None:
-            return self.verdict + (f", {self.trouble}" if self.trouble else f", at no {self._name} to {self.last:.3g}")
+            return self.verdict + (
+                f", {self.trouble}" if self.trouble else f", at no {self._name} to {self._text(self.last)}"
+            )
         if not self.lasting:
-            return f"{self.verdict}, all three first true at {self.unit} {self.onset:,g}"
+            return f"{self.verdict}, all three first true at {self.unit} {self._text(self.onset)}"
         assert self.longest is not None
         if self.verdict == FAILS:
             return f"{self.verdict}, ended at {self.unit} {self._end_text(self.longest[1])}"
         if self.verdict == INCONCLUSIVE:
-            return f"{self.verdict}, begins at {self.unit} {self.onset:,g}"
-        return f"{self.verdict} from {self.unit} {self.onset:,g} to {self._end_text(self.longest[1])}"
+            return f"{self.verdict}, begins at {self.unit} {self._text(self.onset)}"
+        return f"{self.verdict} from {self.unit} {self._text(self.onset)} to {self._end_text(self.longest[1])}"
 
     @property
     def _name(self) -> str:
         return "step" if self.unit == "step" else "time"
 
     def _end_text(self, closes: float | None) -> str:
-        if closes is None:
-            return f"beyond {self.last:.3g}"
-        return f"{closes:,g}" if closes < 1e6 else f"{closes:.3g}"
+        return f"beyond {self._text(self.last)}" if closes is None else self._text(closes)
+
+    def _text(self, time: float) -> str:
+        if time >= 1e6:
+            return f"{time:.3g}"
+        return f"{time:,.0f}" if self.unit == "step" else f"{time:,.4g}"
 
     def __str__(self) -> str:
         text = f"In the limit: {self.text}."
         if len(self.windows) > 1 or (not self.lasting and self.windows and self.windows[0][1] is not None):
-            spans = ", ".join(f"{opens:,g} to {self._end_text(closes)}" for opens, closes in self.windows)
+            spans = ", ".join(f"{self._text(opens)} to {self._end_text(closes)}" for opens, closes in self.windows)
             text += f" Every statement is true from {self.unit} {spans}."
         return text + (f" Not followed further: {self.trouble}." if self.trouble and self.onset is not None else "")
 

@@ -70,7 +70,7 @@ def tone(verdict: str) -> str:
 def measure_rows(results: Results) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the methods' titles and rows (name, one text per method) of measures at the last record, mean over seeds."""
     distribution, groups = results.experiment.distribution, results.shown
-    rarity = resolve_rarity(distribution, results.experiment.num_samples)
+    rarity = resolve_rarity(results.experiment)
     pairs = zip(distribution.frequencies, rarity, strict=True)
     features = [f"{rarity_text(name)} (ρ = {rho:g})" for rho, name in pairs]
     tables = [_last_measures(runs, features) for runs in groups.values()]

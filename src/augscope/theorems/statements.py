@@ -9,10 +9,11 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
-from augscope.model.distribution import FeatureNoise, Rarity, derive_rarity
+from augscope.model.distribution import FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History
+from augscope.training.regimes import Setting, derive_rarity
 from augscope.training.watched import Measured
 
 TOLERANCE = 0.01  # default distance of the overall accuracy from its prediction at which the statement still holds
@@ -46,7 +47,7 @@ class Terms:
     @cached_property
     def rarity(self) -> tuple[Rarity, ...]:
         """Of each feature, stated or derived."""
-        return resolve_rarity(self.distribution, self.experiment.num_samples)
+        return resolve_rarity(self.experiment)
 
     @property
     def end(self) -> float:
@@ -175,7 +176,9 @@ class Accuracy(Statement):
         return "test accuracy"
 
     def predicted(self, distribution: FeatureNoise, rarity: tuple[Rarity, ...]) -> float:
-        """Return the overall accuracy that the theorem gives."""
+        """Return the overall accuracy that the theorem gives; one that says learned of every feature needs no rarity."""
+        if not self.unlearned:
+            return 1.0
         return (
             1
             - sum(rho for rho, name in zip(distribution.frequencies, rarity, strict=True) if name in self.unlearned) / 2
@@ -264,9 +267,14 @@ def theorem_for(method: Method) -> Theorem | None:
     return next((theorem for theorem in THEOREMS if isinstance(method, theorem.method)), None)
 
 
-def resolve_rarity(distribution: FeatureNoise, num_samples: int) -> tuple[Rarity, ...]:
-    """Return the stated rarity, or the derived one where none is stated."""
-    return distribution.rarity or derive_rarity(distribution, num_samples)
+def resolve_rarity(experiment: Experiment) -> tuple[Rarity, ...]:
+    """Return the stated rarity; where none is, the one derived at the experiment's network, η, T and C (see `cut_of`)."""
+    return experiment.distribution.rarity or derive_rarity(*Setting.of(experiment), num_cut=cut_of(experiment))
+
+
+def cut_of(experiment: Experiment) -> int:
+    """Return C of the experiment's first Cutout; 1 where it has none."""
+    return next((method.num_cut for method in experiment.methods if isinstance(method, Cutout)), 1)
 
 
 def rarity_text(rarity: Rarity) -> str:

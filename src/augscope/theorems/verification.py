@@ -210,16 +210,16 @@ def prepare(
         "leave out the `seeds` (none) to judge it alone",
     )
     experiment = experiment if until is None else experiment.replace(until=until)
-    judged, seeds = experiment.with_judged_steps(), tuple(seeds)
-    if seeds:
-        prepared = prepare_runs(judged, seeds, checkpoint)
-    else:
+    judged = experiment.with_judged_steps()
+    if seeds == ():  # an empty list may be an accident
         check(
             bool(theorems_on(experiment)), "`seeds` must hold at least one seed where no method has a theorem, got none"
         )
         check_precision(np.float64)
         experiment.in_population(experiment.methods)  # refuses a method that takes no probabilities
         prepared = PreparedRuns(judged, (), None)
+    else:
+        prepared = prepare_runs(judged, seeds, checkpoint)
     return Verification(prepared, Terms(experiment, tolerance, rarity_tolerance), own_limits)
 
 
