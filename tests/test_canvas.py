@@ -131,7 +131,7 @@ class TestDrawing:
 def plain_descent(settings: CanvasSettings, seed: int, title: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradient descent on W (m, d) itself, in NumPy over the oracle's losses: training and test scores, the last ‖∇L‖."""
     losses = {"ERM": oracle.erm, "CutMix": oracle.cutmix}
-    loss = losses.get(title) or (lambda scores, labels: oracle.cutout(scores, labels, settings.cutouts[title]))
+    loss = losses.get(title) or (lambda scores, labels: oracle.cutout(scores, labels, num_cut=settings.cutouts[title]))
     drawn, weights = draw_canvases(settings, seed), initial_weights(settings, seed)
     relu = settings.network == "relu"
     outputs = np.sqrt(2 / len(weights)) * np.array([1, -1] * (len(weights) // 2))

@@ -159,6 +159,11 @@ class TestBytes:
         (folder / "digests.json").write_text(memory)
         assert answer(folder) == answer(source)
 
+    def test_so_does_a_pipe_in_its_place(self, source, folder):
+        (folder / "digests.json").unlink(missing_ok=True)
+        os.mkfifo(folder / "digests.json")
+        assert answer(folder) == answer(source)
+
     def test_footers_of_a_wrong_kind(self, folder):
         (part,) = parts_of(folder)
         for replaces in (b"{", b"3", b'[{"a": 1}]', b"[" * 100_000):

@@ -99,7 +99,7 @@ class TestCutoutByFrequencies:
     def test_agrees_with_the_oracle(self):
         scores, labels = some_points(4, 6, 5)
         found = evaluate(ag.Cutout(num_cut=2, algorithm="frequencies"), scores, labels)
-        assert_close(found, oracle.cutout(scores, labels, 2), scores)
+        assert_close(found, oracle.cutout(scores, labels, num_cut=2), scores)
 
     @pytest.mark.parametrize("num_cut", [1, 31, 40])
     def test_sixty_four_patches_of_two_kinds(self, num_cut):

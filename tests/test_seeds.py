@@ -274,3 +274,13 @@ class TestCost:
 
     def test_flows_count_gradients(self):
         assert "some 10,000 gradients" in str(self.made(num_steps=10_000, flow=True))
+
+
+def test_the_descent_of_a_run_that_is_finished_is_removed(tmp_path):
+    """Its process was killed between the two."""
+    run_seeds(SMALL, (3,), kept=KeptRuns(tmp_path, SMALL))
+    kept = KeptRuns(tmp_path, SMALL)
+    left = kept.descent_file(3, SMALL.methods[0])
+    left.touch()
+    assert kept.load(3, SMALL.methods[0]) is not None
+    assert not left.exists()

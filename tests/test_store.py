@@ -140,3 +140,12 @@ class TestPlacesThatCannotBeWritten:
         check_folder(tmp_path / "a" / "b")
         check_file(tmp_path / "x.png")
         assert os.listdir(tmp_path) == []
+
+    def test_what_a_killed_writer_left_is_removed(self, tmp_path):
+        killed = subprocess.Popen([sys.executable, "-c", ""])
+        killed.wait()
+        left, living = tmp_path / f".x.png-{killed.pid}-0123abcd", tmp_path / f".x.png-{os.getpid()}-0123abcd"
+        for path in (left, living):
+            path.touch()
+        check_file(tmp_path / "x.png")
+        assert os.listdir(tmp_path) == [living.name]

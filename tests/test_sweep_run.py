@@ -6,16 +6,18 @@ import fcntl
 import hashlib
 import itertools
 import json
+import os
 import platform
 import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from commands import run_here
-from sweep_cases import HereEngine, comparable, here, tiny
+from sweep_cases import TINY_TOML, HereEngine, comparable, here, tiny
 
 import augscope as ag
 from augscope.model.methods import cutmix
@@ -220,6 +222,20 @@ def test_a_full_disk_stops_cleanly_and_the_sweep_goes_on(undisturbed, tmp_path, 
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
+def test_a_disk_full_from_the_start_is_a_sentence(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")  # which names no file
+
+    (tmp_path / "grid.toml").write_text(TINY_TOML)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        done = run_here("sweep", tmp_path / "grid.toml", "--out", tmp_path / "out")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"`out` could not be written, got {tmp_path / 'out'}: No space left on device" in done.stderr
+    with SweepFolder(tmp_path / "out").claimed():
+        pass
+
+
 def test_ctrl_c_keeps_what_came_in(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "WRITE_SECONDS", 0.0)
 
@@ -359,21 +375,46 @@ class TestProgress:
                 assert done.stdout == f"{state}\n"
                 assert ("last heard of 1000.0 hours ago, by process 1 on" in done.stderr) == (hours < 0)
 
-    @pytest.mark.parametrize("content", ["", "[]", "3", "{}", '{"total": 1}', "[" * 100_000, "\0"])
-    def test_progress_of_a_wrong_kind_is_a_sentence(self, tmp_path, content):
-        folder = SweepFolder(tmp_path / "out")
-        with folder.claimed():
-            (folder.path / "progress.json").write_text(content)
-        with pytest.raises(ValueError, match="`folder` must hold a sweep's progress"):
-            folder.read_progress()
+    @pytest.mark.parametrize("name", ["progress.json", "sweep.json"])
+    @pytest.mark.parametrize("content", ["", "[]", "3", "null", "{}", '{"total": 1}', "[" * 100_000, "9" * 9_000, "\0"])
+    def test_files_of_a_wrong_kind_are_a_sentence(self, tmp_path, name, content):
+        folder = self.written(tmp_path)
+        (folder.path / name).write_text(content)
+        self.refused(folder, name)
 
-    def test_progress_with_a_wrong_type_is_a_sentence(self, tmp_path):
+    @pytest.mark.parametrize("name", ["progress.json", "sweep.json"])
+    def test_so_are_pipes_folders_and_what_cannot_be_read(self, tmp_path, name):
+        path = self.written(tmp_path).path / name
+        path.unlink()
+        os.mkfifo(path)
+        self.refused(SweepFolder(path.parent), name)
+        path.unlink()
+        path.mkdir()
+        self.refused(SweepFolder(path.parent), name)
+        path.rmdir()
+        path.symlink_to(path)
+        self.refused(SweepFolder(path.parent), name)
+
+    @pytest.mark.parametrize(
+        "value", [["x"], {}, "x", 10**400, float("nan"), -float("inf")], ids=lambda value: str(value)[:9]
+    )
+    @pytest.mark.parametrize("field", [field.name for field in fields(Progress)])
+    def test_progress_with_a_wrong_type_is_a_sentence(self, tmp_path, field, value):
+        folder = self.written(tmp_path, **{field: value})
+        if not (value == "x" and field in ("state", "machine")):
+            self.refused(folder, "progress.json")
+
+    def written(self, tmp_path, **changes) -> SweepFolder:
         folder = SweepFolder(tmp_path / "out")
         with folder.claimed():
-            for name in ("total", "rate", "state", "machine", "updated"):
-                folder.write_progress(self.progress(**{name: ["x"]}))
-                with pytest.raises(ValueError, match="`folder` must hold a sweep's progress"):
-                    folder.read_progress()
+            folder.write_progress(self.progress(**changes))
+        return folder
+
+    def refused(self, folder, name):
+        done = run_here("sweep", "--status", folder.path)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert "`folder` must " in done.stderr
+        assert str(folder.path / name) in done.stderr
 
     def test_who_looks_keeps_no_sweep_out(self, tmp_path):
         folder = SweepFolder(tmp_path / "out")

@@ -151,7 +151,9 @@ class TestExitStatus:
 def test_records_without_judged_steps_are_judged_by_what_they_hold(tmp_path):
     experiment = THEOREM.replace(num_samples=20, num_steps=20, record_at=(0, 20))
     verdict = prepare(experiment, [0, 1], rarity_tolerance=0.2).run()
-    record = to_record(Results("verify", experiment, (0, 1), verdict.runs, verdict, "augscope verify"))
+    record = to_record(
+        Results("verify", experiment, (0, 1), verdict.runs, verdict, "augscope verify", verdict.population)
+    )
     assert record["verdict"]["rarity_tolerance"] == 0.2
     (tmp_path / "record.json").write_text(json.dumps(record))
     again = read_results(tmp_path).verdict

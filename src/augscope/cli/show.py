@@ -158,13 +158,16 @@ def show_verdict(screen: Console, results: Results) -> None:
     heading = {
         f"from {time_name(verdict.experiment)}" if name == "since" else name: width for name, width in columns.items()
     }
-    screen.print(_aligned(heading, []))
+    if verdict.runs:
+        screen.print(_aligned(heading, []))
     for finding in verdict.findings:
         style = TONES[tone(finding.verdict)]
         verdict_text = (finding.verdict, style)
         screen.print(Text.assemble(f"{finding.title}: ", verdict_text, f", {finding.observed}", style="bold"))
-        screen.print(statement_table(columns, finding))
-    screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
+        if finding.lines:
+            screen.print(statement_table(columns, finding))
+    if verdict.runs:
+        screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(map(rarity_text, verdict.terms.rarity))
         screen.print(f"Rarity was not stated; derived by training the population, so true by construction: {names}.")
@@ -208,11 +211,12 @@ def _aligned(columns: dict[str, int], rows: list[list[str]]) -> Table:
 
 def show_measures(screen: Console, results: Results) -> None:
     """Print the measures at the last record, one column a method, and a sentence for each run that needs one."""
+    from augscope.theorems.distance import distance_sentences
     from augscope.theorems.report import measure_rows, run_notes
 
     titles, rows = measure_rows(results)
     if titles:
         cells = [(name, *values) for name, values in rows]
         screen.print(table(("measure", *titles), cells, title="At the last record, mean over seeds"))
-    for note in run_notes(results):
+    for note in (*distance_sentences(results), *run_notes(results)):
         screen.print(note)

@@ -32,8 +32,9 @@ def train(
     show.state_cost(prepared.cost, output.yes)
     with show.progress_bar() as progress:
         runs, interrupted = prepared.run(progress)
+    population = () if interrupted else prepared.population()
     again = command_line("train", options={"config": "config.toml"} | ({"seeds": seeds_text(chosen)} if chosen else {}))
-    show.finish(Results("train", experiment, prepared.seeds, tuple(runs), None, again), output, folder)
+    show.finish(Results("train", experiment, prepared.seeds, tuple(runs), None, again, population), output, folder)
     if interrupted:
         return 3
     return 1 if any(run.status in ("diverged", "unfinished") for run in runs) else 0

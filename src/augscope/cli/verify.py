@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from augscope.cli.options import ExperimentOptions, OutputOptions
+from augscope.cli.options import ExperimentOptions, Flag, OutputOptions
 from augscope.model.jax_setup import set_up_jax
 from augscope.support.command_line import command_line, read_seeds, seeds_text
 
@@ -12,6 +12,7 @@ def verify(
     options: ExperimentOptions | None = None,
     output: OutputOptions | None = None,
     seeds: str = "8",
+    own_limits: Flag = False,
     tolerance: float = 0.01,
     rarity_tolerance: float = 0.1,
 ) -> int:
@@ -22,7 +23,9 @@ def verify(
     Parameters
     ----------
     seeds
-        A count (8 means seeds 0 to 7) or a list such as 3,5,8. Six are the fewest that can decide.
+        A count (8 means seeds 0 to 7) or a list such as 3,5,8. Six are the fewest that can decide. `none` judges the limit alone.
+    own_limits
+        Train in the high-dimensional limit of every sample, not only of those in which a theorem does not hold.
     tolerance
         Distance of the exact overall accuracy from its prediction at which the statement still holds.
     rarity_tolerance
@@ -34,14 +37,15 @@ def verify(
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
     set_up_jax()
-    experiment, chosen = options.experiment(), read_seeds(seeds)
+    experiment, chosen = options.experiment(), () if seeds == "none" else read_seeds(seeds)
     folder = show.claim_folder(output, "verify", experiment)
     tolerances = {"tolerance": tolerance, "rarity_tolerance": rarity_tolerance}
-    verification = prepare(experiment, chosen, **tolerances, checkpoint=output.checkpoint)
+    verification = prepare(experiment, chosen, **tolerances, own_limits=own_limits, checkpoint=output.checkpoint)
     show.state_cost(verification.cost, output.yes)
     with show.progress_bar() as progress:
         verdict = verification.run(progress)
-    given = {"config": "config.toml", "seeds": seeds_text(chosen), **tolerances}
-    again = command_line("verify", options=given)
-    show.finish(Results("verify", experiment, chosen, verdict.runs, verdict, again), output, folder)
+    given = {"config": "config.toml", "seeds": seeds_text(chosen) if chosen else "none", **tolerances}
+    again = command_line("verify", options=given | ({"own-limits": True} if own_limits else {}))
+    results = Results("verify", experiment, chosen, verdict.runs, verdict, again, verdict.population)
+    show.finish(results, output, folder)
     return verdict.exit_status

@@ -198,6 +198,17 @@ class Limit(Dataset):
             coordinates=kind,
         )
 
+    def in_rows(self, count: int) -> Limit:
+        """Return the same limit in `count` rows, if it has fewer: the most probable type is split into equal parts, which move alike.
+
+        Limits of several samples can so be trained by one compiled program.
+        """
+        parts = max(1, count - len(self.labels) + 1)
+        largest = int(np.argmax(self.probabilities))
+        times = np.where(np.arange(len(self.labels)) == largest, parts, 1)
+        rows = {name: jnp.repeat(getattr(self, name), times) for name in PARTS}
+        return replace(self, **rows, probabilities=np.repeat(self.probabilities / times, times))
+
     @property
     def patches(self) -> NoReturn:
         """Of a limit there are none. Raises ValueError."""

@@ -12,8 +12,11 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
+
+from psutil import pid_exists
 
 from augscope.support.values import check
 
@@ -122,7 +125,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def check_file(out: Path | None) -> None:
-    """Raise ValueError, before any work, unless a file can be written there (None: nothing is)."""
+    """Raise ValueError, before any work, unless a file can be written there (None: nothing is). Killed writers' files go."""
     if out is None:
         return
     try:
@@ -130,6 +133,9 @@ def check_file(out: Path | None) -> None:
             raise ValueError(f"`out` must be a file, not a {'folder' if out.is_dir() else 'device or pipe'}, got {out}")
         if not out.absolute().parent.is_dir():
             raise ValueError(f"`out` must be a file in a folder that exists, got {out}")
+        for path in out.absolute().parent.glob(f".{escape(out.name)}-*"):
+            if is_temporary(path.name) and not pid_exists(int(path.name.split("-")[-2])):
+                path.unlink()
         temporary = _temporary(out)
         temporary.touch()
         temporary.unlink()

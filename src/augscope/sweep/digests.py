@@ -7,7 +7,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from augscope.support.files import write_whole
+from augscope.support.files import read_json, write_whole
 
 LENGTH = 32  # hexadecimal digits of a digest in a file's name
 
@@ -68,8 +68,8 @@ def _state(path: Path) -> list[int]:
 
 def _read(memory: Path) -> dict[str, list]:
     try:
-        known = json.loads(memory.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        known = read_json(memory)
+    except (OSError, ValueError):
         return {}
     entries = known.items() if isinstance(known, dict) else ()
     return {name: entry for name, entry in entries if isinstance(entry, list) and entry and isinstance(entry[0], str)}

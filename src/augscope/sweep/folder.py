@@ -28,7 +28,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from augscope.support.files import check_free, remove_leftovers, write_whole
+from augscope.support.files import check_free, read_json, remove_leftovers, write_whole
 from augscope.support.values import check
 from augscope.support.wording import in_words
 from augscope.sweep.cells import Cell
@@ -39,6 +39,7 @@ from augscope.sweep.schema import FORMAT, OLDER_FORMATS, SCHEMA
 
 GRID_KEY, MADE_KEY = b"augscope.grid", b"augscope.made"
 GRID_NAME = re.compile(r"([0-9a-f]{32})(?:-([0-9a-f]{32}))?\.parquet")  # digests of the grid, and of the file
+LARGEST = 2**63  # above any number of cells or seconds
 LOCK_ATTEMPTS, LOCK_SECONDS = 1_000, 0.001  # while others look whether a sweep runs, which takes microseconds
 
 
@@ -67,17 +68,15 @@ class Progress:
     machine: str
 
     @classmethod
-    def read(cls, content: bytes) -> Progress:
-        """Return the progress in a file. Raises ValueError if it holds none."""
-        try:
-            fields = json.loads(content)
-        except (ValueError, RecursionError):
-            raise ValueError("it is no JSON") from None
+    def read(cls, path: Path) -> Progress:
+        """Return the progress in a file. Raises ValueError if it holds none, OSError if it cannot be read."""
+        fields = read_json(path)
         kinds = {"rate": (int, float), "seconds_left": (int, float, NoneType), "updated": (int, float)}
         kinds |= {"state": str, "machine": str}
         names = cls.__dataclass_fields__
         valid = isinstance(fields, dict) and fields.keys() == names.keys()
         valid = valid and all(isinstance(fields[name], kinds.get(name, int)) for name in names)
+        valid = valid and all(abs(value) < LARGEST for value in fields.values() if isinstance(value, (int, float)))
         check(valid, "it holds other fields than this version writes")
         return cls(**fields)
 
@@ -120,8 +119,20 @@ class SweepFolder:
         self.parts = PartFolder(self.path / "records", SCHEMA, key="cell", older_formats=OLDER_FORMATS)
 
     def check_exists(self) -> None:
-        """Raise ValueError unless this is a sweep's folder."""
-        check(self._marker.is_file(), f"`folder` must be a sweep's (made by `augscope sweep`), got {self.path}")
+        """Raise ValueError unless this is a sweep's folder, and of this version's format."""
+        check(self._is_marked("folder"), f"`folder` must be a sweep's (made by `augscope sweep`), got {self.path}")
+
+    def _is_marked(self, argument: str) -> bool:
+        """Whether sweep.json is there. Raises ValueError if it is not what this version writes."""
+        try:
+            marker = read_json(self._marker)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            raise ValueError(f"`{argument}` must be a sweep's folder, got {self._marker}: {_reason(error)}") from None
+        valid = isinstance(marker, dict) and marker.get("format") == FORMAT
+        check(valid, f"`{argument}` must be a sweep's folder of format {FORMAT}, got {self._marker} of another")
+        return True
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -133,16 +144,19 @@ class SweepFolder:
         try:
             is_file = self.path.exists() and not self.path.is_dir()
             check(not is_file, f"`out` must be a folder, got {self.path}: it is a file")
-            if not self._marker.is_file():
+            if not self._is_marked("out"):
                 check_free(self.path, "out", "a sweep's records", own=("lock",))
             self.path.mkdir(parents=True, exist_ok=True)
             stream = (self.path / "lock").open("a+")
         except OSError as error:
             raise ValueError(f"`out` must be a folder that can be written, got {self.path}: {error.strerror}") from None
         with stream:
-            self._lock(stream)
-            if not self._marker.is_file():
-                write_whole(self._marker, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
+            try:
+                self._lock(stream)
+                if not self._marker.exists():
+                    write_whole(self._marker, json.dumps({"format": FORMAT, "made_by": "augscope sweep"}).encode())
+            except OSError as error:  # a full disk
+                raise ValueError(f"`out` could not be written, got {self.path}: {error.strerror}") from None
             yield
 
     def _lock(self, stream: TextIO) -> None:
@@ -246,16 +260,19 @@ class SweepFolder:
         """
         self.check_exists()
         try:
-            progress = Progress.read((self.path / "progress.json").read_bytes())
+            progress = Progress.read(self.path / "progress.json")
         except FileNotFoundError:
             raise ValueError(f"`folder` must hold a sweep that has started, got {self.path} without progress") from None
         except (OSError, ValueError) as error:
-            raise ValueError(
-                f"`folder` must hold a sweep's progress, got {self.path / 'progress.json'}: {error}"
-            ) from None
+            place = self.path / "progress.json"
+            raise ValueError(f"`folder` must hold a sweep's progress, got {place}: {_reason(error)}") from None
         if progress.state == "running" and progress.machine == platform.node() and not self.is_running():
             return replace(progress, state="stopped", seconds_left=None)
         return progress
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _lock_for_a_sweep(stream: TextIO) -> bool:

@@ -25,12 +25,14 @@ class Assumption:
         met: whether it is.
         about: the field of the experiment that it is about; None of what the runs show.
         for_accuracy: only the statement on accuracy needs it.
+        at_this_size: it speaks of samples and dimensions, which the limit does not have.
     """
 
     text: str
     met: bool
     about: str | None = None
     for_accuracy: bool = False
+    at_this_size: bool = False
 
 
 def noise_ratio(distribution: FeatureNoise, num_samples: int) -> float:
@@ -73,7 +75,7 @@ def setting_assumptions(method: Method, experiment: Experiment) -> list[Assumpti
     if not unlearned:
         kappa = noise_ratio(distribution, experiment.num_samples)
         text = f"κ = {kappa:.3g} ≤ {LARGEST_NOISE_RATIO:g} (test noise of an even solution over its plateau)"
-        rows.append(Assumption(text, kappa <= LARGEST_NOISE_RATIO, "dim", for_accuracy=True))
+        rows.append(Assumption(text, kappa <= LARGEST_NOISE_RATIO, "dim", for_accuracy=True, at_this_size=True))
     elif distribution.rarity is None:
         rows += _derived_rarities(experiment)
     return rows
@@ -84,11 +86,11 @@ def _size_assumptions(experiment: Experiment) -> list[Assumption]:
     distribution, network = experiment.distribution, experiment.network
     num_noise = experiment.num_samples * (distribution.num_patches - 1)
     text = f"n(P−1) = {num_noise:,} ≤ d − 2K = {distribution.noise_dim:,} (independent noise patches)"
-    rows = [Assumption(text, num_noise <= distribution.noise_dim, "dim")]
+    rows = [Assumption(text, num_noise <= distribution.noise_dim, "dim", at_this_size=True)]
     if isinstance(network, Network):  # a φ of one's own has no r
         scale = experiment.init_std * distribution.dominant_noise_std * sqrt(distribution.noise_dim)
         text = f"σ_0 √e_d = {scale:.3g} ≤ r = {network.smoothing:g} (small initial weights)"
-        rows.append(Assumption(text, scale <= network.smoothing, "init_std"))
+        rows.append(Assumption(text, scale <= network.smoothing, "init_std", at_this_size=True))
     return rows
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from augscope.model.distribution import Rarity
 from augscope.model.methods import Method
-from augscope.support.styles import RARITIES
+from augscope.support.styles import INK, RARITIES
 from augscope.theorems.record import Results, mean_over_seeds
 from augscope.theorems.statements import resolve_rarity, theorem_for
 from augscope.training.measures import LEARNED_SHARE
@@ -23,7 +23,7 @@ def features_figure(results: Results) -> Figure:
     """Return a figure with a column a method: feature scores over steps above, exact test accuracy below.
 
     Thick lines are means over seeds and labels, thin ones single seeds. Grey: the level above which a feature counts as
-    learned. Black: overall accuracy, with the theorem's prediction dotted.
+    learned. Black: overall accuracy, with the theorem's prediction dotted. Short dashes: the population, d and n → ∞.
     """
     experiment = results.experiment
     rarity = resolve_rarity(experiment)
@@ -32,16 +32,27 @@ def features_figure(results: Results) -> Figure:
         return figure
     axes = figure.subplots(2, len(results.shown), sharex=True, sharey="row", squeeze=False)
     for column, (method, runs) in enumerate(results.shown.items()):
+        population = [run for run in results.population if run.method == method and run not in runs]
         _draw_scores(axes[0, column], runs, experiment.distribution.frequencies, rarity)
         _draw_accuracy(axes[1, column], runs, rarity, _predicted(method, results))
+        _draw_population(axes[:, column].tolist(), population)
         axes[0, column].set_title(method.title, fontweight="bold")
     axes[0, 0].set_ylabel("signed feature score")
     axes[1, 0].set_ylabel("exact test accuracy, P[y f(X) > 0]")
     axes[0, 0].legend(loc="upper left", fontsize=8, frameon=False)
-    dim, count = experiment.distribution.dim, max(len(runs) for runs in results.shown.values())
-    size = f"d = {dim:,}, n = {experiment.num_samples:,}, {count} seed{'s' * (count > 1)}"
+    size = size_text(results)
     figure.suptitle(f"Features learned over training, {size}")
     return figure
+
+
+def size_text(results: Results) -> str:
+    """Return what was trained, in a few words: "d = 2,000, n = 300, 8 seeds"."""
+    experiment, count = results.experiment, len(results.seeds)
+    samples = f"n = {experiment.num_samples:,}"
+    if experiment.is_population or not count:
+        return f"population of {samples} (d, n → ∞ at fixed energies over n)"
+    dim = "d → ∞" if experiment.is_limit else f"d = {experiment.distribution.dim:,}"
+    return f"{dim}, {samples}, {count} seed{'s' * (count > 1)}"
 
 
 def _predicted(method: Method, results: Results) -> float | None:
@@ -77,6 +88,15 @@ def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[floa
         axis.annotate("predicted plateau", (steps[0], plateau), (0, 3), **words)
     axis.set_xscale("log")
     _tidy(axis)
+
+
+def _draw_population(axes: Sequence[Axes], runs: Sequence[SeedRun]) -> None:
+    """The population's scores and overall accuracy, over those of the seeds."""
+    for run in runs:
+        steps, history, style = _log_steps(run.history.steps), run.history, {"linestyle": (0, (2, 2)), "linewidth": 1.2}
+        axes[0].plot(steps, history.feature_scores.mean(axis=1), color=INK, **style)
+        axes[1].plot(steps, history.accuracy, color="0.45", label="population (d, n → ∞)", **style)
+        axes[1].legend(loc="lower right", fontsize=8, frameon=False)
 
 
 def _draw_accuracy(axis: Axes, runs: Sequence[SeedRun], rarity: Sequence[Rarity], predicted: float | None) -> None:

@@ -16,6 +16,7 @@ from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
 from augscope.support.values import check
 from augscope.support.wording import versions
+from augscope.theorems.limit import LimitVerdict
 from augscope.theorems.samples import SampleVerdict
 from augscope.theorems.statements import RARITY_TOLERANCE, Terms
 from augscope.theorems.verdicts import Finding, TheoremVerdict
@@ -38,6 +39,7 @@ class Results:
         runs: one per seed and method, in order.
         verdict: the theorems' verdicts, or None for "train".
         again: the command line that runs it again.
+        population: the run of each method in the population (model.md §8.3), as far as there is one.
     """
 
     command: str
@@ -46,14 +48,16 @@ class Results:
     runs: tuple[SeedRun, ...]
     verdict: Verdict | None
     again: str
+    population: tuple[SeedRun, ...] = ()
 
     @property
     def shown(self) -> dict[Method, list[SeedRun]]:
         """By method, the runs for means and pictures: those with records, and one that Ctrl-C ended only where it is the
-        method's only one. Methods without any are left out."""
+        method's only one. Methods without any are left out. Without seeds, the population's."""
         groups = {}
         for method in self.experiment.methods:
-            recorded = [run for run in self.runs if run.method == method and len(run.history.steps)]
+            runs = self.runs if self.seeds else self.population
+            recorded = [run for run in runs if run.method == method and len(run.history.steps)]
             groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
         return {method: runs for method, runs in groups.items() if runs}
 
@@ -76,6 +80,8 @@ def to_record(results: Results) -> dict[str, Any]:
         "versions": versions(),
         "verdict": None if verdict is None else _verdict_record(verdict),
         "runs": [_run_record(run) for run in results.runs],
+        "population": [_run_record(run) for run in results.population],
+        "own_limits": [] if verdict is None else [_run_record(run) for run in verdict.own_limits],
     }
 
 
@@ -105,14 +111,21 @@ def read_results(folder: Path, *, trust: bool = False) -> Results:
         rule = "which runs code: `trust` must be given for that"
         check(trust or not own, f"{path} names {', '.join(own)} to import, {rule}")
         experiment, seeds = Experiment(**record["configuration"]), tuple(record["seeds"])
-        runs = tuple(_read_run(row, experiment) for row in record["runs"])
+        # Before there was the limit, a record had neither.
+        runs, population, own_limits = (
+            tuple(_read_run(row, experiment) for row in record.get(name, ()))
+            for name in ("runs", "population", "own_limits")
+        )
         verdict = record["verdict"]
         if verdict is not None:
             seconds = sum(run.seconds for run in runs)
             # Before accuracy by rarity was judged, a record did not state its tolerance.
             terms = Terms(experiment, verdict["tolerance"], verdict.get("rarity_tolerance", RARITY_TOLERANCE))
-            verdict = judge_runs(terms, seeds, runs, verdict["interrupted"], seconds)
-        return Results(str(command), experiment, seeds, runs, verdict, record["again"])
+            limits = _read_limits(verdict, population)
+            verdict = judge_runs(
+                terms, seeds, runs, verdict["interrupted"], seconds, limits=limits, own_limits=own_limits
+            )
+        return Results(str(command), experiment, seeds, runs, verdict, record["again"], population)
     except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path} is not whole: {type(error).__name__} {error}") from None
 
@@ -123,9 +136,20 @@ def _read_run(row: dict[str, Any], experiment: Experiment) -> SeedRun:
         raise KeyError(f"method {row['method']}")
     (method,) = matching
     fields = {name: row[name] for name in ("seed", "status", "message", "oscillating", "seconds")}
-    fields["feature_counts"] = tuple(tuple(counts) for counts in row["feature_counts"])
+    counts = row["feature_counts"]
+    fields["feature_counts"] = None if counts is None else tuple(tuple(one) for one in counts)
     fields["predicted_plateau"] = np.array(row["history"]["predicted_plateau"], np.float64)
     return SeedRun(method=method, history=History.from_dict(row["history"]), **fields).checked()
+
+
+def _read_limits(verdict: dict[str, Any], population: Sequence[SeedRun]) -> dict[Method, tuple[LimitVerdict, SeedRun]]:
+    """What holds in the limit, as `_theorem_record` wrote it down, by method."""
+    limits = {row["method"]: row.get("limit") for row in verdict["theorems"]}
+    return {
+        run.method: (LimitVerdict.from_dict(limits[run.method.title]), run)
+        for run in population
+        if limits.get(run.method.title) is not None
+    }
 
 
 def trajectories_csv(results: Results) -> str:
@@ -134,7 +158,7 @@ def trajectories_csv(results: Results) -> str:
     scores, accuracies = ([f"{name}[{k}]" for k in features] for name in ("feature_score", "feature_accuracy"))
     columns = ["method", "seed", time_name(results.experiment), "loss", *scores, *accuracies, "accuracy"]
     rows = []
-    for run in results.runs:
+    for run in (*results.runs, *results.population):  # a population has no seed
         history = run.history
         measures = [history.steps[:, None], history.loss[:, None], history.feature_scores.mean(axis=1)]
         measures += [history.accuracy_per_feature.mean(axis=1), history.accuracy[:, None]]
@@ -146,9 +170,11 @@ def trajectories_csv(results: Results) -> str:
 def summary_record(results: Results) -> dict[str, Any]:
     """Return the record for `--json`: each run with its last measures in place of its history."""
     record = to_record(results)
-    for row, run in zip(record["runs"], results.runs, strict=True):
-        del row["history"]
-        row["last"] = _last_record(run)
+    own_limits = () if results.verdict is None else results.verdict.own_limits
+    for name, runs in (("runs", results.runs), ("population", results.population), ("own_limits", own_limits)):
+        for row, run in zip(record[name], runs, strict=True):
+            del row["history"]
+            row["last"] = _last_record(run)
     return record
 
 
@@ -197,6 +223,8 @@ def _theorem_record(verdict: TheoremVerdict) -> dict[str, Any]:
         "title": verdict.theorem.title,
         "method": verdict.method.title,
         **_finding_record(verdict),
+        "limit": None if verdict.limit is None else verdict.limit.to_dict(),
+        "own_limits": [{"seed": one.seed, "verdict": one.verdict} for one in verdict.own_limits],
         "onset": verdict.onset,
         "largest_change": None if verdict.largest_change is None else plain(verdict.largest_change._asdict()),
     }

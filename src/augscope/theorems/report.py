@@ -10,6 +10,8 @@ import tomli_w
 
 from augscope.support.pages import Download, picture, render
 from augscope.support.wording import versions
+from augscope.theorems.distance import distance_sentences
+from augscope.theorems.figures import size_text
 from augscope.theorems.lines import Line
 from augscope.theorems.record import Results, time_name, trajectories_csv
 from augscope.theorems.samples import HOLDS
@@ -23,7 +25,7 @@ PICTURE = "Line charts, one column a method: feature scores over steps above, ex
 TIES = "probability of a tie"  # a row of the measures, left out where there are none
 CAPTION = (
     "Above: the signed score of each feature, mean over labels (thick: mean over seeds; thin: single seeds). "
-    "Below: exact test accuracy on each feature and overall"
+    "Below: exact test accuracy on each feature and overall. Short dashes: the population, in which d and n are infinite"
 )
 
 
@@ -163,7 +165,8 @@ def html_report(results: Results, svg: bytes) -> str:
         notes=run_notes(results),
         configuration=configuration_toml(results.experiment),
         identity=results.experiment.identity,
-        seeds=results.seeds,
+        seeds=[seed for seed in results.seeds if seed is not None],
+        distances=distance_sentences(results),
         versions=versions(),
         again=results.again,
     )
@@ -185,8 +188,7 @@ def _finding_context(finding: Finding) -> dict[str, Any]:
 
 def _lead(results: Results) -> str:
     distribution = results.experiment.distribution
-    size = f"d = {distribution.dim:,}, P = {distribution.num_patches}, n = {results.experiment.num_samples:,}, "
-    size += f"{training(results.experiment)}, {len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}."
+    size = f"P = {distribution.num_patches}, {size_text(results)}, {training(results.experiment)}."
     if results.verdict is None:
         return size
     verdicts = "; ".join(f"{one.name}: {one.verdict}, {one.observed}" for one in results.verdict.findings)

@@ -14,11 +14,13 @@ from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History
 from augscope.training.regimes import Setting, derive_rarity
+from augscope.training.watched import Measured
 
 TOLERANCE = 0.01  # default distance of the overall accuracy from its prediction at which the statement still holds
 RARITY_TOLERANCE = 0.1  # τ, the same for the accuracy on a feature of a label
 STATIONARY_NORM = 1e-3  # ‖∇L‖ ≈ 0: at most this …
 STATIONARY_SHARE = 1e-2  # … and at most this share of its largest value so far
+Measures = History | Measured  # what statements are asked of: records, or every step in the limit
 ABOVE_ZERO = np.nextafter(0.0, 1.0)  # the least number above 0: a training point is fitted where y f(X) > 0
 
 
@@ -112,7 +114,7 @@ class Statement(ABC):
         """The statement in words."""
 
     @abstractmethod
-    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+    def conditions(self, history: Measures, terms: Terms) -> tuple[Condition, ...]:
         """Return what must hold, at each recorded step."""
 
 
@@ -128,7 +130,7 @@ class Fit(Statement):
         """In words."""
         return f"fits {self.of}: smallest y f(X)"
 
-    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+    def conditions(self, history: Measures, terms: Terms) -> tuple[Condition, ...]:
         """Return the one condition."""
         margin = getattr(history, self.field)[:, None]
         return (Condition(f"smallest y f(X) over {self.of}", "> 0", margin, low=ABOVE_ZERO),)
@@ -143,12 +145,12 @@ class Stationary(Statement):
         """In words."""
         return "gradient near 0"
 
-    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+    def conditions(self, history: Measures, terms: Terms) -> tuple[Condition, ...]:
         """Return both thresholds."""
         return stationary_conditions(history)
 
 
-def stationary_conditions(history: History) -> tuple[Condition, Condition]:
+def stationary_conditions(history: Measures) -> tuple[Condition, Condition]:
     """Return both thresholds of a gradient near 0."""
     norm = history.gradient_norm[:, None]
     largest = np.fmax.accumulate(norm)
@@ -182,7 +184,7 @@ class Accuracy(Statement):
             - sum(rho for rho, name in zip(distribution.frequencies, rarity, strict=True) if name in self.unlearned) / 2
         )
 
-    def conditions(self, history: History, terms: Terms) -> tuple[Condition, ...]:
+    def conditions(self, history: Measures, terms: Terms) -> tuple[Condition, ...]:
         """Return the condition on the overall accuracy, and one a feature on both labels."""
         predicted, width = self.predicted(terms.distribution, terms.rarity), terms.tolerance
         overall = Condition(
@@ -197,7 +199,7 @@ class Accuracy(Statement):
         )
         return overall, *(self._on_feature(k, history, terms) for k in range(terms.distribution.num_features))
 
-    def _on_feature(self, k: int, history: History, terms: Terms) -> Condition:
+    def _on_feature(self, k: int, history: Measures, terms: Terms) -> Condition:
         name, width = terms.rarity[k], terms.rarity_tolerance
         learned = name not in self.unlearned
         return Condition(

@@ -12,12 +12,13 @@ import numpy as np
 from augscope.model.methods import Method
 from augscope.support.statistics import clopper_pearson
 from augscope.theorems.assumptions import Assumption, run_assumptions, setting_assumptions
+from augscope.theorems.limit import INCONCLUSIVE, LimitVerdict
 from augscope.theorems.lines import Line, theorem_lines
 from augscope.theorems.samples import FAILS, HOLDS, SET_ASIDE, UNDECIDED, Change, SampleVerdict, judge_sample
 from augscope.theorems.statements import Terms, Theorem
 from augscope.training.seed_run import SeedRun
 
-VIOLATED, INCONCLUSIVE, NOT_MET = "violated", "inconclusive", "assumptions not met"
+VIOLATED, NOT_MET = "violated", "assumptions not met"
 SHOWN_SEEDS = 8  # in a sentence; the report names all
 
 
@@ -55,9 +56,17 @@ class Tally(NamedTuple):
         return f"{self.holding} of {self.total} samples hold, {self.failing} fail, {self.undecided} undecided"
 
 
-def combine(assumptions: Sequence[Assumption], at_this_size: str) -> str:
-    """Return the verdict on a claim from its parts: so far that at this size. Where an assumption is unmet, they say nothing."""
-    return at_this_size if all(row.met for row in assumptions) else NOT_MET
+def combine(assumptions: Sequence[Assumption], at_this_size: str | None, in_limit: str | None = None) -> str:
+    """Return the verdict on a claim from its parts; None is one that was not asked for, or does not count.
+
+    Where an assumption is unmet, they say nothing. What fails in the limit is violated unless it holds at this size.
+    """
+    if not all(row.met for row in assumptions):
+        return NOT_MET
+    if at_this_size == VIOLATED or (in_limit == FAILS and at_this_size != HOLDS):
+        return VIOLATED
+    parts = [part for part in (at_this_size, in_limit) if part is not None]
+    return HOLDS if parts and all(part == HOLDS for part in parts) else INCONCLUSIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +110,14 @@ class Finding:
         return self.tally.undecided
 
     @property
+    def at_this_size(self) -> str | None:
+        """Return "holds", "violated" or "inconclusive": what the samples say; None where there are none."""
+        return self.tally.verdict if self.samples else None
+
+    @property
     def verdict(self) -> str:
         """Return "holds", "violated", "inconclusive" or "assumptions not met"."""
-        return combine(self.assumptions, self.tally.verdict)
+        return combine(self.assumptions, self.at_this_size)
 
     @property
     def observed(self) -> str:
@@ -132,10 +146,30 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class TheoremVerdict(Finding):
-    """One theorem over all samples: a `Finding` of a method."""
+    """One theorem over all samples, and in the limit: a `Finding` of a method.
+
+    Attributes:
+        theorem, method: which.
+        limit: what holds in the population; None where it was not asked for, or cannot be.
+        own_limits: the samples that do not hold (or all, if asked for), judged in their own limits.
+    """
 
     theorem: Theorem
     method: Method
+    limit: LimitVerdict | None = None
+    own_limits: tuple[SampleVerdict, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """Return "holds", "violated", "inconclusive" or "assumptions not met"; a derived rarity holds in the limit by construction."""
+        counts = self.limit is not None and self.terms.distribution.rarity is not None
+        return combine(self.assumptions, self.at_this_size, self.limit.verdict if self.limit and counts else None)
+
+    @property
+    def observed(self) -> str:
+        """The finding in both parts: "observed in 16 of 20 samples; in the limit: holds from step 1 to beyond 1e+12"."""
+        texts = [super().observed] if self.samples else []
+        return "; ".join([*texts, *([f"in the limit: {self.limit.text}"] if self.limit else [])])
 
     @property
     def onset(self) -> float | None:
@@ -153,7 +187,26 @@ class TheoremVerdict(Finding):
     def sentences(self) -> list[str]:
         """The result in words, with when it holds."""
         first, *others = super().sentences
-        return [first, *self._when(), *others]
+        first = first if self.samples else f"{self.name}: {self.verdict}."
+        limit = [str(self.limit)] if self.limit is not None else []
+        return [first, *limit, *self._when(), *others, *self._own_limits()]
+
+    def _own_limits(self) -> list[str]:
+        """What the samples that do not hold have in common, by their own limits: the counts, or the overlap of noise."""
+        others = {one.seed for one in self.samples if one.verdict in (FAILS, UNDECIDED)}
+        judged = [one for one in self.own_limits if one.seed in others]
+        if not judged:
+            return []
+        by_overlap = [one for one in judged if one.verdict == HOLDS]
+        by_counts = [one for one in judged if one.verdict != HOLDS]
+        parts = []
+        if by_counts:
+            parts.append(
+                f"{len(by_counts)} not in their own limits either ({_seeds(by_counts)}), where only their counts are left"
+            )
+        if by_overlap:
+            parts.append(f"{len(by_overlap)} hold there ({_seeds(by_overlap)}), so it is the overlap of noise")
+        return [f"Of the {len(judged)} samples that do not hold here, {'; '.join(parts)}."]
 
     def _when(self) -> list[str]:
         unit, texts = "step" if self.terms.experiment.until is None else "t =", []
@@ -168,8 +221,18 @@ class TheoremVerdict(Finding):
         return texts
 
 
-def theorem_verdict(theorem: Theorem, method: Method, terms: Terms, runs: Sequence[SeedRun]) -> TheoremVerdict:
-    """Return the verdict on one theorem from its method's runs. A run that Ctrl-C ended does not count."""
+def theorem_verdict(
+    theorem: Theorem,
+    method: Method,
+    terms: Terms,
+    runs: Sequence[SeedRun],
+    limit: LimitVerdict | None = None,
+    own_limits: Sequence[SeedRun] = (),
+) -> TheoremVerdict:
+    """Return the verdict on one theorem from its method's runs, what holds in the limit, and runs in samples' own limits.
+
+    A run that Ctrl-C ended does not count.
+    """
     finished = [run for run in runs if run.status != "interrupted"]
     samples = tuple(judge_sample(theorem, run, terms) for run in finished)
     usual = method.title in theorem.title
@@ -177,12 +240,20 @@ def theorem_verdict(theorem: Theorem, method: Method, terms: Terms, runs: Sequen
         name=f"Theorem {theorem.number}" + ("" if usual else f" ({method.title})"),
         title=f"{theorem.number} {theorem.title}" + ("" if usual else f", {method.title}"),
         terms=terms,
-        assumptions=(*setting_assumptions(method, terms.experiment), *run_assumptions(finished)),
+        assumptions=(*_assumed(method, terms, is_sized=bool(runs)), *run_assumptions(finished)),
         samples=samples,
         lines=theorem_lines(theorem, [sample for sample in samples if sample.verdict != SET_ASIDE]),
         theorem=theorem,
         method=method,
+        limit=limit,
+        own_limits=tuple(judge_sample(theorem, run, terms) for run in own_limits),
     )
+
+
+def _assumed(method: Method, terms: Terms, is_sized: bool) -> list[Assumption]:
+    """What the theorem assumes of the setting: without samples, or in their limits, not what speaks of this size."""
+    is_sized = is_sized and not terms.experiment.is_limit
+    return [row for row in setting_assumptions(method, terms.experiment) if is_sized or not row.at_this_size]
 
 
 def describe_missing(samples: Sequence[SampleVerdict]) -> list[str]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
 from augscope.support.values import check
 from augscope.theorems.assumptions import noise_ratio
+from augscope.theorems.limit import LimitVerdict, judge_limits, run_own_limits
 from augscope.theorems.orders import describe_orders, judge_orders
-from augscope.theorems.samples import HOLDS
-from augscope.theorems.statements import RARITY_TOLERANCE, TOLERANCE, Terms, theorem_for
+from augscope.theorems.samples import FAILS, HOLDS, UNDECIDED
+from augscope.theorems.statements import RARITY_TOLERANCE, TOLERANCE, Terms, Theorem, theorem_for
 from augscope.theorems.verdicts import VIOLATED, Finding, TheoremVerdict, theorem_verdict
 from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
 from augscope.training.experiment import Experiment
@@ -37,6 +42,8 @@ class Verdict:
         seconds: of training and measuring.
         summary: all methods in order of their means, in words.
         windows: one a theorem, where the experiment is a flow.
+        population: the run of each method in the population, where it was judged there.
+        own_limits: runs in samples' own limits.
     """
 
     terms: Terms
@@ -48,6 +55,8 @@ class Verdict:
     seconds: float
     summary: tuple[str, ...] = ()
     windows: tuple[TheoremWindow, ...] = ()
+    population: tuple[SeedRun, ...] = field(default=(), repr=False)
+    own_limits: tuple[SeedRun, ...] = field(default=(), repr=False)
 
     @property
     def experiment(self) -> Experiment:
@@ -92,6 +101,7 @@ def verify(
     tolerance: float = TOLERANCE,
     rarity_tolerance: float = RARITY_TOLERANCE,
     until: float | None = None,
+    own_limits: bool = False,
     checkpoint: str | Path | None = None,
     progress: Callable[[str, float], Any] | None = None,
 ) -> Verdict:
@@ -111,10 +121,11 @@ def verify(
 
     Args:
         experiment: what to run, e.g. `presets.theorem`.
-        seeds: distinct non-negative integers, at least one; fewer than 6 are always inconclusive.
+        seeds: distinct non-negative integers; fewer than 6 are always inconclusive. None at all, (), judges the limit alone.
         tolerance: of the overall accuracy, in (0, 0.5).
         rarity_tolerance: of the accuracy on each feature of each label, in (0, 0.5).
         until: a time above 0, such as 1e12, or None.
+        own_limits: train in the limits of all samples, not only of those that do not hold.
         checkpoint: a folder for finished runs and unfinished descents; what it holds of this experiment is not computed
             again. Results have the same bits as without interruption.
         progress: called with (name of the running piece, share done in [0, 1]).
@@ -133,7 +144,8 @@ def verify(
         ('inconclusive', 0, 0, 1)
     """
     tolerances = {"tolerance": tolerance, "rarity_tolerance": rarity_tolerance}
-    return prepare(experiment, seeds, **tolerances, until=until, checkpoint=checkpoint).run(progress)
+    prepared = prepare(experiment, seeds, **tolerances, until=until, own_limits=own_limits, checkpoint=checkpoint)
+    return prepared.run(progress)
 
 
 @dataclass(frozen=True)
@@ -143,10 +155,12 @@ class Verification:
     Attributes:
         runs: of the experiment, recorded at the judged steps too.
         terms: what they will be judged by.
+        own_limits: whether all samples' limits are wanted.
     """
 
     runs: PreparedRuns
     terms: Terms
+    own_limits: bool = False
 
     @property
     def cost(self) -> Cost:
@@ -156,9 +170,25 @@ class Verification:
     def run(self, progress: Callable[[str, float], Any] | None = None) -> Verdict:
         """Train and judge; Ctrl-C ends it early, with verdicts on the finished runs."""
         start = time.perf_counter()
+        if progress is not None:
+            progress("the limit", 0.0)
+        limits = judge_limits(theorems_on(self.terms.experiment), self.terms)
         runs, interrupted = self.runs.run(progress)
-        seconds = time.perf_counter() - start
-        return judge_runs(self.terms, self.runs.seeds, runs, interrupted, seconds)
+        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, interrupted, limits=limits)
+        verdict = judged(seconds=time.perf_counter() - start)
+        if interrupted or self.terms.experiment.is_limit:
+            return verdict
+        own = run_own_limits(self.terms.experiment, self._wanted_limits(verdict))
+        return judged(seconds=time.perf_counter() - start, own_limits=own)
+
+    def _wanted_limits(self, verdict: Verdict) -> dict[Method, list[int | None]]:
+        """Of which samples the own limits are wanted: those that do not hold, or all."""
+        kinds = (FAILS, UNDECIDED, HOLDS) if self.own_limits else (FAILS, UNDECIDED)
+        return {
+            one.method: [sample.seed for sample in one.samples if sample.verdict in kinds]
+            for one in verdict.theorems
+            if one.limit is not None
+        }
 
 
 def prepare(
@@ -168,35 +198,78 @@ def prepare(
     tolerance: float = TOLERANCE,
     rarity_tolerance: float = RARITY_TOLERANCE,
     until: float | None = None,
+    own_limits: bool = False,
     checkpoint: str | Path | None = None,
 ) -> Verification:
     """Check everything that `verify` needs, once and without training; arguments and errors as there."""
     check(0 < tolerance < 0.5, f"`tolerance` must be in (0, 0.5), got {tolerance}")
     check(0 < rarity_tolerance < 0.5, f"`rarity_tolerance` must be in (0, 0.5), got {rarity_tolerance}")
+    check(
+        not experiment.is_population,
+        "`coordinates` must not be 'population' for a verification, which judges the population in any case: "
+        "leave out the `seeds` (none) to judge it alone",
+    )
     experiment = experiment if until is None else experiment.replace(until=until)
-    prepared = prepare_runs(experiment.with_judged_steps(), seeds, checkpoint)
-    return Verification(prepared, Terms(experiment, tolerance, rarity_tolerance))
+    judged = experiment.with_judged_steps()
+    if seeds == ():  # an empty list may be an accident
+        check(
+            bool(theorems_on(experiment)), "`seeds` must hold at least one seed where no method has a theorem, got none"
+        )
+        check_precision(np.float64)
+        prepared = PreparedRuns(judged, (), None)
+    else:
+        prepared = prepare_runs(judged, seeds, checkpoint)
+    return Verification(prepared, Terms(experiment, tolerance, rarity_tolerance), own_limits)
+
+
+def theorems_on(experiment: Experiment) -> list[tuple[Theorem, Method]]:
+    """Return the methods that have a theorem, each with it."""
+    return [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
 
 
 def judge_runs(
-    terms: Terms, seeds: tuple[int | None, ...], runs: Sequence[SeedRun], interrupted: bool, seconds: float
+    terms: Terms,
+    seeds: tuple[int | None, ...],
+    runs: Sequence[SeedRun],
+    interrupted: bool,
+    seconds: float,
+    *,
+    limits: Mapping[Method, tuple[LimitVerdict, SeedRun]] | None = None,
+    own_limits: Sequence[SeedRun] = (),
 ) -> Verdict:
-    """Return the verdicts on finished runs; arguments as in `Verdict`. What was recorded is judged, the judged steps or not."""
-    experiment = terms.experiment
+    """Return the verdicts on finished runs; arguments as in `Verdict`. What was recorded is judged, the judged steps or not.
+
+    `limits` are those of `judge_limits`, `own_limits` runs in the limits of some samples.
+    """
+    experiment, limits = terms.experiment, limits or {}
     judged = runs if experiment.until is None else [up_to(run, terms.end) for run in runs]
-    pairs = [(theorem, method) for method in experiment.methods if (theorem := theorem_for(method)) is not None]
+    pairs = theorems_on(experiment)
     return Verdict(
         terms=terms,
         seeds=seeds,
-        theorems=tuple(theorem_verdict(*pair, terms, _of(pair[1], judged)) for pair in pairs),
-        orders=judge_orders(terms, judged),
+        theorems=tuple(
+            theorem_verdict(
+                theorem,
+                method,
+                terms,
+                _of(method, judged),
+                limits[method][0] if method in limits else None,
+                _of(method, own_limits),
+            )
+            for theorem, method in pairs
+        ),
+        orders=judge_orders(terms, judged) if runs else (),
         runs=tuple(runs),
         interrupted=interrupted,
         seconds=seconds,
         summary=tuple(describe_orders(experiment, judged)),
         windows=tuple(
-            theorem_window(pair[0], terms, _of(pair[1], runs)) for pair in pairs if experiment.until is not None
+            theorem_window(pair[0], terms, _of(pair[1], runs))
+            for pair in pairs
+            if experiment.until is not None and runs
         ),
+        population=tuple(run for _, run in limits.values()),
+        own_limits=tuple(own_limits),
     )
 
 

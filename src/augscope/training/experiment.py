@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -169,6 +169,10 @@ class Experiment(Value):
             coordinates="dense" if self.coordinates == "dense" else "reduced",
             frame=self.frame,
         )
+
+    def in_population(self, methods: Sequence[Method]) -> Experiment:
+        """Return the experiment's population, with these methods. Raises ValueError where one takes no probabilities."""
+        return self.replace(coordinates="population", frame="standard", methods=tuple(methods))
 
     @property
     def horizon(self) -> float:

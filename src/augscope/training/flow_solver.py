@@ -66,6 +66,7 @@ class FlowSolver:
         until: T.
         tolerances: of its steps.
         max_evaluations: gradients after which it gives up.
+        begin: a time and the coefficients there; by default 0 and those of W(0).
 
     Attributes:
         here: where it is; `earlier` is where it was one accepted step before.
@@ -74,7 +75,14 @@ class FlowSolver:
         stationary_from: the time from which the weights are held, or None.
     """
 
-    def __init__(self, problem: Problem, until: float, tolerances: Tolerances, max_evaluations: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        until: float,
+        tolerances: Tolerances,
+        max_evaluations: int,
+        begin: tuple[float, Any] | None = None,
+    ) -> None:
         self.problem, self.until, self._tolerances, self._most = problem, until, tolerances, max_evaluations
         self._end = log1p(until)
         self._most_stages = chebyshev_steps.largest_stages(tolerances.relative)
@@ -84,7 +92,8 @@ class FlowSolver:
         self._largest_norm = 0.0
         self.num_steps = self.num_evaluations = 0
         self.stationary_from: float | None = None
-        self.here = self.earlier = self._evaluate(0.0, problem.data.start())
+        time, coefficients = (0.0, problem.data.start()) if begin is None else begin
+        self.here = self.earlier = self._evaluate(log1p(time), coefficients)
         loss = self.here.point.loss
         self.trouble: str | None = None if isfinite(loss) else f"as the loss was {loss}"
 
@@ -112,7 +121,7 @@ class FlowSolver:
         """Take accepted steps until a time is reached, or for about a second."""
         began = clock.perf_counter()
         while not (self.has_reached(target) or self.is_over):
-            self._step()
+            self.step()
             if clock.perf_counter() - began >= loop.CHUNK_SECONDS:
                 return
 
@@ -120,7 +129,7 @@ class FlowSolver:
         """Return the time and what is measured then: at the target if it is reached, else where the flow stands."""
         time, point = self.place, self.here.point
         if target is not None and self.has_reached(target):
-            time, point = target, self._between(log1p(target)).point
+            time, point = target, self.between(log1p(target)).point
         return [(time, observe(self.problem.data, self.problem.network, point))]
 
     def standing(self, index: int = 0) -> Standing:
@@ -145,7 +154,7 @@ class FlowSolver:
             return "running", f"at t = {time:.4g} of {self.until:.4g}"
         return "completed", f"completed, to t = {self.until:.4g} in {self.num_steps:,} solver steps"
 
-    def _step(self) -> None:
+    def step(self) -> None:
         """Take one accepted step towards the end, unless there is trouble."""
         while self.trouble is None:
             if self._radius_age >= RADIUS_EVERY:
@@ -212,7 +221,7 @@ class FlowSolver:
                 break
         self._radius = RADIUS_SAFETY * radius if isfinite(radius) else self._radius
 
-    def _between(self, log_time: float) -> Moment:
+    def between(self, log_time: float) -> Moment:
         """The flow at a log-time: within the last accepted step, or after it while the weights are held."""
         if log_time >= self.here.log_time:
             return self.here

@@ -40,6 +40,7 @@ class KeptRuns:
             return None
         with damage_in_words(file.path):
             run = self._loaded[seed, method] = SeedRun.from_arrays(seed, method, arrays)
+        self.descent_file(seed, method).unlink(missing_ok=True)  # of a process that was killed before it did
         return run
 
     def count(self, seeds: Sequence[int | None]) -> dict[Method, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
+from augscope.model.sampling import free_bytes
 from augscope.support.wording import in_words
 from augscope.training.descent import time_step
 from augscope.training.experiment import Experiment
@@ -45,6 +46,19 @@ class PreparedRuns:
     def run(self, progress: Callable[[str, float], Any] | None = None) -> tuple[list[SeedRun], bool]:
         """Train; return the runs in order of seed and method, and whether Ctrl-C ended it early."""
         return run_seeds(self.experiment, self.seeds, progress, kept=self.kept)
+
+    def population(self) -> tuple[SeedRun, ...]:
+        """Train the population by every method that takes probabilities, for the pictures; none where its types do not fit.
+
+        Of an experiment that is a population itself there is none beside it.
+        """
+        methods = [method for method in self.experiment.methods if method.takes_probabilities]
+        if self.experiment.is_population or not methods:
+            return ()
+        population = self.experiment.in_population(methods)
+        if population.needed_bytes > free_bytes():
+            return ()
+        return tuple(run_seeds(population, (None,))[0])
 
 
 def prepare_runs(

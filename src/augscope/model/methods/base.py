@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import model_serializer
 
@@ -140,8 +139,8 @@ class Method(Value):
         return self.loss_and_gradient(scores, labels, probabilities)[0]
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
-        """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation."""
-        return (np.asarray(labels)[:, None] * np.asarray(scores)).sum(axis=1)
+        """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation. NumPy's or JAX's arrays."""
+        return (labels[:, None] * scores).sum(axis=1)
 
     def plateau(self, num_patches: int, positive_share: float) -> Plateau:
         """Return where training settles and the least loss, by P and the share of points with label +1; here: not known."""

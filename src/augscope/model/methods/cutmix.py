@@ -90,7 +90,7 @@ class CutMix(Method):
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return NaN for each point, (n,): a mixed point has two labels."""
-        return np.full(len(np.asarray(scores)), np.nan)
+        return np.full(len(scores), np.nan)
 
     def plateau(self, num_patches: int, positive_share: float) -> Plateau:
         """Return `cutmix_plateau`."""

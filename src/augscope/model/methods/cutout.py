@@ -6,7 +6,6 @@ from math import comb
 from typing import Any, Literal
 
 import jax.numpy as jnp
-import numpy as np
 from pydantic import field_validator
 
 from augscope.model.methods.base import Method, average, logistic
@@ -82,5 +81,6 @@ class Cutout(Method):
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over all subsets: cutting its C largest signed scores. Cost O(nP log P)."""
-        signed = np.sort(np.asarray(labels)[:, None] * np.asarray(scores), axis=1)
+        signed = labels[:, None] * scores
+        signed = signed.__array_namespace__().sort(signed, axis=1)
         return signed[:, : signed.shape[1] - self.num_cut].sum(axis=1)
