@@ -68,7 +68,7 @@ def crossings(folder: Path) -> list[Crossing]:
         for panel in diagram.panels:
             (changes,) = panel.predicted_crossings.values()
             for rho, speed in panel.crossings(LEVEL).items():
-                exact = min(changes.get(rho, [np.nan]), key=lambda value: abs(np.log(value / speed)))  # noqa: B023
+                exact = min(changes.get(rho, [np.nan]), key=lambda value: abs(np.log(value / speed)))
                 found.append(Crossing(panel.name, rho, at["feature_noise"], noise, speed, exact))
     return found
 
