@@ -301,11 +301,12 @@ class TestAssumptions:
         assert self.verdicts(ERM, dim=4000) == ("holds", [])
 
     def test_a_stated_rarity_is_the_claim_and_no_assumption(self):
-        # The learning speeds say otherwise; the samples decide.
+        # The population says otherwise; the samples decide.
         assert self.verdicts(ERM, rarity=("common", "common", "extremely_rare"))[0] in ("inconclusive", "violated")
 
     def test_a_derived_rarity_holds_by_construction_unless_it_is_borderline(self):
-        verdict, unmet = self.verdicts(ERM, rarity=None)
+        # At α = 0.1 Cutout learns the second feature from step 72 on, and of 100 with noise of 1.5 times the energy none.
+        verdict, unmet = self.verdicts(ERM, rarity=None, feature_noise=0.1)
         assert verdict == "assumptions not met"
         assert unmet == ["feature 2: borderline (R(σ_d) = 0.36, R(σ_b) = 1)"]
         assert self.verdicts(CUTMIX, rarity=None) == ("holds", [])

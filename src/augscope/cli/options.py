@@ -104,7 +104,7 @@ def changed_options(options: Any) -> dict[str, Any]:
 
 _EXPERIMENT = {name: parameter.field for name, parameter in PARAMETERS.items()}
 _MEANINGS = {  # where the option takes less than the field, or more
-    "rarity": "Comma-separated common, rare, extremely_rare; or `derive`, from the learning speeds.",
+    "rarity": "Comma-separated common, rare, extremely_rare; or `derive`, by training the population.",
     "algorithm": "How CutMix sums over pairs: `interpolate`, or `enumerate` (small sizes only).",
 }
 

@@ -170,7 +170,7 @@ def show_verdict(screen: Console, results: Results) -> None:
         screen.print(f"\n{how_to_read(verdict.experiment)}", style="dim")
     if verdict.rarity_derived:
         names = ", ".join(map(rarity_text, verdict.terms.rarity))
-        screen.print(f"Rarity was not stated; derived from the learning speeds, so true by construction: {names}.")
+        screen.print(f"Rarity was not stated; derived by training the population, so true by construction: {names}.")
     for sentence in (*map(str, verdict.findings), *map(str, verdict.windows), *verdict.summary):
         screen.print(sentence)
     if verdict.interrupted:
