@@ -75,7 +75,7 @@ def made_up_diagram() -> PhaseDiagram:
     x, y = (part.ravel() for part in np.meshgrid([0.1, 0.2, 0.4], [0.05, 0.5, 5.0], indexing="ij"))
     mean = np.where(x > y, 1.0, 0.5)
     panels = tuple(
-        Panel(name, x, y, np.full(9, 2), mean, mean - 0.1, mean + 0.1, mean - 0.05, mean, {SCRIPT: x / y})
+        Panel(name, "erm", x, y, np.full(9, 2), mean, mean - 0.1, mean + 0.1, mean - 0.05, mean, {SCRIPT: x / y})
         for name in ("erm", SCRIPT)
     )
     return PhaseDiagram("rho", SCRIPT, "accuracy", 0.75, True, True, panels, SCRIPT, {"rho": SCRIPT})

@@ -227,6 +227,7 @@ def test_of_an_explorer_nothing_can_be_reached_without_the_token():
     assert {401, 403} <= {status for *_, (status, _) in answers}
 
 
+@pytest.mark.slow
 def test_what_may_not_be_read_or_written_is_a_sentence(public, monkeypatch):
     monkeypatch.chdir(public)
     for name, line in {

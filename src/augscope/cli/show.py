@@ -217,6 +217,12 @@ def show_measures(screen: Console, results: Results) -> None:
     titles, rows = measure_rows(results)
     if titles:
         cells = [(name, *values) for name, values in rows]
-        screen.print(table(("measure", *titles), cells, title="At the last record, mean over seeds"))
+        screen.print(
+            table(
+                ("measure", *titles),
+                cells,
+                title="At the last record" + ", mean over seeds" * (results.seeds[:1] not in ((), (None,))),
+            )
+        )
     for note in (*distance_sentences(results), *run_notes(results)):
         screen.print(note)

@@ -125,11 +125,18 @@ class LimitVerdict:
         return f"{time:,.0f}" if self.unit == "step" else f"{time:,.4g}"
 
     def __str__(self) -> str:
-        text = f"In the limit: {self.text}."
+        return " ".join([f"In the limit: {self.text}.", *self.details])
+
+    @property
+    def details(self) -> list[str]:
+        """What else is to be said: all windows where they are several, or end; and why it was not followed further."""
+        texts = []
         if len(self.windows) > 1 or (not self.lasting and self.windows and self.windows[0][1] is not None):
             spans = ", ".join(f"{self._text(opens)} to {self._end_text(closes)}" for opens, closes in self.windows)
-            text += f" Every statement is true from {self.unit} {spans}."
-        return text + (f" Not followed further: {self.trouble}." if self.trouble and self.onset is not None else "")
+            texts.append(f"In the limit every statement is true from {self.unit} {spans}.")
+        if self.trouble and self.onset is not None:
+            texts.append(f"It was not followed further: {self.trouble}.")
+        return texts
 
 
 def judge_limit(theorem: Theorem, method: Method, terms: Terms) -> tuple[LimitVerdict, SeedRun]:

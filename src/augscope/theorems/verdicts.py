@@ -187,9 +187,9 @@ class TheoremVerdict(Finding):
     def sentences(self) -> list[str]:
         """The result in words, with when it holds."""
         first, *others = super().sentences
-        first = first if self.samples else f"{self.name}: {self.verdict}."
-        limit = [str(self.limit)] if self.limit is not None else []
-        return [first, *limit, *self._when(), *others, *self._own_limits()]
+        first = first if self.samples else f"{self.name}: {self.verdict}, {self.observed}."
+        details = self.limit.details if self.limit is not None else []
+        return [first, *details, *self._when(), *others, *self._own_limits()]
 
     def _own_limits(self) -> list[str]:
         """What the samples that do not hold have in common, by their own limits: the counts, or the overlap of noise."""
@@ -202,7 +202,7 @@ class TheoremVerdict(Finding):
         parts = []
         if by_counts:
             parts.append(
-                f"{len(by_counts)} not in their own limits either ({_seeds(by_counts)}), where only their counts are left"
+                f"{len(by_counts)} do not in their own limits either ({_seeds(by_counts)}), where only their counts are left"
             )
         if by_overlap:
             parts.append(f"{len(by_overlap)} hold there ({_seeds(by_overlap)}), so it is the overlap of noise")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 from pydantic import model_serializer
 
@@ -140,11 +141,17 @@ class Method(Value):
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation. NumPy's or JAX's arrays."""
-        return (labels[:, None] * scores).sum(axis=1)
+        return signed_scores(scores, labels).sum(axis=1)
 
     def plateau(self, num_patches: int, positive_share: float) -> Plateau:
         """Return where training settles and the least loss, by P and the share of points with label +1; here: not known."""
         return NO_PLATEAU
+
+
+def signed_scores(scores: Any, labels: Any) -> Any:
+    """Return y a, (n, P), as an array of the kind given: JAX's, traced or not, or NumPy's."""
+    scores, labels = (one if hasattr(one, "__array_namespace__") else np.asarray(one) for one in (scores, labels))
+    return labels[:, None] * scores
 
 
 def check_method(method: Any, num_patches: int, weighted: bool = False) -> None:

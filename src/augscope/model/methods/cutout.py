@@ -8,7 +8,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from pydantic import field_validator
 
-from augscope.model.methods.base import Method, average, logistic
+from augscope.model.methods.base import Method, average, logistic, signed_scores
 from augscope.model.methods.cut_frequencies import expected_loss
 from augscope.model.methods.subsets import kept_patches
 from augscope.support.values import check
@@ -81,6 +81,6 @@ class Cutout(Method):
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over all subsets: cutting its C largest signed scores. Cost O(nP log P)."""
-        signed = labels[:, None] * scores
+        signed = signed_scores(scores, labels)
         signed = signed.__array_namespace__().sort(signed, axis=1)
         return signed[:, : signed.shape[1] - self.num_cut].sum(axis=1)
