@@ -17,6 +17,22 @@ ONE_THREAD = {
     "JAX_PLATFORMS": "cpu",
 }  # beside other tests, more threads only wait for each other
 
+# The options of a run of one seed that takes no time.
+QUICK = (
+    "--preset",
+    "theorem",
+    "--num-steps",
+    "4",
+    "--num-samples",
+    "6",
+    "--dim",
+    "20",
+    "--methods",
+    "erm",
+    "--seeds",
+    "1",
+)
+
 
 def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command in this process; return what it printed and its exit status."""

@@ -6,24 +6,10 @@ import json
 import os
 
 import pytest
+from commands import QUICK
 from PIL import Image
 
 from augscope.cli import main
-
-QUICK = (
-    "--preset",
-    "theorem",
-    "--num-steps",
-    "4",
-    "--num-samples",
-    "6",
-    "--dim",
-    "20",
-    "--methods",
-    "erm",
-    "--seeds",
-    "1",
-)
 
 
 def refusal(capsys, *arguments) -> str:

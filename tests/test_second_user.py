@@ -18,29 +18,14 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import run_here
+from commands import QUICK, run_here
 from sweep_cases import TINY_TOML, tiny
 
 import augscope as ag
 from augscope.explorer.server import prepare
 
 IS_ROOT = os.geteuid() == 0
-QUICK = [
-    "--preset",
-    "theorem",
-    "--num-steps",
-    "4",
-    "--num-samples",
-    "6",
-    "--dim",
-    "20",
-    "--record-at",
-    "0,4",
-    "--methods",
-    "erm",
-    "--seeds",
-    "1",
-]
+RUN = (*QUICK, "--record-at", "0,4")
 
 # What the other user needs is loaded before root is dropped: its Python may lie where nobody else may read.
 DROP = """
@@ -178,7 +163,7 @@ def test_a_socket_that_listens_would_have_been_reached():
 @pytest.mark.skipif(not IS_ROOT, reason="the other user is the same one")
 def test_kept_runs_that_are_private_stay_so(public):
     kept = public / "kept"
-    assert run_here("train", *QUICK, "--checkpoint", kept).returncode == 0
+    assert run_here("train", *RUN, "--checkpoint", kept).returncode == 0
     files = sorted(map(str, kept.iterdir()))
     assert len(files) >= 2
     kept.chmod(0o700)
@@ -231,15 +216,15 @@ def test_of_an_explorer_nothing_can_be_reached_without_the_token():
 def test_what_may_not_be_read_or_written_is_a_sentence(public, monkeypatch):
     monkeypatch.chdir(public)
     for name, line in {
-        "run": ["train", *QUICK, "--out", "run", "--checkpoint", "kept"],
+        "run": ["train", *RUN, "--out", "run", "--checkpoint", "kept"],
         "image.png": ["images", "show", "--out", "image.png", "--size", "32", "--grid", "2", "--num-cut", "1"],
     }.items():
         assert run_here(*line).returncode == 0, name
     Path("grid.toml").write_text(TINY_TOML)
     Path("config.toml").write_text("num_steps = 4")
     before = [
-        ["train", *QUICK, "--out", "run"],
-        ["train", *QUICK, "--checkpoint", "kept"],
+        ["train", *RUN, "--out", "run"],
+        ["train", *RUN, "--checkpoint", "kept"],
         ["report", "run"],
         ["images", "show", "image.png", "--out", "other.png", "--size", "32", "--grid", "2", "--num-cut", "1"],
         ["sweep", "grid.toml", "--out", "swept"],
@@ -256,11 +241,11 @@ def test_what_may_not_be_read_or_written_is_a_sentence(public, monkeypatch):
     lines = [
         ["report", "run"],
         ["report", "unwritable"],
-        ["train", *QUICK, "--out", "run"],
-        ["train", *QUICK, "--out", "new"],
-        ["train", *QUICK, "--checkpoint", "kept"],
-        ["train", *QUICK, "--checkpoint", "new"],
-        ["train", *QUICK, "--config", "config.toml"],
+        ["train", *RUN, "--out", "run"],
+        ["train", *RUN, "--out", "new"],
+        ["train", *RUN, "--checkpoint", "kept"],
+        ["train", *RUN, "--checkpoint", "new"],
+        ["train", *RUN, "--config", "config.toml"],
         ["images", "show", "image.png", "--out", "/tmp/other.png"],
         ["images", "show", "--out", "other.png"],
         ["sweep", "grid.toml", "--out", "new"],

@@ -221,7 +221,7 @@ def show_measures(screen: Console, results: Results) -> None:
             table(
                 ("measure", *titles),
                 cells,
-                title="At the last record" + ", mean over seeds" * (results.seeds[:1] not in ((), (None,))),
+                title="At the last record" + ", mean over seeds" * bool(results.drawn_seeds),
             )
         )
     for note in (*distance_sentences(results), *run_notes(results)):

@@ -47,9 +47,9 @@ def features_figure(results: Results) -> Figure:
 
 def size_text(results: Results) -> str:
     """Return what was trained, in a few words: "d = 2,000, n = 300, 8 seeds"."""
-    experiment, count = results.experiment, len(results.seeds)
+    experiment, count = results.experiment, len(results.drawn_seeds)
     samples = f"n = {experiment.num_samples:,}"
-    if experiment.is_population or not count:
+    if not count:
         return f"population of {samples} (d, n → ∞ at fixed energies over n)"
     dim = "d → ∞" if experiment.is_limit else f"d = {experiment.distribution.dim:,}"
     return f"{dim}, {samples}, {count} seed{'s' * (count > 1)}"

@@ -51,6 +51,11 @@ class Results:
     population: tuple[SeedRun, ...] = ()
 
     @property
+    def drawn_seeds(self) -> tuple[int, ...]:
+        """The seeds from which samples were drawn; none of a population, or of the limit alone."""
+        return tuple(seed for seed in self.seeds if seed is not None)
+
+    @property
     def shown(self) -> dict[Method, list[SeedRun]]:
         """By method, the runs for means and pictures: those with records, and one that Ctrl-C ended only where it is the
         method's only one. Methods without any are left out. Without seeds, the population's."""

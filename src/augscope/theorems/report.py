@@ -165,7 +165,7 @@ def html_report(results: Results, svg: bytes) -> str:
         notes=run_notes(results),
         configuration=configuration_toml(results.experiment),
         identity=results.experiment.identity,
-        seeds=[seed for seed in results.seeds if seed is not None],
+        seeds=results.drawn_seeds,
         distances=distance_sentences(results),
         versions=versions(),
         again=results.again,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from augscope.training.experiment import Experiment
 
 TABLES = ("distribution", "network")
-LIMITS = ("limit", "population")  # of `coordinates`: without noise vectors, from a start at 0
 _CLASSES = {  # whose fields are set by name, by table or method; None: the experiment's own
     "distribution": "augscope.model.distribution:FeatureNoise",
     "network": "augscope.model.network:Network",
@@ -139,6 +138,8 @@ def with_values(tables: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
 
 def _without_start(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return tables without their `init_std` where what is laid over them asks for a limit, in which training starts at 0."""
+    from augscope.model.dataset import LIMITS
+
     in_limit = over.get("coordinates") in LIMITS
     return {name: value for name, value in tables.items() if not (in_limit and name == "init_std")}
 

@@ -158,7 +158,9 @@ class Experiment(Value):
         """Draw the training set and initial weights of a seed (key: `jax.random.key(seed)`); a population has none (None)."""
         if self.is_population:
             return population(self.distribution, self.num_samples)
-        key = jax.random.key(0 if seed is None else seed)
+        if seed is None:
+            raise ValueError(f"`seed` must be given with `coordinates` = {self.coordinates!r}")
+        key = jax.random.key(seed)
         if self.is_limit:
             return sample_limit(key, self.distribution, self.num_samples)
         return sample_dataset(

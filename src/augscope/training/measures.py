@@ -201,10 +201,15 @@ def unevenness(
     Both are taken under the points' probabilities, uniform by default.
     """
     signed = np.asarray(labels)[:, None] * np.asarray(scores)
-    weights = None if probabilities is None else np.broadcast_to(np.asarray(probabilities)[:, None], signed.shape)
-    mean = np.average(signed, weights=weights)
-    spread = np.sqrt(np.average((signed - mean) ** 2, weights=weights))
+    mean = _mean(signed, probabilities)
+    spread = np.sqrt(_mean((signed - mean) ** 2, probabilities))
     return float(spread / abs(mean)) if mean != 0 else float("inf")
+
+
+def _mean(array: Float[np.ndarray, "n P"], probabilities: Float[np.ndarray, " n"] | None) -> Any:
+    """The mean over points and patches; None: the points are equally likely."""
+    weights = None if probabilities is None else np.broadcast_to(np.asarray(probabilities)[:, None], array.shape)
+    return np.average(array, weights=weights)
 
 
 def expected_plateau(dataset: Dataset, method: Method) -> Plateau:
@@ -285,9 +290,7 @@ def _mean_score(at: Snapshot, label: int) -> float:
     mine = at.labels == label
     if not mine.any():
         return float("nan")
-    scores = at.scores[mine]
-    weights = None if at.probabilities is None else np.broadcast_to(at.probabilities[mine, None], scores.shape)
-    return float(label * np.average(scores, weights=weights))
+    return float(label * _mean(at.scores[mine], None if at.probabilities is None else at.probabilities[mine]))
 
 
 def _accuracy(
