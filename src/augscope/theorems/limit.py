@@ -13,7 +13,6 @@ from jaxtyping import Bool
 
 from augscope.model.dataset import Limit
 from augscope.model.methods import Method
-from augscope.model.sampling import num_types
 from augscope.support.plain_data import plain
 from augscope.theorems.samples import FAILS, HOLDS
 from augscope.theorems.statements import Terms, Theorem
@@ -28,7 +27,6 @@ from augscope.training.watched import Change, Measured, WatchedDescent, Watcher,
 
 LAST_STEP = 1e12  # to which the flow is followed after the descent, in steps
 TOLERANCES = Tolerances(1e-6, 1e-7)  # of that flow, as in `flow`
-MOST_ROWS = 512  # to which the types of a sample are split
 ROUNDING = 1e-9  # of the overall accuracy, a sum of the exact ones on features
 INCONCLUSIVE = "inconclusive"
 
@@ -191,17 +189,11 @@ def judge_limits(pairs: Sequence[tuple[Theorem, Method]], terms: Terms) -> dict[
 
 
 def run_own_limits(experiment: Experiment, seeds_of: Mapping[Method, Sequence[int | None]]) -> list[SeedRun]:
-    """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps.
-
-    Every sample is brought to as many rows as there are types, so that one program serves them all.
-    """
+    """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps."""
     runs = []
     for method, seeds in seeds_of.items():
         own = experiment.with_judged_steps().replace(coordinates="limit", frame="standard", methods=(method,))
-        for seed in seeds:
-            sample = own.sample(seed)
-            assert isinstance(sample, Limit)
-            runs.append(SeedRun.of(seed, own.run(method, sample.in_rows(min(num_types(own.distribution), MOST_ROWS)))))
+        runs += [SeedRun.of(seed, own.run(method, own.sample(seed))) for seed in seeds]
     return runs
 
 

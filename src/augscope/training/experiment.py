@@ -12,18 +12,19 @@ import jax
 import numpy as np
 from pydantic import SerializeAsAny, field_validator, model_validator
 
-from augscope.model.dataset import LIMITS, Dataset
+from augscope.model.dataset import LIMITS, Dataset, Limit
 from augscope.model.distribution import MAX_STD, FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method, read_method
 from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork, Network, read_network
-from augscope.model.sampling import check_memory, needed_bytes, population, sample_dataset, sample_limit
+from augscope.model.sampling import check_memory, needed_bytes, num_types, population, sample_dataset, sample_limit
 from augscope.support.values import Value, check, check_positive, checked_seeds
 from augscope.training.descent import checked_record_steps, train
 from augscope.training.flow import default_record_times, flow
 from augscope.training.loop import Run
 
 NUM_JUDGED = 9  # steps from T/2 to T at which a verdict looks (model.md §5)
+MOST_ROWS = 512  # to which the types of a sample are split
 
 
 class Experiment(Value):
@@ -215,6 +216,8 @@ class Experiment(Value):
             progress: called with (step or time, loss) about once a second.
             checkpoint: as for `train`; a flow keeps none, and begins anew with the same bits.
         """
+        if isinstance(dataset, Limit):  # one program for the limits of all samples
+            dataset = dataset.in_rows(min(num_types(dataset.distribution), MOST_ROWS))
         if self.until is not None:
             times = sorted({*default_record_times(self.until), *self.judged_steps})
             return flow(dataset, self.network, method, until=self.until, record_at=times, progress=progress)
