@@ -14,6 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
+from limit_windows import LAST, draw_windows
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -87,7 +88,7 @@ def picture(rows: list[dict], seeds: int) -> Figure:
         mine = [row for row in rows if row["method"] == method]
         shift = 1.25 ** (lane - 1)
         _shares(shares, mine, seeds, shift, style, method)
-        _windows(windows, mine, shift, style)
+        draw_windows(windows, [row["dim"] * shift for row in mine], [row["windows"] for row in mine], style.colour)
     shares.set(ylim=(-0.03, 1.03), ylabel="share of samples that hold")
     shares.legend(frameon=False, ncols=3, loc="lower right")
     windows.set(
@@ -97,7 +98,7 @@ def picture(rows: list[dict], seeds: int) -> Figure:
         ylabel="steps [T_m, T_end]",
         xlabel="d, the separations growing with it",
     )
-    windows.axhline(1e12, color="#999999", linewidth=0.8, linestyle=":")
+    windows.axhline(LAST, color="#999999", linewidth=0.8, linestyle=":")
     for place in {(row["dim"], row["separation"], row["num_samples"]) for row in rows}:
         shares.annotate(
             f"s = {place[1]:g}\nn = {place[2]:,}",
@@ -131,15 +132,6 @@ def _shares(axis: Axes, rows: list[dict], seeds: int, shift: float, style, metho
             capsize=2,
             label=label,
         )
-
-
-def _windows(axis: Axes, rows: list[dict], shift: float, style) -> None:
-    for row in rows:
-        for opens, closes in row["windows"]:
-            at = row["dim"] * shift
-            axis.plot([at, at], [opens, closes or 1e12], color=style.colour, linewidth=5, solid_capstyle="butt")
-            if closes is None:
-                axis.plot(at, 1e12, "^", color=style.colour, markersize=8)
 
 
 def main() -> None:
