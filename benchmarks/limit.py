@@ -41,17 +41,11 @@ def rows_of_points(sample: Dataset, limit: Dataset) -> np.ndarray:
     return np.array([types[row] for row in zip(*(np.asarray(getattr(sample, name)) for name in PARTS), strict=True)])
 
 
-def at_energies_of_theorem(dim: float) -> ag.FeatureNoise:
-    """`presets.theorem` in another dimension, with the same noise energies."""
-    theorem = ag.presets.theorem.distribution
-    shrink = (theorem.noise_dim / (round(dim) - 2 * theorem.num_features)) ** 0.5
-    stds = {name: getattr(theorem, name) * shrink for name in ("dominant_noise_std", "background_noise_std")}
-    return theorem.replace(dim=round(dim), **stds)
-
-
 def distance_to_limit(dim: float, seed: int, method: ag.Method) -> tuple[float, float]:
     """Return how far a sample's descent is from that of its limit: projections on features, and patch scores."""
-    experiment = ag.presets.theorem.replace(distribution=at_energies_of_theorem(dim), init_std=0.0)
+    experiment = ag.presets.theorem.replace(
+        distribution=ag.presets.theorem.distribution.at_dim(round(dim)), init_std=0.0
+    )
     sample = experiment.sample(seed)
     limit = sample.limit().in_rows(num_types(sample.distribution))  # one program for all samples
     own, wanted = trained(sample, method), trained(limit, method, rows_of_points(sample, limit))

@@ -138,6 +138,7 @@ BAD = {
         "`num_cut` needs cutout among the methods",
     ),
     "too large": (["--dim", "1000000000", "--coordinates", "dense"], "bytes"),
+    "energies of which dimension": (["--keep-energies"], "`keep_energies` goes with `dim`"),
     "missing file": (["--config", "nowhere.toml"], "`config` must be a readable file"),
 }
 

@@ -94,3 +94,18 @@ class TestRarity:
     def test_the_number_of_samples_is_checked(self, distribution, function):
         with pytest.raises(ValueError, match="`num_samples` must be at least 1, got 0"):
             function(distribution, 0)
+
+
+class TestAnotherDimension:
+    @pytest.mark.parametrize("dim", [7, 2_000, 10**9, 2**62])
+    def test_keeps_the_energies(self, dim):
+        before = ag.presets.theorem.distribution
+        after = before.at_dim(dim)
+        assert after.dim == dim
+        assert after.dominant_energy == pytest.approx(before.dominant_energy, rel=1e-14)  # rounding
+        assert after.background_energy == pytest.approx(before.background_energy, rel=1e-14)
+
+    @pytest.mark.parametrize("dim", [6, 0, -1])
+    def test_needs_room_for_noise(self, dim):
+        with pytest.raises(ValueError, match="`dim` must be above 2K = 6"):
+            ag.presets.theorem.distribution.at_dim(dim)

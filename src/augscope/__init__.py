@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from augscope.model.methods.monte_carlo import Estimate, estimate
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
     from augscope.model.sampling import population, sample_dataset
+    from augscope.model.schematic import schematic
     from augscope.sweep.grid import Sweep
     from augscope.sweep.phase import PhaseDiagram, phase_diagram
     from augscope.sweep.phase_options import PhaseOptions
@@ -46,6 +47,7 @@ _HOMES = {
     "sweep.records": ("Records",),
     "model.dataset": ("Dataset",),
     "model.sampling": ("population", "sample_dataset"),
+    "model.schematic": ("schematic",),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems.assumptions": ("noise_ratio",),
@@ -96,6 +98,7 @@ __all__ = [
     "presets",
     "run_sweep",
     "sample_dataset",
+    "schematic",
     "test_accuracy",
     "train",
     "unevenness",

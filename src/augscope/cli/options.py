@@ -121,6 +121,8 @@ class ExperimentOptions:
     "module:Name of an activation of your own (its parameters: in a --config file)."
     methods: str | None = None
     "Comma-separated erm, cutout, cutmix, or module:Name of your own (its parameters: in a --config file)."
+    keep_energies: Flag = False
+    "With --dim: keep the noise energies σ²(d − 2K), and so what is learned, rather than the standard deviations."
 
     def experiment(self) -> Experiment:
         """Return the configured experiment. Raises ValueError with a sentence, before any work."""
@@ -132,7 +134,13 @@ class ExperimentOptions:
             values["network"] = self.network
         if self.methods is not None:
             values["methods"] = parse_names("methods", self.methods)
-        return read_experiment(preset, table, values)
+        if not self.keep_energies:
+            return read_experiment(preset, table, values)
+        dim = values.pop("dim", None)
+        if dim is None:
+            raise ValueError("`keep_energies` goes with `dim`, the dimension to go to: give both, or neither")
+        experiment = read_experiment(preset, table, values)
+        return experiment.replace(distribution=experiment.distribution.at_dim(dim))
 
 
 @Parameter(name="*")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import pairwise
+from math import sqrt
 
 import numpy as np
 from jaxtyping import Float
@@ -122,6 +123,27 @@ class FeatureNoise(Value):
     def background_energy(self) -> float:
         """e_b = σ_b²(d − 2K), the same of a background noise vector."""
         return self.background_noise_std**2 * self.noise_dim
+
+    def at_dim(self, dim: int) -> FeatureNoise:
+        """Return the distribution in d = `dim` dimensions with the same noise energies e_d and e_b, hence the same limit d → ∞.
+
+        Raises:
+            ValueError: if `dim` is at most 2K, or one of the two has no room for noise.
+
+        Example:
+            >>> import augscope as ag
+            >>> wide = ag.presets.theorem.distribution.at_dim(10**9)
+            >>> round(wide.dominant_energy, 3), round(wide.background_energy, 3)
+            (124.996, 44.999)
+        """
+        room = dim - 2 * self.num_features
+        check(room > 0 < self.noise_dim, f"`dim` must be above 2K = {2 * self.num_features} to hold noise, got {dim}")
+        shrink = sqrt(self.noise_dim / room)
+        return self.replace(
+            dim=dim,
+            dominant_noise_std=self.dominant_noise_std * shrink,
+            background_noise_std=self.background_noise_std * shrink,
+        )
 
     def __str__(self) -> str:
         names = self.rarity or ("rarity not stated",) * self.num_features
