@@ -105,6 +105,7 @@ class TestRecords:
             ("SELECT 1; SELECT 2", "`sql` must be one SELECT statement"),
             ("COPY (SELECT 1) TO 'x.csv'", "`sql` must be one SELECT statement"),
             ("", "`sql` must be one SELECT statement"),
+            ("SELECT '\udce9'", "`sql` must be text in UTF-8"),
         ],
     )
     def test_bad_queries(self, records, sql, sentence):

@@ -16,7 +16,8 @@ def rows_of(num_patches: int) -> list[list[np.ndarray]]:
 def test_augmented_points_are_made_of_the_points_patches(num_patches: int) -> None:
     first, second, cutout, cutmix = rows_of(num_patches)
     same = [np.array_equal(a, b) for a, b in zip(first, cutout, strict=True)]
-    assert same.count(False) == 1 and (cutout[same.index(False)] == 1).all()
+    assert same.count(False) == 1
+    assert (cutout[same.index(False)] == 1).all()
     from_first = [np.array_equal(a, b) for a, b in zip(first, cutmix, strict=True)]
     from_second = [np.array_equal(a, b) for a, b in zip(second, cutmix, strict=True)]
     assert [a != b for a, b in zip(from_first, from_second, strict=True)] == [True] * num_patches

@@ -53,6 +53,10 @@ def _literal(text: str) -> str:
 def check_select(sql: str) -> None:
     """Raise ValueError unless the text is one SELECT statement: queries never write."""
     try:
+        sql.encode()
+    except UnicodeEncodeError:  # bytes on the command line that are no UTF-8
+        raise ValueError(f"`sql` must be text in UTF-8, got {sql!r}") from None
+    try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
         raise ValueError(f"`sql` must be a valid query: {first_line(error)}") from None
