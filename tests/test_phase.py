@@ -297,7 +297,13 @@ class TestPicture:
         heat = axis.collections[0].get_array()
         np.testing.assert_allclose(heat, [[1, 1, 1], [1, 1, 1], [0.5, 0.5, 1], [0.5, 0.5, 0.5]])  # rows go up in speed
         assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
-        assert [part.get_title() for part in figure.axes[:2]] == ["erm", "cutout"]
+        assert [part.get_title() for part in figure.axes[:2]] == ["ERM", "Cutout"]
+
+    def test_a_difference_is_drawn_about_0_and_called_one(self, records):
+        shown = diagram(records, minus="method = 'erm'", where="method = 'cutout'", panels=None, level=0.1)
+        low, high = phase_figure(shown).axes[0].collections[0].get_clim()
+        assert -low == high > 0
+        assert "accuracy[2] − that where method = 'erm' from" in str(shown)
 
     def test_equal_diagrams_give_equal_bytes(self, records, written, tmp_path):
         for path in write_phase(diagram(records), tmp_path):

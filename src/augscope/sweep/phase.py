@@ -103,6 +103,7 @@ class PhaseDiagram:
         panels: one a group: methods in their usual order, others by name.
         title: for the picture. labels: of x, y and value there.
         notes: sentences on boundaries that are not drawn.
+        minus: as in `PhaseOptions`: the value is a difference.
     """
 
     x: str
@@ -115,12 +116,18 @@ class PhaseDiagram:
     title: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    minus: str | None = None
+
+    @property
+    def shown_value(self) -> str:
+        """The value in words: of a difference both sides."""
+        return self.value if self.minus is None else f"{self.value} − that where {self.minus}"
 
     def __str__(self) -> str:
         lines = []
         for panel in self.panels:
             title, smallest, largest = f"{panel.name}: " if panel.name else "", panel.mean.min(), panel.mean.max()
-            lines.append(f"{title}{self.value} from {smallest:.4g} to {largest:.4g} at {len(panel.x)} places")
+            lines.append(f"{title}{self.shown_value} from {smallest:.4g} to {largest:.4g} at {len(panel.x)} places")
             for x, y in panel.crossings(self.level).items():
                 near = [f"{name} at {in_row(at[x])}" for name, at in panel.predicted_crossings.items() if x in at]
                 predicted = f"; predicted: {', '.join(near)}" if near else ""
@@ -145,7 +152,7 @@ class PhaseDiagram:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data, ready for JSON (NaN becomes None)."""
         return {
-            **{name: getattr(self, name) for name in ("x", "y", "value", "level", "x_log", "y_log", "title")},
+            **{name: getattr(self, name) for name in ("x", "y", "value", "level", "x_log", "y_log", "title", "minus")},
             "notes": list(self.notes),
             "panels": [_panel_dict(panel, self.level) for panel in self.panels],
         }
@@ -187,6 +194,7 @@ def phase_diagram(records: Records, options: PhaseOptions | None = None, /, **fi
         y_log=logs[1],
         panels=tuple(panels),
         notes=notes,
+        minus=options.minus,
         title=records.title if options.title is None else options.title,
         labels={name: labels.get(name, name) for name in (options.x, options.y, options.value)},
     )

@@ -19,6 +19,7 @@ from augscope.support.rendering import shown_name
 from augscope.support.styles import BOUNDARIES, Style
 from augscope.sweep.phase import Panel, PhaseDiagram
 
+METHOD_TITLES = {"erm": "ERM", "cutout": "Cutout", "cutmix": "CutMix"}  # of panels that are methods
 RASTER = 240  # pixels a side where places do not form a full grid
 OUTLINE = (Stroke(linewidth=3.5, foreground="0.2"), Normal())  # so that a white line shows on a light ground
 SIZE = (4.0, 3.4)  # inches of a panel
@@ -36,18 +37,23 @@ def phase_figure(diagram: PhaseDiagram) -> Figure:
     figure = Figure(figsize=(SIZE[0] * columns + 1.2, SIZE[1] * rows + 0.9), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     means = np.concatenate([panel.mean for panel in diagram.panels])
-    limits = float(means.min()), float(means.max())
+    limits, colours = (float(means.min()), float(means.max())), "viridis"
+    if diagram.minus is not None:  # white where there is no difference
+        largest = float(np.abs(means).max()) or 1.0
+        limits, colours = (-largest, largest), "RdBu"
     widest = max(float(panel.spread.max()) for panel in diagram.panels) or 1.0
     drawn: dict[str, Line2D] = {}
     for column, panel in enumerate(diagram.panels):
-        shown = [_heat(axes[0, column], diagram, panel, panel.mean, limits, "viridis")]
+        shown = [_heat(axes[0, column], diagram, panel, panel.mean, limits, colours)]
         _contours(axes[0, column], diagram, panel, drawn)
-        axes[0, column].set_title(shown_name(panel.name, 40), fontweight="bold")
+        axes[0, column].set_title(shown_name(METHOD_TITLES.get(panel.name, panel.name), 40), fontweight="bold")
         axes[-1, column].set_xlabel(_name(diagram, diagram.x))
         if spread:
             shown.append(_heat(axes[1, column], diagram, panel, panel.spread, (0.0, widest), "magma"))
         if column == columns - 1:
-            for row, label in enumerate((_name(diagram, diagram.value), "largest − smallest seed")[:rows]):
+            for row, label in enumerate(
+                (_name(diagram, diagram.value, diagram.shown_value), "largest − smallest seed")[:rows]
+            ):
                 figure.colorbar(shown[row], ax=axes[row, :].tolist(), label=label)
     for row in axes:
         row[0].set_ylabel(_name(diagram, diagram.y))
@@ -60,8 +66,9 @@ def phase_figure(diagram: PhaseDiagram) -> Figure:
     return figure
 
 
-def _name(diagram: PhaseDiagram, column: str) -> str:
-    return shown_name(diagram.labels.get(column, column), 60)
+def _name(diagram: PhaseDiagram, column: str, otherwise: str = "") -> str:
+    label = diagram.labels.get(column, column)
+    return shown_name(otherwise if otherwise and label == column else label, 60)
 
 
 def _scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +126,8 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 
 def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, Line2D]) -> None:
     """Draw where the mean crosses the level and where theory expects it; add new lines to the legend."""
-    contours = [(f"measured: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
+    measured = "measured" if diagram.minus is None else "measured difference"
+    contours = [(f"{measured}: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
     styles = cycle(BOUNDARIES)
     for name, style in zip(panel.exact, styles, strict=False):
         _exact(axis, panel, name, style, drawn)

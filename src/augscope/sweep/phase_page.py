@@ -42,7 +42,9 @@ def _page(diagram: PhaseDiagram, svg: bytes, grids: Sequence[str], again: str) -
         title=diagram.title or "Phase diagram",
         diagram=diagram,
         tables=[_crossings(diagram, panel) for panel in diagram.panels],
-        svg=picture(svg, _label(diagram), min_width=14 * len(diagram.panels), max_width=24 * len(diagram.panels)),
+        svg=picture(
+            svg, _label(diagram), min_width=14 * len(diagram.panels), max_width=max(44, 24 * len(diagram.panels))
+        ),
         downloads=[Download("phase.csv", diagram.to_csv().encode()), Download("phase.svg", svg)],
         grids=grids,
         again=again,
@@ -54,7 +56,7 @@ def _label(diagram: PhaseDiagram) -> str:
     names = ", ".join(panel.name for panel in diagram.panels if panel.name)
     panels = f", one each for {names}" if names else ""
     return (
-        f"Heat maps of {diagram.value} over {diagram.x} and {diagram.y}{panels}, with the "
+        f"Heat maps of {diagram.shown_value} over {diagram.x} and {diagram.y}{panels}, with the "
         "contour at the level and the predicted boundaries; its spread over seeds below. The tables give the numbers."
     )
 

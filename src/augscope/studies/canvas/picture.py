@@ -23,11 +23,11 @@ def study_figure(study: Study) -> Figure:
     accuracy, shares = below.subplots(1, 2)
     _draw_measure(accuracy, study, "accuracy", 100)
     accuracy.axhline(50, color="0.5", linewidth=0.9, linestyle=":", label="coin flip")
-    accuracy.set_ylabel("test accuracy, %")
+    accuracy.set(title="What is learned", ylabel="test accuracy, %")
     _draw_measure(shares, study, "clean_share", 1)
     even = 1 / study.settings.num_patches
     shares.axhline(even, color="0.5", linewidth=0.9, linestyle=":", label=f"even: 1/P = {even:.2f}")
-    shares.set_ylabel("digit's margin over training margin")
+    shares.set(title="How evenly a point is used", ylabel="digit's margin over training margin")
     for axis in (accuracy, shares):
         axis.legend(fontsize=8, frameon=False)
     return figure
