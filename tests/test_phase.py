@@ -303,7 +303,7 @@ class TestPicture:
         shown = diagram(records, minus="method = 'erm'", where="method = 'cutout'", panels=None, level=0.1)
         low, high = phase_figure(shown).axes[0].collections[0].get_clim()
         assert -low == high > 0
-        assert "accuracy[2] − that where method = 'erm' from" in str(shown)
+        assert "accuracy − that where method = 'erm' from" in str(shown)
 
     def test_equal_diagrams_give_equal_bytes(self, records, written, tmp_path):
         for path in write_phase(diagram(records), tmp_path):
