@@ -54,7 +54,6 @@ ELSEWHERE = {"audit.md": "test_audit_docs.py", "cscores.md": "test_cscores.py"} 
 SHORTER = {"--seeds 30": "--seeds 2"}  # minutes each, as shown
 EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
 FILES = {"your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"}}  # what a page says to write first
-FOLDERS = {"commands.md": "photos"}  # of images, a folder a class, which the reader has
 
 
 class Piece(NamedTuple):
@@ -103,20 +102,6 @@ def _prepare(page: Path, where: Path) -> None:
     for name, pattern in FILES.get(page.name, {}).items():
         (body,) = re.findall(pattern, page.read_text(encoding="utf-8"), re.S)
         (where / name).write_text(body, encoding="utf-8")
-    if page.name in FOLDERS:
-        _write_images(where / FOLDERS[page.name])
-
-
-def _write_images(folder: Path) -> None:
-    """Some of scikit-learn's digits, 8 × 8, a folder a digit."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    for label in (3, 8):
-        (folder / str(label)).mkdir(parents=True)
-        for number, image in enumerate(digits.images[digits.target == label][:60]):
-            Image.fromarray((image * 15.9).astype("uint8")).save(folder / str(label) / f"{number:02d}.png")
 
 
 def _cut_down(grid: dict) -> dict:

@@ -76,6 +76,24 @@ def show(*images: Path, out: Path, options: PictureOptions | None = None, json: 
     return 0 if all_read else 1
 
 
+@app.command
+def samples(folder: Path) -> int:
+    """Write some of scikit-learn's digits as images, a folder a class, to try `images audit` on.
+
+    Parameters
+    ----------
+    folder
+        A new folder.
+    """
+    try:
+        from augscope.images.samples import write_samples
+    except ModuleNotFoundError as error:
+        raise ValueError(f"`images samples` needs {error.name}: pip install 'augscope[images]'") from None
+    count = write_samples(folder)
+    print(f"Written: {count} images in {folder}", file=sys.stderr)
+    return 0
+
+
 def _pictures(images: Sequence[Path], size: int) -> tuple[list[Picture], bool]:
     """At least two pictures, and whether every image could be read; what could not is named on stderr."""
     from augscope.images.reading import bundled_pictures, read_pictures

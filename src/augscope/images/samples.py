@@ -1,0 +1,50 @@
+"""A folder of images to try things on: some of scikit-learn's digits."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from augscope.support.values import check
+
+LABELS, THICK = (3, 8), 5  # threes and eights; the mean grey level, of 0 to 16, above which one is thick
+
+
+def write_samples(folder: Path) -> int:
+    """Write 8 × 8 images into a new folder, a folder a digit and below it one for thick and thin ones; return how many.
+
+    The folder appears whole or not at all.
+
+    Raises:
+        ValueError: if it exists, or cannot be written.
+    """
+    check(not folder.exists(), f"`folder` must be a new one, got {folder}, which exists")
+    digits = load_digits()
+    names = [
+        Path(str(label), "thick" if image.mean() > THICK else "thin", f"{number:04d}.png")
+        for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True))
+    ]
+    chosen = [number for number, label in enumerate(digits.target) if label in LABELS]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as staging:
+            for number in chosen:
+                path = Path(staging, folder.name, names[number])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(_png(digits.images[number]))
+            shutil.move(Path(staging, folder.name), folder)
+    except OSError as error:
+        raise ValueError(f"`folder` could not be written, got {folder}: {error.strerror}") from None
+    return len(chosen)
+
+
+def _png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray((image * 15.9).astype("uint8")).save(buffer, "PNG")
+    return buffer.getvalue()
