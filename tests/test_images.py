@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,6 +142,88 @@ BAD = [
 def test_bad_input_is_refused_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         call()
+
+
+class TestKinds:
+    """What comes out is of the kind that went in."""
+
+    @pytest.mark.parametrize("name", TRANSFORMS)
+    def test_memory_format_stays(self, name):
+        images = torch.rand(4, 3, 12, 12).contiguous(memory_format=torch.channels_last)
+        made, _ = TRANSFORMS[name](num_classes=4, generator=seeded(0))(images, torch.arange(4))
+        assert made.is_contiguous(memory_format=torch.channels_last)
+        plain, _ = TRANSFORMS[name](num_classes=4, generator=seeded(0))(images.contiguous(), torch.arange(4))
+        assert plain.is_contiguous()
+        assert torch.equal(made, plain)
+
+    def test_fill_by_channel(self):
+        cut = BoxCutout(12, "unclipped", fill=(0.1, 0.2, 0.3), num_classes=4)
+        made, _ = cut(torch.rand(4, 3, 12, 12), torch.arange(4))
+        assert torch.equal(made, torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1).expand(4, 3, 12, 12))
+
+    @pytest.mark.parametrize("fill", [0.5, -1, 256, (0, 0.5, 0)])
+    def test_a_fill_that_integers_cannot_hold_is_refused(self, fill):
+        with pytest.raises(ValueError, match=r"`fill` must be whole and in \[0, 255\] for torch.uint8"):
+            BoxCutout(3, fill=fill, num_classes=4)(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4))
+
+    @pytest.mark.parametrize("size", [1, 2, 7])
+    def test_a_whole_box_erases_its_size(self, size):
+        made, _ = BoxCutout(size, num_classes=2, generator=seeded(0))(
+            torch.ones(500, 1, 16, 16), torch.zeros(500).long()
+        )
+        erased = (made == 0).sum(dim=(1, 2, 3))
+        assert erased.max() == size**2
+
+    @pytest.mark.parametrize(
+        "name",
+        ["BoxCutMix", *(pytest.param(name, marks=pytest.mark.slow) for name in TRANSFORMS if name != "BoxCutMix")],
+    )
+    def test_compiled_at_any_batch_size(self, name):
+        torch.compiler.reset()
+        compiled = torch.compile(TRANSFORMS[name](num_classes=4, generator=None), backend="eager")
+        for count in (4, 6, 3):
+            made, soft = compiled(torch.rand(count, 3, 12, 12), torch.arange(count) % 4)
+            assert made.shape == (count, 3, 12, 12)
+            assert torch.allclose(soft.sum(dim=1), torch.ones(count))
+
+
+class TestLoaders:
+    def test_a_copy_goes_on_as_the_transform_would(self):
+        mix = BoxCutMix(num_classes=4, generator=seeded(5))
+        mix(torch.rand(4, 3, 8, 8), torch.arange(4))
+        copy, images = pickle.loads(pickle.dumps(mix)), torch.rand(4, 3, 8, 8)
+        assert torch.equal(copy(images, torch.arange(4))[0], mix(images, torch.arange(4))[0])
+
+    def test_each_worker_draws_from_a_generator_of_its_own(self, monkeypatch):
+        cut, images = BoxCutout(8, num_classes=8, generator=seeded(3)), torch.ones(8, 1, 16, 16)
+        made = []
+        for seed in (None, 7, 8, 7):  # of the loader's worker; None: the main process
+            worker = None if seed is None else SimpleNamespace(seed=seed)
+            monkeypatch.setattr("augscope.images.transforms.get_worker_info", lambda worker=worker: worker)
+            made.append(pickle.loads(pickle.dumps(cut))(images, torch.arange(8))[0].numpy().tobytes())
+        assert len(set(made[:3])) == 3
+        assert made[1] == made[3]
+
+    @pytest.mark.slow
+    def test_workers_and_epochs_draw_anew_and_again_with_the_same_seeds(self):
+        images = torch.ones(8, 1, 16, 16)
+        data = torch.utils.data.TensorDataset(images, torch.arange(8))
+
+        def epochs(seed: int) -> list[list[bytes]]:
+            cut = BoxCutout(8, num_classes=8, generator=seeded(3))
+            loader = torch.utils.data.DataLoader(
+                data,
+                batch_size=4,
+                num_workers=2,
+                collate_fn=cut.collate,
+                generator=seeded(seed),
+                multiprocessing_context="spawn",
+            )
+            return [[made.numpy().tobytes() for made, _ in loader] for _ in range(2)]
+
+        first = epochs(0)
+        assert len({batch for epoch in first for batch in epoch}) == 4
+        assert epochs(0) == first
 
 
 class TestBridge:

@@ -56,7 +56,7 @@ class TestLaws:
             else itertools.product(range(3), range(4))
         )
         for y, x in places:
-            top, left, bottom, right = (y - 1, x - 2, y + 1, x + 2) if boxes == "clipped" else (y, x, y + 3, x + 4)
+            top, left, bottom, right = (y - 1, x - 2, y + 2, x + 2) if boxes == "clipped" else (y, x, y + 3, x + 4)
             mask = np.zeros((height, width))
             mask[max(top, 0) : bottom, max(left, 0) : right] = 1
             masks.append(mask)

@@ -40,10 +40,10 @@ def box_mask(starts: Tensor, ends: Tensor, height: int, width: int) -> Tensor:
 
 
 def clipped_boxes(uniform: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Boxes with a uniform centre pixel, size//2 to either side, clipped at the border: the original papers' law."""
+    """Boxes with a uniform centre pixel, from size//2 before it, clipped at the border."""
     extent = torch.tensor([height, width], device=sizes.device)
-    centres, half = (uniform.to(sizes.device) * extent).long(), sizes // 2
-    return (centres - half).clamp(min=0), torch.minimum(centres + half, extent)
+    starts = (uniform.to(sizes.device) * extent).long() - sizes // 2
+    return starts.clamp(min=0), torch.minimum(starts + sizes, extent)
 
 
 def unclipped_boxes(uniform: Tensor, sizes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

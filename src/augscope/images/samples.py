@@ -25,23 +25,23 @@ def write_samples(folder: Path) -> int:
         ValueError: if it exists, or cannot be written.
     """
     check(not folder.exists(), f"`folder` must be a new one, got {folder}, which exists")
-    digits = load_digits()
-    names = [
-        Path(str(label), "thick" if image.mean() > THICK else "thin", f"{number:04d}.png")
-        for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True))
-    ]
-    chosen = [number for number, label in enumerate(digits.target) if label in LABELS]
+    pixels, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
+    images = {
+        Path(str(label), "thick" if image.mean() > THICK else "thin", f"{number:04d}.png"): image
+        for number, (image, label) in enumerate(zip(pixels.reshape(-1, 8, 8), labels, strict=True))
+        if label in LABELS
+    }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as staging:
-            for number in chosen:
-                path = Path(staging, folder.name, names[number])
+            for name, image in images.items():
+                path = Path(staging, folder.name, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(_png(digits.images[number]))
+                path.write_bytes(_png(image))
             shutil.move(Path(staging, folder.name), folder)
     except OSError as error:
         raise ValueError(f"`folder` could not be written, got {folder}: {error.strerror}") from None
-    return len(chosen)
+    return len(images)
 
 
 def _png(image: np.ndarray) -> bytes:

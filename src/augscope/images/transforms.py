@@ -1,21 +1,26 @@
 """Cutout, CutMix and Mixup on batches of images, in the convention of torchvision v2, each with a known law.
 
-A transform is called with `(images, labels)` and returns new ones; use it after the loader or in a `collate_fn`:
-`lambda batch: transform(*default_collate(batch))`. `augscope.laws` states each law exactly and certifies it.
+A transform is called with `(images, labels)` and returns new ones; use it after the loader, or `collate_fn=transform.collate` in it.
+`augscope.laws` states each law exactly and certifies it.
 """
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+import sys
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from math import isfinite
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate, get_worker_info
 
 from augscope.images import masks
 from augscope.support.values import check
 
 Boxes = Literal["clipped", "unclipped"]
+SPREAD = 0x9E3779B97F4A7C15  # odd: seeds of a generator and of a worker that differ give seeds that differ
 
 
 @dataclass(eq=False)
@@ -25,13 +30,16 @@ class BatchTransform:
     Args:
         num_classes: K, needed where labels are class indices; soft labels (N, K) are used as they are.
         p: probability, in [0, 1], with which each sample is transformed, independently; applied once.
-        generator: a `torch.Generator` for every draw; without one, PyTorch's global generator.
+        generator: a `torch.Generator` for every draw; without one, PyTorch's global generator. In the workers of a `DataLoader`, each
+            of which has a copy of it, every worker draws from one of its own, seeded by it and by the worker's seed, which
+            the loader draws anew every epoch.
     """
 
     _: KW_ONLY
     num_classes: int | None = None
     p: float = 1.0
     generator: torch.Generator | None = None
+    _of_worker: tuple[int, torch.Generator] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         count, p, generator = self.num_classes, self.p, self.generator
@@ -42,6 +50,19 @@ class BatchTransform:
         check(known, f"`generator` must be a torch.Generator, got {generator!r}")
         self.p = float(p)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For loaders that start their workers anew: a generator as its device and state, which PyTorch itself cannot send."""
+        given = self.generator
+        sent = None if given is None else (str(given.device), given.get_state().numpy().tobytes())
+        return {**vars(self), "generator": sent, "_of_worker": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.generator is not None:
+            device, content = state["generator"]
+            self.generator = torch.Generator(device)
+            self.generator.set_state(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Transform a batch; neither argument is changed.
 
@@ -50,7 +71,7 @@ class BatchTransform:
             labels: class indices (N,) in [0, K), or soft labels (N, K).
 
         Returns:
-            Images of the same shape and dtype, and soft labels (N, K), float32 (or the soft labels' own dtype).
+            Images of the same shape, dtype, memory format and kind (a `tv_tensors.Image` stays one), and soft labels (N, K), float32 (or the soft labels' own dtype).
 
         Raises:
             ValueError: on shapes that do not fit, class indices out of range, or indices without `num_classes`.
@@ -58,7 +79,12 @@ class BatchTransform:
         Cost: one pass over the images, and one over the partners' pixels.
         """
         soft = self._soft_labels(images, labels)
-        return self._transformed(images, soft)
+        made, soft = self._transformed(images, soft)
+        return _as_given(made, images), soft
+
+    def collate(self, samples: Sequence[tuple[Any, Any]]) -> tuple[Tensor, Tensor]:
+        """Make a batch of samples (image, label) and transform it: `DataLoader(data, collate_fn=transform.collate)`."""
+        return self(*default_collate(list(samples)))
 
     def _transformed(self, images: Tensor, soft: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
@@ -85,8 +111,20 @@ class BatchTransform:
 
     def uniform(self, *shape: int, device: torch.device) -> Tensor:
         """Uniform numbers on [0, 1), float64, drawn on the generator's own device, or on `device` without one."""
-        source = device if self.generator is None else self.generator.device
-        return torch.rand(shape, generator=self.generator, dtype=torch.float64, device=source)
+        if self.generator is None:
+            return torch.rand(shape, dtype=torch.float64, device=device)
+        generator = self._generator_here(self.generator)
+        return torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
+
+    def _generator_here(self, generator: torch.Generator) -> torch.Generator:
+        """The generator, or in a loader's worker one of its own."""
+        worker = get_worker_info()
+        if worker is None:
+            return generator
+        if self._of_worker is None or self._of_worker[0] != worker.seed:
+            seed = (generator.initial_seed() * SPREAD + worker.seed) % 2**63
+            self._of_worker = (worker.seed, torch.Generator(generator.device).manual_seed(seed))
+        return self._of_worker[1]
 
     def _applied(self, count: int, device: torch.device) -> Tensor:
         """Which samples are transformed, (N,)."""
@@ -126,11 +164,33 @@ class _Cutout(MaskTransform):
     """Erase where the mask is true; labels stay."""
 
     _: KW_ONLY
-    fill: float = 0.0
+    fill: float | Sequence[float] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        values = self.fill if isinstance(self.fill, Sequence) else (self.fill,)
+        good = len(values) > 0 and all(isinstance(value, int | float) and isfinite(value) for value in values)
+        check(good, f"`fill` must be a finite number or one a channel, got {self.fill!r}")
 
     def _transformed(self, images: Tensor, soft: Tensor) -> tuple[Tensor, Tensor]:
+        fill = self._fill_for(images)
         pixels = _spread(self._applied_mask(images), *images.shape[-2:])
-        return images.masked_fill(pixels[:, None], self.fill), soft.clone()
+        return torch.where(pixels[:, None], fill, images), soft.clone()
+
+    def _fill_for(self, images: Tensor) -> Tensor:
+        """The fill in the images' dtype, (C or 1, 1, 1). Raises ValueError where it does not fit."""
+        values = self.fill if isinstance(self.fill, Sequence) else (self.fill,)
+        channels = images.shape[1]
+        check(
+            len(values) in (1, channels), f"`fill` must be one number or {channels}, one a channel, got {len(values)}"
+        )
+        if not images.is_floating_point():
+            limits = torch.iinfo(images.dtype)
+            good = all(value == int(value) and limits.min <= value <= limits.max for value in values)
+            check(
+                good, f"`fill` must be whole and in [{limits.min}, {limits.max}] for {images.dtype}, got {self.fill!r}"
+            )
+        return torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
 
 
 @dataclass(eq=False)
@@ -175,7 +235,7 @@ class PatchCutout(_Cutout):
     Args:
         num_cut: C, 1 ≤ C < P.
         grid: rows and columns of patches, or one number for both; it must divide the image's height and width.
-        fill: the value of erased pixels.
+        fill: the value of erased pixels, or one a channel; for integer images whole and within their range.
         num_classes, p, generator: as in every transform here.
 
     Reference: arXiv 2410.23672.
@@ -226,7 +286,8 @@ class BoxCutMix(_CutMix):
         sizes = side * torch.tensor([height, width], device=side.device)
         uniform = self.uniform(count, 2, device=device)
         if self.boxes == "clipped":
-            starts, ends = masks.clipped_boxes(uniform, sizes.long(), height, width)
+            even = sizes.long() // 2 * 2  # as in the paper's program
+            starts, ends = masks.clipped_boxes(uniform, even, height, width)
         else:
             starts, ends = masks.unclipped_boxes(uniform, sizes.round().long(), height, width)
         return masks.box_mask(starts, ends, height, width)
@@ -236,13 +297,13 @@ class BoxCutMix(_CutMix):
 class BoxCutout(_Cutout):
     """Cutout of a box of fixed size for every sample; labels stay.
 
-    "clipped" (DeVries & Taylor 2017): a uniform centre, size//2 to either side, clipped at the border. "unclipped": the
-    box lies inside whole, uniformly placed.
+    "clipped" (DeVries & Taylor 2017): a uniform centre pixel, the box clipped at the border; a whole box erases `size`
+    pixels (their program rounds an odd size down to even). "unclipped": the box lies inside whole, uniformly placed.
 
     Args:
         size: height and width of the box in pixels, or one number for both.
         boxes: "clipped" or "unclipped".
-        fill: the value of erased pixels.
+        fill: the value of erased pixels, or one a channel; for integer images whole and within their range.
         num_classes, p, generator: as in every transform here.
 
     Reference: arXiv 1708.04552.
@@ -295,6 +356,16 @@ class Mixup(BatchTransform):
         mixed = torch.lerp(working[partners], working, weight.to(working.dtype)[:, None, None, None])
         mixed = mixed if images.is_floating_point() else mixed.round().to(images.dtype)
         return mixed, _mixed_labels(soft, partners, weight)
+
+
+def _as_given(made: Tensor, images: Tensor) -> Tensor:
+    """Images in the memory format and of the kind of those that were given."""
+    if images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous():
+        made = made.contiguous(memory_format=torch.channels_last)
+    tv_tensors = sys.modules.get("torchvision.tv_tensors")  # loaded where such a tensor was given
+    if tv_tensors is not None and isinstance(images, tv_tensors.TVTensor):
+        return tv_tensors.wrap(made, like=images)
+    return made
 
 
 def _mixed_labels(soft: Tensor, partners: Tensor, weight: Tensor) -> Tensor:

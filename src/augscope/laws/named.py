@@ -96,8 +96,9 @@ class MaskLaw(Value):
 class BoxLaw(MaskLaw):
     """One box: of random size √(1−λ) in height and width with λ ~ Beta(α, α), or of fixed size; clipped or unclipped.
 
-    Clipped (Yun et al. 2019; DeVries & Taylor 2017): sides int(H√(1−λ)), a uniform centre pixel, half of it (rounded
-    down) to either side, clipped at the border. Unclipped: sides rounded, placed uniformly where they fit whole.
+    Clipped: a uniform centre pixel, the box clipped at the border. Random sides (Yun et al. 2019) are int(H√(1−λ)), half of it
+    (rounded down) to either side; a fixed box has its size in pixels (the program of DeVries & Taylor 2017 rounds an odd
+    one down to even). Unclipped: sides rounded, placed uniformly where they fit whole.
 
     Args:
         alpha: α > 0 of the random size; without effect where `size` is given.
@@ -154,8 +155,9 @@ class BoxLaw(MaskLaw):
     def axis(self, size: int, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Along one axis: the law of the visible extent, (length + 1,), and P(position covered), (length,)."""
         if self.boxes == "clipped":
-            centres, half = np.arange(length), size // 2
-            starts, ends = np.maximum(centres - half, 0), np.minimum(centres + half, length)
+            before = np.arange(length) - size // 2
+            after = before + (size if self.size is not None else 2 * (size // 2))
+            starts, ends = np.maximum(before, 0), np.minimum(after, length)
         else:
             check(size <= length, f"`size` must fit into the image where boxes are unclipped, got {size} in {length}")
             starts = np.arange(length - size + 1)
