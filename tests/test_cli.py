@@ -151,6 +151,20 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+def test_an_unknown_command_lists_them_all():
+    done = run_here("trian")
+    assert done.returncode == 2
+    for name in ("verify", "train", "sweep", "report", "query", "phase", "law", "explore", "images"):
+        assert name in done.stderr
+    assert "did you mean train?" in done.stderr
+    assert "audit, canvas, show" in run_here("images", "sohw").stderr
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "augscope", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ag.__version__)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
