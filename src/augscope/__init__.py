@@ -52,6 +52,7 @@ _HOMES = {
     "theorems.statements": ("THEOREMS",),
     "theorems.verification": ("Verdict", "verify"),
 }
+_MODULES = ("images", "laws")  # the practice: loaded on first use too, so that `import augscope` needs no PyTorch
 _HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
@@ -104,10 +105,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"augscope.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'augscope' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_MODULES, "__version__"])
