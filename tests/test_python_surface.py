@@ -5,17 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from verdict_cases import CUTOUT, ERM, TERMS, made_run
 
 import augscope as ag
+from augscope.theorems.verification import judge_runs
 
 
 def test_the_practice_is_loaded_on_first_use():
     code = (
         "import sys, augscope as ag\n"
         "assert not {'jax', 'torch', 'numpy', 'augscope.laws', 'augscope.images'} & set(sys.modules)\n"
-        "assert ag.laws.BoxLaw and 'torch' not in sys.modules\n"
-        "assert ag.images.BoxCutMix and {'images', 'laws'} <= set(dir(ag))"
+        "assert ag.laws.BoxLaw and ag.images.__name__ == 'augscope.images'\n"
+        "assert 'torch' not in sys.modules and {'images', 'laws'} <= set(dir(ag))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -35,3 +38,60 @@ def test_replacing_a_field_of_a_part_says_where_it_lives(name, value, part):
         experiment.replace(**{name: value})
     changed = eval(str(refused.value).partition(": ")[2])  # what the sentence says to write works
     assert getattr(getattr(changed, part), name) == value
+
+
+@pytest.fixture(scope="module")
+def experiment() -> ag.Experiment:
+    theorem = ag.presets.theorem
+    two_features = theorem.distribution.replace(frequencies=(0.6, 0.4), rarity=("common", "rare"))
+    return theorem.replace(distribution=two_features, num_samples=24, num_steps=4, methods=(ag.Erm(), ag.Cutout()))
+
+
+@pytest.fixture(scope="module")
+def run(experiment) -> ag.Run:
+    return experiment.run(ag.Erm(), experiment.sample(0))
+
+
+@pytest.fixture(scope="module")
+def verdict() -> ag.Verdict:
+    runs = [made_run(method, seed) for seed in range(2) for method in (ERM, CUTOUT)]
+    return judge_runs(TERMS, (0, 1), runs, interrupted=False, seconds=0.0)
+
+
+def test_results_show_themselves_in_a_few_lines(run, verdict):
+    for value in (run, run.history, run.dataset, verdict, verdict.runs, verdict.theorems):
+        assert len(repr(value)) < 1500
+        assert "array(" not in repr(value)
+    assert repr(run).startswith("Run: ERM, ")
+    assert "Theorem 3.1: inconclusive, observed in 2 of 2 samples" in repr(verdict)
+    flow = ag.FlowRun(**vars(run), until=4.0, reached=4.0, num_evaluations=9, stationary_from=None)
+    assert repr(flow).startswith("FlowRun: ERM, ")
+
+
+def test_notebooks_show_tables(run, verdict):
+    assert "<td>feature_scores</td>" in run._repr_html_()
+    assert "<td>3.1 ERM learns the common features only</td>" in verdict._repr_html_()
+    assert "&lt;w_s" not in run._repr_html_()  # twelve numbers a record are too many for a cell
+
+
+def test_a_history_as_a_data_frame(run):
+    history, frame = run.history, run.history.to_pandas()
+    assert frame.index.tolist() == history.steps.tolist()
+    np.testing.assert_array_equal(frame["loss"], history.loss)
+    np.testing.assert_array_equal(frame["feature_scores[1, 0]"], history.feature_scores[:, 1, 0])
+    np.testing.assert_array_equal(frame["noise_memorised[0, 1, 1]"], history.noise_memorised[:, 0, 1, 1])
+
+
+def test_a_verdict_as_a_data_frame(verdict):
+    frame = verdict.to_pandas()
+    assert set(frame["seed"]) == {0, 1}
+    assert {"Theorem 3.1", "Theorem 3.2"} <= set(frame["claim"])
+    (line,) = [line for line in verdict.theorems[0].lines if line.text == "overall"]
+    overall = frame[(frame["claim"] == "Theorem 3.1") & (frame["condition"] == "test accuracy overall")]
+    assert overall["value"].mean() == pytest.approx(line.measured, rel=1e-15)
+
+
+def test_a_missing_pandas_is_a_sentence(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ValueError, match="pip install pandas"):
+        run.history.to_pandas()

@@ -14,6 +14,7 @@ from scipy.special import stdtrit
 
 from augscope.model.methods import METHOD_NAMES
 from augscope.support.plain_data import csv_text, plain
+from augscope.support.shown import Shown
 from augscope.support.values import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary, Learned, named_boundary
@@ -27,8 +28,8 @@ _ORDER = {name: index for index, name in enumerate(METHOD_NAMES)}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 
-@dataclass(frozen=True)
-class Panel:
+@dataclass(frozen=True, repr=False)
+class Panel(Shown):
     """One diagram: the records of one group, by place (x, y). All arrays have an entry a place, in order of x, then y.
 
     Attributes:
@@ -52,6 +53,10 @@ class Panel:
     largest: Float[np.ndarray, " M"]
     boundaries: dict[str, Float[np.ndarray, " M"]]
     exact: dict[str, ExactBoundary] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        name = f"{self.name}: " if self.name else ""
+        return f"{name}from {self.mean.min():.4g} to {self.mean.max():.4g} at {len(self.x)} places"
 
     @property
     def places(self) -> Float[np.ndarray, "M 2"]:
@@ -92,8 +97,8 @@ class Panel:
         return exact | {name: {x: [y] for x, y in self.crossings(1, name).items()} for name in self.boundaries}
 
 
-@dataclass(frozen=True)
-class PhaseDiagram:
+@dataclass(frozen=True, repr=False)
+class PhaseDiagram(Shown):
     """A value over two axes.
 
     Attributes:
@@ -126,6 +131,10 @@ class PhaseDiagram:
                 predicted = f"; predicted: {', '.join(near)}" if near else ""
                 lines.append(f"  {self.x} = {x:g}: crosses {self.level:.3g} at {self.y} = {y:.3g}{predicted}")
         return "\n".join([*lines, *self.notes])
+
+    def __repr__(self) -> str:
+        panels = [f"  {panel}" for panel in self.panels]
+        return "\n".join([f"PhaseDiagram: {self.value} over {self.x} and {self.y}", *panels])
 
     def to_csv(self) -> str:
         """Return the data behind the picture, a row a panel and place."""

@@ -20,6 +20,7 @@ from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 from augscope.support.kept_file import damage_in_words
+from augscope.support.shown import Shown
 from augscope.training.checkpoint import DescentCheckpoint, named_leaves, with_leaves
 from augscope.training.measures import History, Recorder, expected_plateau
 from augscope.training.problem import Problem
@@ -29,8 +30,8 @@ CHUNK_SECONDS = 1.0  # how often the host hears from a training: progress, Ctrl-
 Status = Literal["completed", "diverged", "interrupted", "unfinished", "running"]
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
     """A finished descent.
 
     Attributes:
@@ -56,6 +57,13 @@ class Run:
     network: BaseNetwork
     method: Method
     step_size: float
+
+    def __str__(self) -> str:
+        what = f"{type(self).__name__}: {self.method.title}, {self.message}"
+        return f"{what}\n  {self.dataset}\n  at the end: {self.history.last_text()}"
+
+    def _table(self) -> Sequence[Sequence[str]]:
+        return self.history._table()
 
     @property
     def predicted_plateau(self) -> Float[np.ndarray, " 2"]:

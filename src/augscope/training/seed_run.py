@@ -11,14 +11,15 @@ import numpy as np
 from jaxtyping import Float
 
 from augscope.model.methods import Method
+from augscope.support.shown import Shown
 from augscope.support.values import check
 from augscope.training.loop import Run, Status
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 
 
-@dataclass(frozen=True)
-class SeedRun:
+@dataclass(frozen=True, repr=False)
+class SeedRun(Shown):
     """One method trained from one seed: what verdicts and pictures need of it."""
 
     seed: int | None  # None: of a population
@@ -30,6 +31,10 @@ class SeedRun:
     feature_counts: tuple[tuple[int, ...], ...] | None  # points per feature, row 0 for label +1; None of a population
     seconds: float
     predicted_plateau: Float[np.ndarray, " 2"]  # where training should settle: see `Run`
+
+    def __str__(self) -> str:
+        place = "population" if self.seed is None else f"seed {self.seed}"
+        return f"SeedRun: {self.method.title}, {place}, {self.message}; {self.history.last_text()}"
 
     @classmethod
     def of(cls, seed: int | None, run: Run) -> SeedRun:
