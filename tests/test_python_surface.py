@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,3 +96,33 @@ def test_a_missing_pandas_is_a_sentence(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ValueError, match="pip install pandas"):
         run.history.to_pandas()
+
+
+@pytest.fixture
+def plt():
+    """Matplotlib's pyplot without a screen; its figures are closed after the test."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+
+
+def test_plots_take_axes_and_return_them(run, verdict, plt):
+    given = plt.figure().subplots(2, 1)
+    assert [*run.plot(given).flat] == [*given]
+    curve = given[0].lines[0].get_ydata()
+    np.testing.assert_array_equal(curve, run.history.feature_scores[:, :, 0].mean(axis=1))
+    made = verdict.plot()
+    assert made.shape == (2, 2)
+    assert [axis.get_title() for axis in made[0]] == ["ERM", "Cutout"]
+    with pytest.raises(ValueError, match=r"`axes` must be 2 × 2 of matplotlib's axes, got 2"):
+        verdict.plot(given)
+
+
+def test_a_run_without_a_stated_rarity_names_its_features(run, plt):
+    unstated = run.dataset.distribution.replace(rarity=None)
+    axes = replace(run, dataset=replace(run.dataset, distribution=unstated)).plot()
+    assert axes[0, 0].get_legend_handles_labels()[1] == ["feature 1, ρ = 0.6", "feature 2, ρ = 0.4"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from augscope.theorems.verdicts import Finding, TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History, features_learned
-from augscope.training.seed_run import SeedRun
+from augscope.training.seed_run import SeedRun, runs_by_method
 
 COMMANDS = ("verify", "train")
 FORMAT = 1  # of the record; raised when a field changes its meaning
@@ -57,14 +56,8 @@ class Results:
 
     @property
     def shown(self) -> dict[Method, list[SeedRun]]:
-        """By method, the runs for means and pictures: those with records, and one that Ctrl-C ended only where it is the
-        method's only one. Methods without any are left out. Without seeds, the population's."""
-        groups = {}
-        for method in self.experiment.methods:
-            runs = self.runs if self.seeds else self.population
-            recorded = [run for run in runs if run.method == method and len(run.history.steps)]
-            groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
-        return {method: runs for method, runs in groups.items() if runs}
+        """The runs for means and pictures, by method; without seeds, the population's."""
+        return runs_by_method(self.experiment.methods, self.runs if self.seeds else self.population)
 
 
 def time_name(experiment: Experiment) -> str:
@@ -253,10 +246,3 @@ def _sample_record(sample: SampleVerdict) -> dict[str, Any]:
     fields = {name: getattr(sample, name) for name in ("seed", "verdict", "missing", "reason", "onset")}
     measured = [[one.values[sample.at] for one in row] for row in sample.conditions]
     return {**fields, "measured": plain(measured)}
-
-
-def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps that all runs recorded (one that diverged ends early) and the mean of a history field there."""
-    steps = reduce(np.intersect1d, [run.history.steps for run in runs])
-    values = [getattr(run.history, field)[np.isin(run.history.steps, steps)] for run in runs]
-    return steps, np.mean(values, axis=0)

@@ -25,7 +25,7 @@ from augscope.theorems.verdicts import VIOLATED, Finding, TheoremVerdict, theore
 from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
 from augscope.training.experiment import Experiment
 from augscope.training.preparation import Cost, PreparedRuns, prepare_runs
-from augscope.training.seed_run import SeedRun
+from augscope.training.seed_run import SeedRun, runs_by_method
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +94,31 @@ class Verdict(Shown):
     def of(self, method: Method) -> list[SeedRun]:
         """Return the runs of one method."""
         return _of(method, self.runs)
+
+    @property
+    def predicted_accuracies(self) -> dict[Method, float]:
+        """What the theorems say of the overall accuracy, by method."""
+        terms = self.terms
+        return {one.method: one.theorem.accuracy.predicted(terms.distribution, terms.rarity) for one in self.theorems}
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw a column a method: features over steps above, exact accuracy below, as the report does.
+
+        Args:
+            axes: 2 × methods of matplotlib's axes, in an array or nested lists; by default those of a new figure.
+
+        Returns:
+            The axes, as an array of that shape.
+        """
+        from augscope.support.rendering import axes_grid
+        from augscope.training.figures import draw_methods, looks
+
+        methods, population = self.experiment.methods, self.population if self.runs else ()
+        groups = runs_by_method(methods, self.runs or self.population)
+        grid = axes_grid(axes, 2, len(groups))
+        features = looks(self.terms.distribution, self.terms.rarity)
+        draw_methods(grid, groups, features, self.predicted_accuracies, runs_by_method(methods, population))
+        return grid
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row a claim, sample, condition and label: what was measured where tables look, what is required, whether it is true.

@@ -62,6 +62,22 @@ class Run(Shown):
         what = f"{type(self).__name__}: {self.method.title}, {self.message}"
         return f"{what}\n  {self.dataset}\n  at the end: {self.history.last_text()}"
 
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the features over steps above, exact accuracy below, as reports do.
+
+        Args:
+            axes: two of matplotlib's axes, or any two in an array; by default those of a new figure.
+
+        Returns:
+            The axes, (2, 1).
+        """
+        from augscope.support.rendering import axes_grid
+        from augscope.training.figures import draw_methods, looks
+
+        grid, distribution = axes_grid(axes, 2, 1), self.dataset.distribution
+        draw_methods(grid, dict.fromkeys([self.method], [self]), looks(distribution, distribution.rarity), {}, {})
+        return grid
+
     def _table(self) -> Sequence[Sequence[str]]:
         return self.history._table()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, reduce
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -112,6 +112,13 @@ class MeasureTable(Shown):
                 place = f"[{', '.join(map(str, index))}]" if index else ""
                 columns[row.name + place] = array[:, *index]
         return data_frame(columns).set_index(np.array(self.steps)).rename_axis("steps")
+
+
+def mean_over_seeds(runs: Sequence[Any], field: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps that all runs recorded (one that diverged ends early) and the mean of a history field there."""
+    steps = reduce(np.intersect1d, [run.history.steps for run in runs])
+    values = [getattr(run.history, field)[np.isin(run.history.steps, steps)] for run in runs]
+    return steps, np.mean(values, axis=0)
 
 
 _IN_WORDS = ("loss", "gradient_norm", "margin", "accuracy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -91,6 +91,18 @@ class SeedRun(Shown):
 
 
 _OUTCOME = ("status", "message", "oscillating", "seconds")  # kept as one text, under "said"
+
+
+def runs_by_method(methods: Iterable[Method], runs: Iterable[SeedRun]) -> dict[Method, list[SeedRun]]:
+    """Return the runs for means and pictures, by method: those with records. Methods without any are left out.
+
+    One that Ctrl-C ended is there only where it is the method's only one.
+    """
+    runs, groups = [run for run in runs if len(run.history.steps)], {}
+    for method in methods:
+        recorded = [run for run in runs if run.method == method]
+        groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
+    return {method: group for method, group in groups.items() if group}
 
 
 def missing_features(run: SeedRun) -> list[str]:
