@@ -30,8 +30,8 @@ def _any_letters() -> Iterator[None]:
         yield
 
 
-def axes_grid(axes: Any, rows: int, columns: int) -> np.ndarray:
-    """Return given axes as an array (rows, columns), or those of a new figure of pyplot's (None), which notebooks show.
+def axes_grid(axes: Any, rows: int, columns: int, size: tuple[float, float] | None = None) -> np.ndarray:
+    """Return given axes as an array (rows, columns), or those of a new figure of pyplot's (None), which notebooks show; its size in inches.
 
     Raises:
         ValueError: if they are of another number.
@@ -39,7 +39,7 @@ def axes_grid(axes: Any, rows: int, columns: int) -> np.ndarray:
     if axes is None:
         from matplotlib import pyplot as plt
 
-        size = (max(6.2, 4.1 * columns), 3.1 * rows)
+        size = size or (max(6.2, 4.1 * columns), 3.1 * rows)
         return plt.subplots(
             rows, columns, sharex=True, sharey="row", squeeze=False, figsize=size, layout="constrained"
         )[1]

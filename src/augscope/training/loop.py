@@ -75,7 +75,8 @@ class Run(Shown):
         from augscope.training.figures import draw_methods, looks
 
         grid, distribution = axes_grid(axes, 2, 1), self.dataset.distribution
-        draw_methods(grid, dict.fromkeys([self.method], [self]), looks(distribution, distribution.rarity), {}, {})
+        groups = {self.method: [self]}  # pyright: ignore[reportUnhashable]  (frozen values are hashable)
+        draw_methods(grid, groups, looks(distribution, distribution.rarity), {}, {})
         return grid
 
     def _table(self) -> Sequence[Sequence[str]]:
