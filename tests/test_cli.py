@@ -23,6 +23,7 @@ from augscope.support.fields import fields_of
 from augscope.support.files import OutputFolder
 from augscope.theorems.lines import Line
 from augscope.theorems.record import Results
+from augscope.theorems.reporting import FILES
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 from augscope.training.seed_run import SeedRun
@@ -52,7 +53,7 @@ def test_json_is_alone_on_stdout(finished):
 def test_the_folder_holds_everything(finished):
     _, folder = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == set(show.FILES)
+    assert names == set(FILES)
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "augscope verify --config config.toml --seeds 2" in report
     assert "src=" not in report  # self-contained: nothing is fetched
@@ -64,7 +65,7 @@ def test_a_report_is_drawn_again_from_the_record(finished, tmp_path):
     again = run_here("report", folder, "--json", "--out", tmp_path / "again")
     assert again.returncode == done.returncode, again.stderr
     assert again.stdout == done.stdout
-    for name in show.FILES:
+    for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
@@ -337,4 +338,4 @@ def test_a_run_that_is_no_longer_finite_is_shown(tmp_path, capsys):
     results = Results("train", experiment, (0, 1), tuple(runs), None, "augscope train")
     show.finish(results, OutputOptions(out=tmp_path, json=True), OutputFolder(tmp_path))
     assert json.loads(capsys.readouterr().out)["runs"][0]["last"]["loss"] is None
-    assert {path.name for path in tmp_path.iterdir()} == set(show.FILES)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import run_here
 from verdict_cases import CUTOUT, ERM, TERMS, made_run
 
 import augscope as ag
+from augscope.theorems.statements import Terms
 from augscope.theorems.verification import judge_runs
+from augscope.training.seed_run import SeedRun
 
 
 def test_the_practice_is_loaded_on_first_use():
@@ -126,3 +129,25 @@ def test_a_run_without_a_stated_rarity_names_its_features(run, plt):
     unstated = run.dataset.distribution.replace(rarity=None)
     axes = replace(run, dataset=replace(run.dataset, distribution=unstated)).plot()
     assert axes[0, 0].get_legend_handles_labels()[1] == ["feature 1, ρ = 0.6", "feature 2, ρ = 0.4"]
+
+
+def test_many_seeds_and_their_report(experiment, tmp_path, plt):
+    erm = experiment.replace(methods=(ag.Erm(),))
+    results = ag.train_seeds(erm, seeds=[3, 5])
+    assert [run.seed for run in results.runs] == [3, 5]
+    assert repr(results).startswith("Results of 2 runs\n  SeedRun: ERM, seed 3, ")
+    assert results.plot().shape == (2, 1)
+    paths = ag.write_report(results, tmp_path / "out")
+    assert {path.name for path in paths} == {path.name for path in (tmp_path / "out").iterdir()}
+    assert "augscope train --config config.toml --seeds 3,5" in (tmp_path / "out" / "report.html").read_text()
+    with pytest.raises(ValueError, match="another configuration's run"):
+        ag.write_report(replace(results, experiment=erm.replace(step_size=0.5)), tmp_path / "out")
+
+
+def test_a_verdict_has_the_commands_report(experiment, run, tmp_path):
+    erm = experiment.replace(methods=(ag.Erm(),))
+    verdict = judge_runs(Terms(erm), (0,), [SeedRun.of(0, run)], interrupted=False, seconds=0.0)
+    ag.write_report(verdict, tmp_path)
+    again = "augscope verify --config config.toml --seeds 1 --tolerance 0.01 --rarity-tolerance 0.1"
+    assert again in (tmp_path / "report.html").read_text()
+    assert run_here("report", tmp_path).returncode == verdict.exit_status

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from augscope.sweep.records import Records
     from augscope.sweep.run import SweepOutcome, run_sweep
     from augscope.theorems.assumptions import noise_ratio
+    from augscope.theorems.record import Results
+    from augscope.theorems.reporting import train_seeds, write_report
     from augscope.theorems.statements import THEOREMS
     from augscope.theorems.verification import Verdict, verify
     from augscope.training.descent import default_record_steps, train
@@ -49,6 +51,8 @@ _HOMES = {
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems.assumptions": ("noise_ratio",),
+    "theorems.record": ("Results",),
+    "theorems.reporting": ("train_seeds", "write_report"),
     "theorems.statements": ("THEOREMS",),
     "theorems.verification": ("Verdict", "verify"),
 }
@@ -76,6 +80,7 @@ __all__ = [
     "PhaseOptions",
     "Rarity",
     "Records",
+    "Results",
     "Run",
     "SubsetMethod",
     "Sweep",
@@ -99,8 +104,10 @@ __all__ = [
     "sample_dataset",
     "test_accuracy",
     "train",
+    "train_seeds",
     "unevenness",
     "verify",
+    "write_report",
 ]
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from augscope.theorems.record import Results
-from augscope.theorems.statements import resolve_rarity
-from augscope.training.figures import draw_methods, looks
-from augscope.training.seed_run import runs_by_method
 
 
 def features_figure(results: Results) -> Figure:
@@ -16,14 +13,10 @@ def features_figure(results: Results) -> Figure:
     Thick lines are means over seeds and labels, thin ones single seeds. Grey: the level above which a feature counts as
     learned. Black: overall accuracy, with the theorem's prediction dotted. Short dashes: the population, d and n → ∞.
     """
-    experiment, verdict = results.experiment, results.verdict
-    features = looks(experiment.distribution, resolve_rarity(experiment))
     figure = Figure(figsize=(max(6.2, 4.1 * len(results.shown)), 6.2), layout="constrained")
     if not results.shown:
         return figure
-    axes = figure.subplots(2, len(results.shown), sharex=True, sharey="row", squeeze=False)
-    beside = runs_by_method(experiment.methods, results.population if results.seeds else ())
-    draw_methods(axes, results.shown, features, {} if verdict is None else verdict.predicted_accuracies, beside)
+    results.plot(figure.subplots(2, len(results.shown), sharex=True, sharey="row", squeeze=False))
     figure.suptitle(f"Features learned over training, {size_text(results)}")
     return figure
 

@@ -13,11 +13,12 @@ from augscope.model.methods import Method
 from augscope.support.files import read_json
 from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
+from augscope.support.shown import Shown
 from augscope.support.values import check
 from augscope.support.wording import versions
 from augscope.theorems.limit import LimitVerdict
 from augscope.theorems.samples import SampleVerdict
-from augscope.theorems.statements import RARITY_TOLERANCE, Terms
+from augscope.theorems.statements import RARITY_TOLERANCE, Terms, resolve_rarity
 from augscope.theorems.verdicts import Finding, TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment
@@ -25,12 +26,13 @@ from augscope.training.measures import History, features_learned
 from augscope.training.seed_run import SeedRun, runs_by_method
 
 COMMANDS = ("verify", "train")
+MOST_SHOWN = 12  # runs in a `repr`
 FORMAT = 1  # of the record; raised when a field changes its meaning
 
 
-@dataclass(frozen=True)
-class Results:
-    """The results of a command.
+@dataclass(frozen=True, repr=False)
+class Results(Shown):
+    """Finished runs of an experiment, as `train_seeds` and the commands make them.
 
     Attributes:
         command: "verify" or "train".
@@ -48,6 +50,28 @@ class Results:
     verdict: Verdict | None
     again: str
     population: tuple[SeedRun, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"Results of {len(self.runs)} runs", *(f"  {run}" for run in self.runs[:MOST_SHOWN]), *self._more]
+        )
+
+    @property
+    def _more(self) -> list[str]:
+        more = len(self.runs) - MOST_SHOWN
+        return [f"  and {more:,} more"] if more > 0 else []
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw a column a method, as `Verdict.plot` does; arguments and result as there."""
+        from augscope.support.rendering import axes_grid
+        from augscope.training.figures import draw_methods, looks
+
+        if self.verdict is not None:
+            return self.verdict.plot(axes)
+        grid, experiment = axes_grid(axes, 2, len(self.shown)), self.experiment
+        features = looks(experiment.distribution, resolve_rarity(experiment))
+        draw_methods(grid, self.shown, features, {}, runs_by_method(experiment.methods, self.population))
+        return grid
 
     @property
     def drawn_seeds(self) -> tuple[int, ...]:
