@@ -12,6 +12,7 @@ from commands import run_here
 from verdict_cases import CUTOUT, ERM, TERMS, made_run
 
 import augscope as ag
+from augscope.support.kept_file import KeptFile
 from augscope.theorems.statements import Terms
 from augscope.theorems.verification import judge_runs
 from augscope.training.seed_run import SeedRun
@@ -68,8 +69,7 @@ def test_results_show_themselves_in_a_few_lines(run, verdict):
         assert "array(" not in repr(value)
     assert repr(run).startswith("Run: ERM, ")
     assert "Theorem 3.1: inconclusive, observed in 2 of 2 samples" in repr(verdict)
-    flow = ag.FlowRun(**vars(run), until=4.0, reached=4.0, num_evaluations=9, stationary_from=None)
-    assert repr(flow).startswith("FlowRun: ERM, ")
+    assert repr(as_flow(run)).startswith("FlowRun: ERM, ")
 
 
 def test_notebooks_show_tables(run, verdict):
@@ -151,3 +151,56 @@ def test_a_verdict_has_the_commands_report(experiment, run, tmp_path):
     again = "augscope verify --config config.toml --seeds 1 --tolerance 0.01 --rarity-tolerance 0.1"
     assert again in (tmp_path / "report.html").read_text()
     assert run_here("report", tmp_path).returncode == verdict.exit_status
+
+
+def as_flow(run: ag.Run) -> ag.FlowRun:
+    return ag.FlowRun(**vars(run), until=4.0, reached=4.0, num_evaluations=9, stationary_from=None)
+
+
+@pytest.mark.parametrize("kind", ["run", "flow", "limit"])
+def test_a_saved_run_comes_back_whole(kind, run, tmp_path):
+    saved = {"run": run, "flow": as_flow(run), "limit": replace(run, dataset=run.dataset.limit())}[kind]
+    if kind == "limit":
+        saved = replace(saved, weights=saved.dataset.initial_weights)
+    saved.save(tmp_path / "run.npz")
+    read = ag.load(tmp_path / "run.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
+    assert type(read) is type(saved)
+    for name in ("method", "network", "status", "message", "seconds", "step_size", "num_steps", "oscillating"):
+        assert getattr(read, name) == getattr(saved, name)
+    for whole in ("history", "dataset"):
+        for name, value in vars(getattr(saved, whole)).items():
+            np.testing.assert_array_equal(getattr(getattr(read, whole), name), value)
+    np.testing.assert_array_equal(read.weights, saved.weights)
+    if kind == "run":
+        again = ag.train(read.dataset, read.network, read.method, step_size=read.step_size, num_steps=read.num_steps)
+        np.testing.assert_array_equal(again.weights, read.weights)
+
+
+def test_bad_files_are_a_sentence(run, tmp_path):
+    file = tmp_path / "run.npz"
+    run.save(file)
+    whole = file.read_bytes()
+    for content in (b"", b"no archive", whole[:-200], whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="`path` must be a whole checkpoint file, got"):
+            ag.load(file)
+    with pytest.raises(ValueError, match="`path` must be a file that `save` wrote, got"):
+        ag.load(tmp_path / "nowhere.npz")
+    with pytest.raises(ValueError, match="`folder` must hold a run's record"):
+        ag.load(tmp_path)
+    KeptFile(file, {"experiment": 1}, {}).save({"weights": np.zeros(2)})
+    with pytest.raises(ValueError, match="a checkpoint of something else"):
+        ag.load(file)
+    with pytest.raises(ValueError, match="`path` could not be written"):
+        run.save(tmp_path / "run.npz" / "below.npz")
+
+
+def test_a_files_own_pieces_are_imported_on_trust_alone(run, tmp_path):
+    class Exponential(ag.Method):
+        pass
+
+    Exponential.__qualname__, Exponential.__module__ = "Exponential", "nowhere"
+    replace(run, method=Exponential()).save(tmp_path / "run.npz")
+    with pytest.raises(ValueError, match="names nowhere:Exponential to import, which runs code: `trust` must be given"):
+        ag.load(tmp_path / "run.npz")

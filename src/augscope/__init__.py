@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from augscope.sweep.run import SweepOutcome, run_sweep
     from augscope.theorems.assumptions import noise_ratio
     from augscope.theorems.record import Results
-    from augscope.theorems.reporting import train_seeds, write_report
+    from augscope.theorems.reporting import load, train_seeds, write_report
     from augscope.theorems.statements import THEOREMS
     from augscope.theorems.verification import Verdict, verify
     from augscope.training.descent import default_record_steps, train
@@ -52,7 +52,7 @@ _HOMES = {
     "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems.assumptions": ("noise_ratio",),
     "theorems.record": ("Results",),
-    "theorems.reporting": ("train_seeds", "write_report"),
+    "theorems.reporting": ("load", "train_seeds", "write_report"),
     "theorems.statements": ("THEOREMS",),
     "theorems.verification": ("Verdict", "verify"),
 }
@@ -95,6 +95,7 @@ __all__ = [
     "features_learned",
     "flow",
     "learning_ratios",
+    "load",
     "noise_memorised",
     "noise_ratio",
     "phase_diagram",

@@ -11,10 +11,12 @@ from augscope.support.command_line import command_line, seeds_text
 from augscope.support.files import claim
 from augscope.support.rendering import to_bytes
 from augscope.theorems.figures import features_figure
-from augscope.theorems.record import Results, to_record, trajectories_csv
+from augscope.theorems.record import Results, read_results, to_record, trajectories_csv
 from augscope.theorems.report import configuration_toml, html_report
 from augscope.theorems.verification import Verdict
 from augscope.training.experiment import Experiment
+from augscope.training.loading import load_run
+from augscope.training.loop import Run
 from augscope.training.preparation import prepare_runs
 from augscope.training.seed_run import SeedRun
 
@@ -56,6 +58,30 @@ def train_seeds(
     prepared = prepare_runs(experiment, seeds, checkpoint)
     runs, interrupted = prepared.run(progress)
     return training_results(experiment, prepared.seeds, runs, () if interrupted else prepared.population())
+
+
+def load(path: str | Path, *, trust: bool = False) -> Run | Results:
+    """Return what was saved: the run in a file of `Run.save`, or the results in a folder with a report.
+
+    Args:
+        path: a file, or a folder that `write_report` or a command's `--out` filled; its verdicts are judged again.
+        trust: import the methods and activations of one's own that it names, which runs code.
+
+    Raises:
+        ValueError: with a sentence, if it is neither, is not whole, or names pieces to import and is not trusted.
+
+    Example:
+        >>> import jax, tempfile, augscope as ag
+        >>> jax.config.update("jax_enable_x64", True)
+        >>> quick = ag.presets.theorem.replace(num_samples=12, num_steps=2)
+        >>> run = quick.run(ag.Erm(), quick.sample(0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run.save(f"{folder}/run.npz")
+        ...     print(ag.load(f"{folder}/run.npz").message)
+        completed 2 steps
+    """
+    path = Path(path)
+    return read_results(path, trust=trust) if path.is_dir() else load_run(path, trust=trust)
 
 
 def training_results(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -78,6 +79,19 @@ class Run(Shown):
         groups = {self.method: [self]}  # pyright: ignore[reportUnhashable]  (frozen values are hashable)
         draw_methods(grid, groups, looks(distribution, distribution.rarity), {}, {})
         return grid
+
+    def save(self, path: str | Path) -> None:
+        """Write the run, data and weights included, to one file that `augscope.load` reads back; no pickle.
+
+        Args:
+            path: of the file, such as run.npz; one that is there is replaced, whole or not at all.
+
+        Raises:
+            ValueError: if it cannot be written.
+        """
+        from augscope.training.saving import save_run
+
+        save_run(self, path)
 
     def _table(self) -> Sequence[Sequence[str]]:
         return self.history._table()
