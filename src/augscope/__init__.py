@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augscope.accuracy.exact import TestAccuracy, test_accuracy
+    from augscope.model.augmented_points import AugmentedPoint, cutmix_point, cutout_point
     from augscope.model.dataset import Dataset
     from augscope.model.distribution import FeatureNoise, Rarity, learning_ratios
     from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
@@ -46,6 +47,7 @@ _HOMES = {
     "sweep.phase": ("PhaseDiagram", "phase_diagram"),
     "sweep.phase_options": ("PhaseOptions",),
     "sweep.records": ("Records",),
+    "model.augmented_points": ("AugmentedPoint", "cutmix_point", "cutout_point"),
     "model.dataset": ("Dataset",),
     "model.sampling": ("population", "sample_dataset"),
     "sweep.grid": ("Sweep",),
@@ -62,6 +64,7 @@ _HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for n
 __version__ = "0.1.0"
 __all__ = [
     "THEOREMS",
+    "AugmentedPoint",
     "CustomNetwork",
     "CutMix",
     "Cutout",
@@ -88,6 +91,8 @@ __all__ = [
     "TestAccuracy",
     "Verdict",
     "cutmix_plateau",
+    "cutmix_point",
+    "cutout_point",
     "default_record_steps",
     "derive_rarity",
     "estimate",
