@@ -127,7 +127,7 @@ BAD = {
     "unknown option": (["--nonsense", "1"], "nonsense"),
     "unknown method": (
         ["--methods", "mixup"],
-        "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+        "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
     ),
     "half a dimension": (["--dim", "2000.5"], "must be a whole number, got '2000.5'"),
     "a dimension without end": (["--dim", "1e999999999"], "must be a whole number"),
@@ -161,6 +161,12 @@ def test_an_unknown_command_lists_them_all():
     assert "audit, canvas, show" in run_here("images", "sohw").stderr
 
 
+@pytest.mark.parametrize("command", ["verify", "train", "images audit", "images canvas"])
+def test_every_training_takes_its_steps_by_one_name(command):
+    shown = run_here(*command.split(), "--help").stdout
+    assert "--num-steps --steps INT" in " ".join(shown.split())
+
+
 def test_the_package_is_the_command():
     done = subprocess.run([sys.executable, "-m", "augscope", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, ag.__version__)
@@ -176,7 +182,7 @@ def test_the_package_is_the_command():
         ("preset = 'theorem'\nmethods = 5", "`methods` is not valid"),
         (
             "preset = 'theorem'\nmethods = ['mixup', 'cutout']",
-            "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+            "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
         ),
     ],
 )

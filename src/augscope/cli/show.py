@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from augscope.training.preparation import Cost
 
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
+LINE_SECONDS = 5.0  # between two lines of progress without a terminal
 GAP = 1  # between the columns of the verdict table
 
 
@@ -43,14 +44,14 @@ def table(
 
 
 @contextmanager
-def progress_bar(line_seconds: float = 0.0) -> Iterator[Callable[[str, float], None]]:
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
     """Yield a callback (what is running, share done): a bar on a terminal's stderr, else lines.
 
-    Without a terminal, a line is printed where the first text changes, `line_seconds` after the last line at the earliest.
+    Without a terminal, a line is printed where the first text changes, `LINE_SECONDS` after the last line at the earliest.
     """
     screen = console(to_stderr=True)
     if not screen.is_terminal:
-        yield _plain_progress(line_seconds)
+        yield _plain_progress()
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -64,12 +65,12 @@ def progress_bar(line_seconds: float = 0.0) -> Iterator[Callable[[str, float], N
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
-def _plain_progress(line_seconds: float) -> Callable[[str, float], None]:
+def _plain_progress() -> Callable[[str, float], None]:
     shown, last = "", -math.inf
 
     def tell(what: str, share: float) -> None:
         nonlocal shown, last
-        if what != shown and time.monotonic() - last >= line_seconds:
+        if what != shown and time.monotonic() - last >= LINE_SECONDS:
             shown, last = what, time.monotonic()
             print(f"{share:4.0%}  {what}", file=sys.stderr, flush=True)
 
