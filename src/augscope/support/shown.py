@@ -16,7 +16,7 @@ class Shown:
     def __repr__(self) -> str:
         return str(self)
 
-    def _table(self) -> Sequence[Sequence[str]]:
+    def _table(self) -> Sequence[Sequence[Any]]:
         return ()
 
     def _repr_html_(self) -> str:

@@ -61,6 +61,15 @@ class Results(Shown):
         more = len(self.runs) - MOST_SHOWN
         return [f"  and {more:,} more"] if more > 0 else []
 
+    def _table(self) -> list[list[Any]]:
+        """A row a run."""
+        rows = []
+        for run in (run for run in self.runs if len(run.history.steps)):
+            learned, accuracy = features_learned(run.history.feature_scores[-1]).sum(), run.history.accuracy[-1]
+            seed = "none" if run.seed is None else run.seed
+            rows.append([run.method.title, seed, run.message, int(learned), f"{accuracy:.4f}"])
+        return [["method", "seed", "training", "features learned", "accuracy"], *rows]
+
     def plot(self, axes: Any = None) -> Any:
         """Draw a column a method, as `Verdict.plot` does; arguments and result as there."""
         from augscope.support.rendering import axes_grid
