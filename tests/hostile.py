@@ -417,7 +417,7 @@ WRITERS = {  # what each command writes to, in the folder where it runs
     "report": {"out": "out"},
     "sweep": {"out": "out"},
     "phase": {"out": "out"},
-    "law check": {"out": "out.html"},
+    "law check": {"out": "out"},
     "images show": {"out": "out.png"},
     "images canvas": {"out": "out"},
     "images audit": {"out": "out"},

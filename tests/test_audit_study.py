@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from audit_cases import one_feature, planted, pure_noise
+from matplotlib.figure import Figure
 from scipy import stats
 
 from augscope.cli import app
@@ -67,6 +68,15 @@ class TestPlanted:
         check_planted(result)
         assert "CutMix (patches) predicts “0 · rare” and “1 · rare” better than ERM" in result.words.headline
         assert any("ERM only memorises “0 · rare”, “1 · rare”" in sentence for sentence in result.words.findings)
+
+    def test_it_is_drawn_on_given_axes_and_shows_itself(self, result):
+        axis = Figure().subplots()
+        assert result.plot(axis) is axis
+        marks = {line.get_xdata()[0] for line in axis.lines if len(line.get_xdata()) == 1}
+        assert {cell.test.estimate for cell in result.measured.accuracies.values()} <= marks
+        assert repr(result).startswith(f"Audit: {result.words.headline}")
+        assert len(repr(result)) < 2000
+        assert "<td>0 · rare</td>" in result._repr_html_()
 
     def test_every_claim_is_backed_by_its_numbers(self, result):
         for claim in (c for c in result.measured.comparisons if c.claimed):

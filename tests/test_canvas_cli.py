@@ -27,7 +27,8 @@ def test_it_prints_a_record_and_writes_files(tmp_path, capsys):
     assert record == json.loads((tmp_path / "study" / "record.json").read_text(encoding="utf-8"))
     assert record["configuration"]["num_cut"] == [1]
     assert "Test accuracy in %" in printed.err
-    assert "training CutMix" in printed.err
+    assert printed.err.startswith("A step: ERM ")
+    assert "6 runs of 20 steps: about" in printed.err
     # Another study is not written over this one, and this one again is.
     assert canvas(*QUICK, "--out", tmp_path / "study") == 2
     assert "must not hold another configuration's run" in capsys.readouterr().err

@@ -23,6 +23,7 @@ from augscope.support.fields import fields_of
 from augscope.support.files import OutputFolder
 from augscope.theorems.lines import Line
 from augscope.theorems.record import Results
+from augscope.theorems.reporting import FILES
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 from augscope.training.seed_run import SeedRun
@@ -52,7 +53,7 @@ def test_json_is_alone_on_stdout(finished):
 def test_the_folder_holds_everything(finished):
     _, folder = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == set(show.FILES)
+    assert names == set(FILES)
     report = (folder / "report.html").read_text(encoding="utf-8")
     assert "augscope verify --config config.toml --seeds 2" in report
     assert "src=" not in report  # self-contained: nothing is fetched
@@ -64,7 +65,7 @@ def test_a_report_is_drawn_again_from_the_record(finished, tmp_path):
     again = run_here("report", folder, "--json", "--out", tmp_path / "again")
     assert again.returncode == done.returncode, again.stderr
     assert again.stdout == done.stdout
-    for name in show.FILES:
+    for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
 
 
@@ -126,7 +127,7 @@ BAD = {
     "unknown option": (["--nonsense", "1"], "nonsense"),
     "unknown method": (
         ["--methods", "mixup"],
-        "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+        "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
     ),
     "half a dimension": (["--dim", "2000.5"], "must be a whole number, got '2000.5'"),
     "a dimension without end": (["--dim", "1e999999999"], "must be a whole number"),
@@ -152,6 +153,26 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
     assert not (tmp_path / "out").exists()
 
 
+def test_an_unknown_command_lists_them_all():
+    done = run_here("trian")
+    assert done.returncode == 2
+    for name in ("verify", "train", "sweep", "report", "query", "phase", "law", "explore", "images"):
+        assert name in done.stderr
+    assert "did you mean train?" in done.stderr
+    assert "audit, canvas, show" in run_here("images", "sohw").stderr
+
+
+@pytest.mark.parametrize("command", ["verify", "train", "images audit", "images canvas"])
+def test_every_training_takes_its_steps_by_one_name(command):
+    shown = run_here(*command.split(), "--help").stdout
+    assert "--num-steps --steps INT" in " ".join(shown.split())
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "augscope", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ag.__version__)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -162,7 +183,7 @@ def test_bad_usage_ends_at_once_with_one_sentence(arguments, sentence, tmp_path)
         ("preset = 'theorem'\nmethods = 5", "`methods` is not valid"),
         (
             "preset = 'theorem'\nmethods = ['mixup', 'cutout']",
-            "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+            "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
         ),
     ],
 )
@@ -324,4 +345,4 @@ def test_a_run_that_is_no_longer_finite_is_shown(tmp_path, capsys):
     results = Results("train", experiment, (0, 1), tuple(runs), None, "augscope train")
     show.finish(results, OutputOptions(out=tmp_path, json=True), OutputFolder(tmp_path))
     assert json.loads(capsys.readouterr().out)["runs"][0]["last"]["loss"] is None
-    assert {path.name for path in tmp_path.iterdir()} == set(show.FILES)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)

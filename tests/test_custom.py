@@ -26,6 +26,7 @@ from augscope.training.seeds import run_seeds
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCORES = np.random.default_rng(0).normal(size=(6, 3))
+TINY_RUN = ("--num-steps", "2", "--num-samples", "6", "--dim", "20")
 LABELS = np.array([1, -1, -1, 1, 1, -1])
 
 
@@ -148,12 +149,12 @@ def test_a_plateau_of_ones_own_is_measured_against(distribution, network):
         (lambda: Wrong(what="weights").loss(SCORES, LABELS), r"`label_weights` of Wrong must be in \[0, 1\]"),
         (lambda: Mixed().check_num_patches(13), "`num_patches` must be at most 12 for a descent over subsets, got 13"),
         (lambda: ag.FunctionMethod(function=lambda a, y: a).loss(SCORES, LABELS), "must return a scalar"),
-        (lambda: read_method("hinge"), "`methods` must be among erm, cutout, cutmix, or module:Name"),
+        (lambda: read_method("hinge"), "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name"),
         (lambda: read_method("json:nothing"), "`methods` could not be imported, got 'json:nothing'"),
         (lambda: read_method("no_such_module:f"), "`methods` could not be imported, got 'no_such_module:f'"),
         (lambda: read_method("json:JSONDecoder"), "`methods` must name a subclass of augscope.Method"),
         (lambda: read_network("json:JSONDecoder"), "`network` must name a subclass of augscope.CustomNetwork"),
-        (lambda: read_network("json"), "`network` must read module:Name, got 'json'"),
+        (lambda: read_network("json"), "`network` must read module:Name or file.py:Name, got 'json'"),
         (lambda: ag.FunctionNetwork(function=lambda z: z + 1), "must be 0 at 0"),
         (lambda: ag.FunctionNetwork(function=lambda z: z * z), "must increase everywhere"),
         (
@@ -373,3 +374,35 @@ def test_the_examples_run_as_scripts(name):
     found = subprocess.run([sys.executable, f"{name}.py"], cwd=EXAMPLES, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert found.stdout
+
+
+OWN_FILE = """
+import jax.numpy as jnp
+from beside_it import RATE
+
+import augscope as ag
+
+
+class Exponential(ag.Method):
+    def raw_loss(self, scores, labels, probabilities):
+        return probabilities @ jnp.exp(-RATE * labels * scores.sum(axis=1))
+"""
+
+
+def test_a_file_is_named_as_a_module_is(tmp_path, monkeypatch):
+    """`file.py:Name`, with imports from the file's folder; what is written down reads back, and the file is run once."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "own_loss.py").write_text(OWN_FILE)
+    (tmp_path / "code" / "beside_it.py").write_text("RATE = 2.0")
+    monkeypatch.chdir(tmp_path)
+    method = read_method("code/own_loss.py:Exponential")
+    assert method.model_dump() == {"name": "code/own_loss.py:Exponential"}
+    assert read_method(method.model_dump()) == method
+    assert method.loss(np.zeros((1, 3)), np.array([1])) == 1.0
+    done = run_here("train", *TINY_RUN, "--methods", "code/own_loss.py:Exponential", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert run_here("report", "out", "--trust").returncode == 0
+    (tmp_path / "code" / "own_loss.py").write_text("raise OSError('later')")
+    with pytest.raises(ValueError, match="`methods` could not be imported"):
+        read_method("code/own_loss.py:Exponential")

@@ -51,7 +51,7 @@ def test_a_transform_that_keeps_its_claims(folder):
         "clipped",
         "--json",
         "--out",
-        folder / "law.html",
+        folder / "law",
         *QUICK,
     )
     certificate = json.loads(done.stdout)
@@ -67,8 +67,11 @@ def test_a_transform_that_keeps_its_claims(folder):
     }
     assert "every claimed property holds" in done.stderr
     assert "Traceback" not in done.stderr
-    page = (folder / "law.html").read_text(encoding="utf-8")
+    page = (folder / "law" / "law.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 14
+    assert json.loads((folder / "law" / "law.json").read_text(encoding="utf-8")) == certificate
+    refused = run_here("law", "check", "augscope.images:BoxCutMix()", "--out", folder / "page.html")
+    assert "`out` must be a folder, for law.html and law.json, got" in refused.stderr
     assert "prefers-color-scheme: dark" in page
 
 

@@ -15,14 +15,13 @@ from page_checks import axe_violations, check_html
 
 import augscope as ag
 from augscope.cli import app
-from augscope.cli.show import write_files
 from augscope.laws import certify
 from augscope.laws.page import html_page
-from augscope.support.files import OutputFolder
 from augscope.support.pages import Download, picture
 from augscope.sweep.phase import Panel, PhaseDiagram
 from augscope.sweep.phase_page import write_phase
 from augscope.theorems.record import Results, trajectories_csv
+from augscope.theorems.reporting import write_report
 from augscope.theorems.verification import verify
 
 SCRIPT = '<script>alert("x")</script> & [/bold] "quoted" $\\frac ' + "long" * 60
@@ -36,7 +35,7 @@ def pages(tmp_path_factory):
     experiment = ag.presets.theorem.replace(num_samples=20, num_steps=20, record_at=(0, 10))
     verdict = verify(experiment, (0, 1))
     results = Results("verify", experiment, (0, 1), verdict.runs, verdict, f"augscope verify {SCRIPT}")
-    write_files(OutputFolder(folder / "verify"), results)
+    write_report(results, folder / "verify")
     made["verify"] = folder / "verify" / "report.html"
     write_phase(made_up_diagram(), folder / "phase", grids=[f"title = {SCRIPT!r}"], again=f"augscope phase {SCRIPT}")
     made["phase"] = folder / "phase" / "phase.html"

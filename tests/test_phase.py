@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from commands import run_here
+from matplotlib.figure import Figure
 from sweep_cases import here, tiny
 
 import augscope as ag
@@ -308,6 +309,19 @@ class TestPicture:
     def test_equal_diagrams_give_equal_bytes(self, records, written, tmp_path):
         for path in write_phase(diagram(records), tmp_path):
             assert path.read_bytes() == (written / path.name).read_bytes()
+
+    def test_it_is_drawn_on_given_axes(self, records):
+        shown = diagram(records, boundaries=["erm"])
+        given = Figure().subplots(2, 2)
+        assert [*shown.plot(given).flat] == [*given.flat]
+        whole = phase_figure(shown)
+        heats = [figure.axes[0].collections[0].get_array() for figure in (whole, given[0, 0].figure)]
+        np.testing.assert_array_equal(*heats)
+        assert given[0, 0].get_legend() is not None
+        assert repr(shown).startswith("PhaseDiagram: ")
+        assert len(repr(shown)) < 1000
+        with pytest.raises(ValueError, match="`axes` must be 2 × 2"):
+            shown.plot(given[0])
 
     @pytest.mark.parametrize("changes", [{"x": "rho", "y": "rho"}, {"where": "rho = 0.1"}, {"where": "speed < rho"}])
     def test_degenerate_diagrams_are_drawn(self, records, changes):

@@ -228,7 +228,7 @@ BAD = {
     "no methods": ({"methods": []}, "`methods` must be a list of at least one"),
     "unknown method": (
         {"methods": ["mixup"]},
-        "`methods` must be among erm, cutout, cutmix, or module:Name of your own, got 'mixup'",
+        "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
     ),
     "axis of an absent method": ({"axes": {"num_cut": [1]}}, "axis `num_cut` needs cutout among the methods"),
     "unknown preset": ({"preset": "nothing"}, "`preset` must be one of figure, theorem"),

@@ -10,9 +10,10 @@ import pytest
 from verdict_cases import made_run
 
 import augscope as ag
-from augscope.theorems.record import Results, mean_over_seeds, read_results, to_record
+from augscope.theorems.record import Results, read_results, to_record
 from augscope.theorems.statements import THEOREMS
 from augscope.theorems.verification import prepare
+from augscope.training.measure_table import mean_over_seeds
 
 THEOREM = ag.presets.theorem
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from augscope.accuracy.exact import TestAccuracy, test_accuracy
+    from augscope.model.augmented_points import AugmentedPoint, cutmix_point, cutout_point
     from augscope.model.dataset import Dataset
     from augscope.model.distribution import FeatureNoise, Rarity, learning_ratios
     from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from augscope.sweep.records import Records
     from augscope.sweep.run import SweepOutcome, run_sweep
     from augscope.theorems.assumptions import noise_ratio
+    from augscope.theorems.record import Results
+    from augscope.theorems.reporting import load, train_seeds, write_report
     from augscope.theorems.statements import THEOREMS
     from augscope.theorems.verification import Verdict, verify
     from augscope.training.descent import default_record_steps, train
@@ -45,20 +48,25 @@ _HOMES = {
     "sweep.phase": ("PhaseDiagram", "phase_diagram"),
     "sweep.phase_options": ("PhaseOptions",),
     "sweep.records": ("Records",),
+    "model.augmented_points": ("AugmentedPoint", "cutmix_point", "cutout_point"),
     "model.dataset": ("Dataset",),
     "model.sampling": ("population", "sample_dataset"),
     "model.schematic": ("schematic",),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems.assumptions": ("noise_ratio",),
+    "theorems.record": ("Results",),
+    "theorems.reporting": ("load", "train_seeds", "write_report"),
     "theorems.statements": ("THEOREMS",),
     "theorems.verification": ("Verdict", "verify"),
 }
+_MODULES = ("images", "laws")  # the practice: loaded on first use too, so that `import augscope` needs no PyTorch
 _HOME_OF = {name: f"augscope.{module}" for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
     "THEOREMS",
+    "AugmentedPoint",
     "CustomNetwork",
     "CutMix",
     "Cutout",
@@ -77,6 +85,7 @@ __all__ = [
     "PhaseOptions",
     "Rarity",
     "Records",
+    "Results",
     "Run",
     "SubsetMethod",
     "Sweep",
@@ -84,6 +93,8 @@ __all__ = [
     "TestAccuracy",
     "Verdict",
     "cutmix_plateau",
+    "cutmix_point",
+    "cutout_point",
     "default_record_steps",
     "derive_rarity",
     "estimate",
@@ -91,6 +102,7 @@ __all__ = [
     "features_learned",
     "flow",
     "learning_ratios",
+    "load",
     "noise_memorised",
     "noise_ratio",
     "phase_diagram",
@@ -101,16 +113,20 @@ __all__ = [
     "schematic",
     "test_accuracy",
     "train",
+    "train_seeds",
     "unevenness",
     "verify",
+    "write_report",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"augscope.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'augscope' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*__all__, *_MODULES, "__version__"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from typing import NoReturn
 
 import cyclopts
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         try:
             status = app(arguments, console=screen, exit_on_error=False, print_error=False)
             sys.stdout.flush()
+        except cyclopts.UnknownCommandError as error:
+            _fail(_unknown_command(error))
         except cyclopts.CycloptsError as error:
             _fail(str(error).strip().splitlines()[0])
         except ValueError as error:  # bad arguments, found before any work
@@ -53,6 +56,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             print("augscope: interrupted before anything was kept", file=sys.stderr)
             sys.exit(UNDECIDED)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _unknown_command(error: cyclopts.UnknownCommandError) -> str:
+    """A sentence that lists every command; cyclopts shows eight at most."""
+    name = (error.unused_tokens or [""])[0]
+    names = [known for known in error.app or () if not known.startswith("-")]
+    guess = "".join(f"; did you mean {match}?" for match in get_close_matches(name, names, n=1))
+    return f"unknown command {name!r}, the commands are {', '.join(names)}{guess}"
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
-from augscope.cli.options import given_values, options_for
+from augscope.cli.options import Flag, Json, given_values, options_for
 from augscope.support.command_line import parse_list, read_seeds
 from augscope.support.fields import fields_of
 
@@ -41,8 +39,9 @@ def canvas(
     options: CanvasOptions | None = None,
     seeds: str = "30",
     out: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    overwrite: Flag = False,
+    yes: Flag = False,
+    json: Json = False,
 ) -> int:
     """The paper's data model with real digits: what ERM, Cutout and CutMix learn of common and rare subclasses.
 
@@ -56,6 +55,8 @@ def canvas(
         Folder for report.html, canvas.png and .svg, seeds.csv and record.json; nothing is written without it.
     overwrite
         Replace another configuration's study in that folder.
+    yes
+        Start although it will take over an hour.
     json
         Print the record as JSON on stdout, everything else on stderr.
     """
@@ -69,9 +70,10 @@ def canvas(
     _check_extra()
     set_up_jax()
     from augscope.studies.canvas.record import COMMAND, FILES, files_of
-    from augscope.studies.canvas.study import run_study
+    from augscope.studies.canvas.study import run_study, study_cost
 
     folder = None if out is None else claim(out, COMMAND, settings.identity(chosen), overwrite=overwrite, names=FILES)
+    show.state_cost(study_cost(settings, chosen), yes)
     try:
         with show.progress_bar() as progress:
             study = run_study(settings, chosen, progress)

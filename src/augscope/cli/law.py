@@ -76,15 +76,18 @@ def check(
         `package.module:Class(arguments)`, such as 'keras.layers:CutMix()', or `file.py:function`, which gets images and
         class indices and returns images and soft labels.
     out
-        Write the HTML page to this file.
+        Folder for law.html and law.json.
     json
         Print the result as JSON on stdout, everything else on stderr.
     """
     from augscope.laws import certify
-    from augscope.support.files import check_file
+    from augscope.support.files import check_folder
 
     claims = (claim or ClaimOptions()).read()
-    check_file(out)
+    if out is not None:
+        if out.suffix == ".html":
+            raise ValueError(f"`out` must be a folder, for law.html and law.json, got {out}")
+        check_folder(out)
     convention = convention or ConventionOptions()
     options = given_values(convention, _CONVENTION)
     if convention.num_classes is not None:
@@ -95,22 +98,23 @@ def check(
 
 
 def _show(certificate: Certificate, out: Path | None, as_json: bool) -> None:
-    """The page; the table; JSON alone on stdout."""
+    """The files; the table; JSON alone on stdout."""
+    from json import dumps
+
     from augscope.cli.terminal import console
     from augscope.laws.page import html_page
-    from augscope.support.files import write_file
+    from augscope.support.files import OutputFolder
 
+    record = dumps(certificate.as_dict(), indent=2)
     try:
         if out is not None:
-            write_file(out, html_page(certificate).encode("utf-8"))
+            OutputFolder(out).write({"law.html": html_page(certificate).encode(), "law.json": record.encode()})
     finally:  # what was computed is shown even if it cannot be written
         _print(certificate, console(to_stderr=as_json))
     if as_json:
-        from json import dumps
-
-        print(dumps(certificate.as_dict(), indent=2))
+        print(record)
     if out is not None:
-        print(f"Written: {out}", file=sys.stderr)
+        print(f"Written to {out}: law.html, law.json", file=sys.stderr)
 
 
 def _print(certificate: Certificate, screen: Console) -> None:

@@ -36,6 +36,7 @@ def _whole(kind: Any, tokens: Any) -> int:
 
 Whole = Annotated[int, Parameter(converter=_whole)]
 Flag = Annotated[bool, Parameter(negative="")]
+STEPS = ("--num-steps", "--steps")  # of every command that trains, whatever its field is called
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
@@ -58,7 +59,9 @@ def options_for(
             kind = {"int": Whole, "float": float, "bool": Flag, "Path": Path}.get(field.kind, str)
             meaning = (meanings or {}).get(name) or _sentence(field)
             default = _as_option(field.default) if defaults else None
-            cls.__annotations__[name] = Annotated[kind | None if default is None else kind, Parameter(help=meaning)]
+            names = STEPS if name in ("steps", "num_steps") else None
+            option = Parameter(name=names, help=meaning)
+            cls.__annotations__[name] = Annotated[kind | None if default is None else kind, option]
             setattr(cls, name, default)
         return Parameter(name="*")(dataclass(frozen=True)(cls))
 
@@ -99,7 +102,9 @@ def _read(name: str, value: Any, kind: str) -> Any:
 
 def changed_options(options: Any) -> dict[str, Any]:
     """Return the options that are not at their defaults, by name: what `command_line` says again."""
-    return {field.name: value for field in fields(options) if (value := getattr(options, field.name)) != field.default}
+    changed = {field: getattr(options, field.name) for field in fields(options)}
+    names = {"steps": "num_steps"}  # see `STEPS`
+    return {names.get(field.name, field.name): value for field, value in changed.items() if value != field.default}
 
 
 _EXPERIMENT = {name: parameter.field for name, parameter in PARAMETERS.items()}
@@ -118,9 +123,9 @@ class ExperimentOptions:
     config: Path | None = None
     "A TOML file with the fields of an experiment, and `preset` to start from one."
     network: str | None = None
-    "module:Name of an activation of your own (its parameters: in a --config file)."
+    "module:Name or file.py:Name of an activation of your own (its parameters: in a --config file)."
     methods: str | None = None
-    "Comma-separated erm, cutout, cutmix, or module:Name of your own (its parameters: in a --config file)."
+    "Comma-separated erm, cutout, cutmix, or module:Name or file.py:Name of your own (its parameters: in a --config file)."
     keep_energies: Flag = False
     "With --dim: keep the noise energies σ²(d − 2K), and so what is learned, rather than the standard deviations."
 

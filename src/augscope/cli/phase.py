@@ -59,7 +59,6 @@ def phase(
     import tomli_w
 
     from augscope.cli.show import progress_bar
-    from augscope.cli.sweep import LINE_SECONDS
     from augscope.cli.tables import open_records
     from augscope.support.files import check_folder
     from augscope.sweep.folder import SweepFolder
@@ -72,7 +71,7 @@ def phase(
     if refine is not None:
         from augscope.sweep.refinement import refine as run_refined
 
-        with progress_bar(line_seconds=LINE_SECONDS) as report:
+        with progress_bar() as report:
             outcome = run_refined(
                 folder, diagram, refine, workers=workers, progress=lambda state: report(str(state), state.share)
             )

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from augscope.training.experiment import Experiment
     from augscope.training.preparation import Cost
 
-FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
 TONES = {"holds": "bold green", "violated": "bold red", "open": "bold yellow"}
+LINE_SECONDS = 5.0  # between two lines of progress without a terminal
 GAP = 1  # between the columns of the verdict table
 
 
@@ -45,14 +44,14 @@ def table(
 
 
 @contextmanager
-def progress_bar(line_seconds: float = 0.0) -> Iterator[Callable[[str, float], None]]:
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
     """Yield a callback (what is running, share done): a bar on a terminal's stderr, else lines.
 
-    Without a terminal, a line is printed where the first text changes, `line_seconds` after the last line at the earliest.
+    Without a terminal, a line is printed where the first text changes, `LINE_SECONDS` after the last line at the earliest.
     """
     screen = console(to_stderr=True)
     if not screen.is_terminal:
-        yield _plain_progress(line_seconds)
+        yield _plain_progress()
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -66,12 +65,12 @@ def progress_bar(line_seconds: float = 0.0) -> Iterator[Callable[[str, float], N
         yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
-def _plain_progress(line_seconds: float) -> Callable[[str, float], None]:
+def _plain_progress() -> Callable[[str, float], None]:
     shown, last = "", -math.inf
 
     def tell(what: str, share: float) -> None:
         nonlocal shown, last
-        if what != shown and time.monotonic() - last >= line_seconds:
+        if what != shown and time.monotonic() - last >= LINE_SECONDS:
             shown, last = what, time.monotonic()
             print(f"{share:4.0%}  {what}", file=sys.stderr, flush=True)
 
@@ -81,6 +80,7 @@ def _plain_progress(line_seconds: float) -> Callable[[str, float], None]:
 def claim_folder(output: OutputOptions, command: str, experiment: Experiment) -> OutputFolder | None:
     """Check the output folder before any work."""
     from augscope.support.files import claim
+    from augscope.theorems.reporting import FILES
 
     if output.out is None:
         return None
@@ -93,27 +93,6 @@ def state_cost(cost: Cost, yes: bool) -> None:
 
     check_asked_for(cost.seconds, str(cost), yes)
     console(to_stderr=True).print(str(cost))
-
-
-def write_files(folder: OutputFolder, results: Results) -> list[Path]:
-    """Write record, configuration, pictures and report. Raises ValueError if the folder can no longer be written."""
-    from augscope.support.rendering import to_bytes
-    from augscope.theorems.figures import features_figure
-    from augscope.theorems.record import to_record, trajectories_csv
-    from augscope.theorems.report import configuration_toml, html_report
-
-    figure = features_figure(results)
-    svg = to_bytes(figure, "svg")
-    return folder.write(
-        {
-            "record.json": json.dumps(to_record(results), allow_nan=False).encode(),
-            "config.toml": configuration_toml(results.experiment).encode(),
-            "features.svg": svg,
-            "features.png": to_bytes(figure, "png"),
-            "features.csv": trajectories_csv(results).encode(),
-            "report.html": html_report(results, svg).encode(),
-        }
-    )
 
 
 def finish(results: Results, output: OutputOptions, folder: OutputFolder | None) -> None:
@@ -138,11 +117,13 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
 
 def _write_unless_less(folder: OutputFolder, results: Results) -> str:
     """Write the files, unless the run was interrupted and the folder holds a finished one; return what was done."""
+    from augscope.theorems.reporting import report_files
+
     finished = sum(run.status != "interrupted" for run in results.runs)
     interrupted = finished < len(results.seeds) * len(results.experiment.methods)
     if interrupted and (folder.path / "record.json").exists():
         return f"Interrupted: the finished run in {folder.path} is left as it is."
-    written = write_files(folder, results)
+    written = folder.write(report_files(results))
     return f"Written to {folder.path}: {', '.join(path.name for path in written)}"
 
 

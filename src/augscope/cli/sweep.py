@@ -13,7 +13,6 @@ from cyclopts import Parameter
 from augscope.cli.options import Flag, Json, Whole
 from augscope.support.wording import in_words
 
-LINE_SECONDS = 5.0  # between two lines of progress without a terminal
 SILENT_SECONDS = 60.0  # a running sweep writes its progress after each batch of cells
 
 
@@ -79,7 +78,7 @@ def sweep(
     from augscope.sweep.run import run_sweep
 
     cells = Sweep.from_toml(grid, setting)
-    with progress_bar(line_seconds=LINE_SECONDS) as report:
+    with progress_bar() as report:
         run_options = asdict(options or RunOptions())
         outcome = run_sweep(cells, out, **run_options, progress=lambda state: report(str(state), state.share))
     for name, reason in outcome.set_aside.items():

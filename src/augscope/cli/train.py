@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from augscope.cli.options import ExperimentOptions, OutputOptions
 from augscope.model.jax_setup import set_up_jax
-from augscope.support.command_line import command_line, read_seeds, seeds_text
+from augscope.support.command_line import read_seeds
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
         A count (3 means seeds 0, 1, 2) or a list such as 3,5,8; one if left out. A population has none.
     """
     from augscope.cli import show
-    from augscope.theorems.record import Results
+    from augscope.theorems.reporting import training_results
     from augscope.training.preparation import prepare_runs
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
@@ -33,8 +33,7 @@ def train(
     with show.progress_bar() as progress:
         runs, interrupted = prepared.run(progress)
     population = () if interrupted else prepared.population()
-    again = command_line("train", options={"config": "config.toml"} | ({"seeds": seeds_text(chosen)} if chosen else {}))
-    show.finish(Results("train", experiment, prepared.seeds, tuple(runs), None, again, population), output, folder)
+    show.finish(training_results(experiment, prepared.seeds, runs, population), output, folder)
     if interrupted:
         return 3
     return 1 if any(run.status in ("diverged", "unfinished") for run in runs) else 0

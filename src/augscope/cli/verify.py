@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from augscope.cli.options import ExperimentOptions, Flag, OutputOptions
 from augscope.model.jax_setup import set_up_jax
-from augscope.support.command_line import command_line, read_seeds, seeds_text
+from augscope.support.command_line import read_seeds
 
 
 def verify(
@@ -32,7 +32,7 @@ def verify(
         The same for the accuracy on each feature: near 1 where the theorem says learned, near ½ where it says coin flip.
     """
     from augscope.cli import show
-    from augscope.theorems.record import Results
+    from augscope.theorems.reporting import verdict_results
     from augscope.theorems.verification import prepare
 
     options, output = options or ExperimentOptions(), output or OutputOptions()
@@ -44,8 +44,5 @@ def verify(
     show.state_cost(verification.cost, output.yes)
     with show.progress_bar() as progress:
         verdict = verification.run(progress)
-    given = {"config": "config.toml", "seeds": seeds_text(chosen) if chosen else "none", **tolerances}
-    again = command_line("verify", options=given | ({"own-limits": True} if own_limits else {}))
-    results = Results("verify", experiment, chosen, verdict.runs, verdict, again, verdict.population)
-    show.finish(results, output, folder)
+    show.finish(verdict_results(verdict, own_limits=own_limits), output, folder)
     return verdict.exit_status

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from augscope.model.distribution import FeatureNoise
 from augscope.model.draws import standard_features
+from augscope.support.shown import Shown
 
 PARTS = (
     "labels",
@@ -23,8 +24,8 @@ PARTS = (
 LIMITS = ("limit", "population")  # coordinates without noise vectors
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Dataset(Shown):
     """A training set with its initial weights, in coordinates of dimension D; m rows, each a point, or a type of point.
 
     Attributes:
@@ -111,7 +112,7 @@ class Dataset:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Sample(Dataset):
     """Drawn points, with `patches` (n, P, D)."""
 
@@ -165,7 +166,7 @@ class Sample(Dataset):
         return f"Dataset: {shape} {self.coordinates} patches; points per feature {_counts_text(self.feature_counts)}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Limit(Dataset):
     """Weighted types of point at d → ∞, with fixed noise energies e_d and e_b (model.md §8).
 

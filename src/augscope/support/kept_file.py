@@ -53,6 +53,8 @@ class KeptFile:
         versions: what else their bits depend on: versions of packages, the device.
     """
 
+    argument = "checkpoint"  # the name of the argument that the path was given for, for messages
+
     def __init__(self, path: str | Path, configuration: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
         self.path = Path(path)
         about = {"format": FORMAT, "configuration": configuration, "versions": versions}
@@ -105,8 +107,22 @@ class KeptFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, buffer.getvalue())
         except OSError as error:
-            raise ValueError(f"`checkpoint` could not be written, got {self.path}: {error.strerror}") from None
+            raise ValueError(f"`{self.argument}` could not be written, got {self.path}: {error.strerror}") from None
         self._saved = time.monotonic()
+
+
+class SavedFile(KeptFile):
+    """A `KeptFile` that a user named and that is read without knowing what it holds, by `read_saved`."""
+
+    argument = "path"
+
+
+def read_saved(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays and the configuration of a `SavedFile`, whatever the versions. Raises ValueError if it is none."""
+    check(path.is_file(), f"`path` must be a file that `save` wrote, got {path}")
+    arrays, about = _read(path, "path")
+    check(about.get("format") == FORMAT, f"{path} has format {about.get('format')!r}; this version reads {FORMAT}")
+    return arrays, about["configuration"]
 
 
 def check_whole(path: Path) -> None:
@@ -116,15 +132,15 @@ def check_whole(path: Path) -> None:
 
 
 @contextmanager
-def damage_in_words(path: Path) -> Iterator[None]:
+def damage_in_words(path: Path, argument: str = "checkpoint") -> Iterator[None]:
     """Make what using a damaged checkpoint's arrays raises a ValueError with a sentence."""
     try:
         yield
     except OSError as error:
-        raise ValueError(f"`checkpoint` must be a readable file, got {path}: {error.strerror}") from None
+        raise ValueError(f"`{argument}` must be a readable file, got {path}: {error.strerror}") from None
     except DAMAGE as error:
         raise ValueError(
-            f"`checkpoint` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
+            f"`{argument}` must be a whole checkpoint file, got {path}, which cannot be read ({error}): remove it"
         ) from None
 
 
@@ -161,9 +177,9 @@ def _array(content: bytes) -> np.ndarray:
     return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _read(path: Path, argument: str = "checkpoint") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """A checkpoint's arrays, and its description of itself."""
-    with damage_in_words(path):
+    with damage_in_words(path, argument):
         arrays = read_npz(path, most_bytes=path.stat().st_size)  # `save` does not compress
         about = json.loads(str(arrays.pop(_ABOUT)))
         if sorted(arrays) != about["names"]:

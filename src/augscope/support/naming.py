@@ -88,23 +88,24 @@ def import_named(option: str, path: str) -> Named:
 
 
 def import_piece(option: str, path: str) -> Any:
-    """Return what `module:Name` names: the form in which files and records write an activation or a method.
+    """Return what `module:Name` or `file.py:Name` names: the form in which files and records write an activation or a method.
 
     Raises:
         ValueError: as `import_named` does.
     """
     module, _, name = path.partition(":")
-    check(bool(module) and name.isidentifier(), f"`{option}` must read module:Name, got {path!r}")
+    check(bool(module) and name.isidentifier(), f"`{option}` must read module:Name or file.py:Name, got {path!r}")
     return _look_up(option, path, module, name)
 
 
 def _look_up(option: str, path: str, source: str, name: str) -> Any:
-    """Return an attribute of a module or a file; modules are searched on Python's path, then in the working directory.
+    """Return an attribute of a module or a file; modules are searched on Python's path, then in the working directory, and
+    by a file also in its own folder.
 
     Importing a module runs it: only paths that the user wrote are to be read.
     """
     try:
-        module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
+        module = _load_file(source) if source.endswith(".py") else _load_module(source)
         value = getattr(module, name, None)
     except KeyboardInterrupt:
         raise
@@ -116,20 +117,34 @@ def _look_up(option: str, path: str, source: str, name: str) -> Any:
     return value
 
 
+def _search(folder: str) -> None:
+    """Let imports look in a folder too, after all others."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def _load_module(name: str) -> ModuleType:
-    if os.getcwd() not in sys.path:  # an installed command has its own folder there in place of the user's
-        sys.path.append(os.getcwd())
+    _search(os.getcwd())  # an installed command has its own folder there in place of the user's
     return importlib.import_module(name)
 
 
-def _load_file(path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+_FILES: dict[tuple[str, int], ModuleType] = {}  # by path and time of change: a file is run once, as a module is
+
+
+def _load_file(source: str) -> ModuleType:
+    """The module that a file makes. Its name is the path as given, so that `path_of` what it holds can be read again."""
+    path = Path(source)
+    specification = importlib.util.spec_from_file_location(source, path)
     if specification is None or specification.loader is None or not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules.setdefault(path.stem, module)
-    specification.loader.exec_module(module)
-    return module
+    _search(os.getcwd())
+    _search(str(path.resolve().parent))
+    place = f"{source} {path.resolve()}", path.stat().st_mtime_ns
+    if place not in _FILES:
+        module = sys.modules[source] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        _FILES[place] = module
+    return _FILES[place]
 
 
 def _parse(text: str) -> tuple[str, Arguments | None] | None:

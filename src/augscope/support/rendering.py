@@ -1,4 +1,4 @@
-"""Matplotlib figures as the bytes of files."""
+"""Matplotlib figures: axes to draw on, and figures as the bytes of files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+
+from augscope.support.values import check
 
 UNDATED = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}  # metadata left out
 
@@ -24,6 +28,24 @@ def _any_letters() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def axes_grid(axes: Any, rows: int, columns: int, size: tuple[float, float] | None = None) -> np.ndarray:
+    """Return given axes as an array (rows, columns), or those of a new figure of pyplot's (None), which notebooks show; its size in inches.
+
+    Raises:
+        ValueError: if they are of another number.
+    """
+    if axes is None:
+        from matplotlib import pyplot as plt
+
+        size = size or (max(6.2, 4.1 * columns), 3.1 * rows)
+        return plt.subplots(
+            rows, columns, sharex=True, sharey="row", squeeze=False, figsize=size, layout="constrained"
+        )[1]
+    grid = np.array(axes, dtype=object)
+    check(grid.size == rows * columns, f"`axes` must be {rows} × {columns} of matplotlib's axes, got {grid.size}")
+    return grid.reshape(rows, columns)
 
 
 def to_bytes(figure: Figure, kind: str) -> bytes:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
 from augscope.model.methods import METHOD_NAMES
@@ -17,8 +16,9 @@ from augscope.support.plain_data import csv_text, plain
 from augscope.support.values import check
 from augscope.sweep.axes import rounded
 from augscope.sweep.phase_boundaries import DEFAULT_BOUNDARIES, Boundary, Learned, named_boundary
-from augscope.sweep.phase_limits import ExactBoundary, Problems
+from augscope.sweep.phase_limits import Problems
 from augscope.sweep.phase_options import PhaseOptions
+from augscope.sweep.phase_panels import Panel, Panels
 from augscope.sweep.phase_queries import configurations_at, places_sql
 from augscope.sweep.records import Records
 
@@ -27,73 +27,8 @@ _ORDER = {name: index for index, name in enumerate(METHOD_NAMES)}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)")
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One diagram: the records of one group, by place (x, y). All arrays have an entry a place, in order of x, then y.
-
-    Attributes:
-        name: of the group, "" for all. method: of its records, or "several".
-        x, y: the place.
-        count: records there. mean, low, high: mean of the value over seeds and its 95 % t-interval (NaN where there is one
-            record). smallest, largest: over seeds.
-        boundaries: by name, the quantity divided by its level: 1 on the boundary.
-        exact: by name, what the population says (model.md §8).
-    """
-
-    name: str
-    method: str
-    x: Float[np.ndarray, " M"]
-    y: Float[np.ndarray, " M"]
-    count: Int[np.ndarray, " M"]
-    mean: Float[np.ndarray, " M"]
-    low: Float[np.ndarray, " M"]
-    high: Float[np.ndarray, " M"]
-    smallest: Float[np.ndarray, " M"]
-    largest: Float[np.ndarray, " M"]
-    boundaries: dict[str, Float[np.ndarray, " M"]]
-    exact: dict[str, ExactBoundary] = field(default_factory=dict)
-
-    @property
-    def places(self) -> Float[np.ndarray, "M 2"]:
-        """x and y of each place."""
-        return np.stack([self.x, self.y], axis=1)
-
-    @property
-    def spread(self) -> Float[np.ndarray, " M"]:
-        """Largest minus smallest value over seeds."""
-        return self.largest - self.smallest
-
-    def crossings(self, level: float, column: str = "mean") -> dict[float, float]:
-        """Return, by x, the largest y at which the value crosses a level between two places, linear in log y.
-
-        Args:
-            level: of the value (`column` "mean"), or 1 for a boundary (`column` its name).
-            column: "mean" or the name of a boundary.
-
-        An x whose places all lie on one side of the level is left out.
-        """
-        values = self.mean if column == "mean" else self.boundaries[column]
-        crossings = {}
-        for x in np.unique(self.x):
-            here = np.flatnonzero(self.x == x)
-            at, value = np.log(self.y[here]), values[here] - level
-            if column != "mean":
-                value = np.log(values[here])
-            for i in range(len(here) - 1):
-                if value[i] * value[i + 1] < 0:
-                    share = value[i] / (value[i] - value[i + 1])
-                    crossings[float(x)] = float(np.exp(at[i] + share * (at[i + 1] - at[i])))
-        return crossings
-
-    @property
-    def predicted_crossings(self) -> dict[str, dict[float, list[float]]]:
-        """Every y at which a boundary is crossed, by its name and x."""
-        exact = {name: boundary.crossings(self.places) for name, boundary in self.exact.items()}
-        return exact | {name: {x: [y] for x, y in self.crossings(1, name).items()} for name in self.boundaries}
-
-
-@dataclass(frozen=True)
-class PhaseDiagram:
+@dataclass(frozen=True, repr=False)
+class PhaseDiagram(Panels):
     """A value over two axes.
 
     Attributes:
@@ -106,22 +41,23 @@ class PhaseDiagram:
         minus: as in `PhaseOptions`: the value is a difference.
     """
 
-    x: str
-    y: str
-    value: str
-    level: float
-    x_log: bool
-    y_log: bool
-    panels: tuple[Panel, ...]
-    title: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    minus: str | None = None
 
-    @property
-    def shown_value(self) -> str:
-        """The value in words: of a difference both sides."""
-        return self.value if self.minus is None else f"{self.value} − that where {self.minus}"
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the diagram as its page does: a column a panel, the spread over seeds below where there are several.
+
+        Args:
+            axes: (rows, panels) of matplotlib's axes, one row or two; by default those of a new figure, with its legend.
+
+        Returns:
+            The axes, as an array of that shape.
+        """
+        from augscope.support.rendering import axes_grid
+        from augscope.sweep.phase_figures import draw_phase, figure_size, num_rows
+
+        grid = axes_grid(axes, num_rows(self.panels), len(self.panels), figure_size(self))
+        draw_phase(grid, self, complete=axes is None)
+        return grid
 
     def __str__(self) -> str:
         lines = []
@@ -133,6 +69,10 @@ class PhaseDiagram:
                 predicted = f"; predicted: {', '.join(near)}" if near else ""
                 lines.append(f"  {self.x} = {x:g}: crosses {self.level:.3g} at {self.y} = {y:.3g}{predicted}")
         return "\n".join([*lines, *self.notes])
+
+    def __repr__(self) -> str:
+        panels = [f"  {panel}" for panel in self.panels]
+        return "\n".join([f"PhaseDiagram: {self.value} over {self.x} and {self.y}", *panels])
 
     def to_csv(self) -> str:
         """Return the data behind the picture, a row a panel and place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -17,7 +17,7 @@ from matplotlib.tri import Triangulation
 
 from augscope.support.rendering import shown_name
 from augscope.support.styles import BOUNDARIES, Style
-from augscope.sweep.phase import Panel, PhaseDiagram
+from augscope.sweep.phase_panels import Panel, Panels
 
 METHOD_TITLES = {"erm": "ERM", "cutout": "Cutout", "cutmix": "CutMix"}  # of panels that are methods
 RASTER = 240  # pixels a side where places do not form a full grid
@@ -26,16 +26,36 @@ SIZE = (4.0, 3.4)  # inches of a panel
 TICKS_EVERY_DECADE = 2.0  # decades: above, only powers of ten are labelled
 
 
-def phase_figure(diagram: PhaseDiagram) -> Figure:
-    """Return a column a panel: mean over seeds above with contour and boundaries, largest minus smallest seed below.
+def phase_figure(diagram: Panels) -> Figure:
+    """Return the figure of `draw_phase`, with legend and title."""
+    figure = Figure(figsize=figure_size(diagram), layout="constrained")
+    rows, columns = num_rows(diagram.panels), len(diagram.panels)
+    draw_phase(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False), diagram)
+    return figure
+
+
+def num_rows(panels: Sequence[Panel]) -> int:
+    """Return 2 where there are several seeds, whose spread is drawn, else 1."""
+    return 1 + any((panel.count > 1).any() for panel in panels)
+
+
+def figure_size(diagram: Panels) -> tuple[float, float]:
+    """Return the inches that all panels need."""
+    return SIZE[0] * len(diagram.panels) + 1.2, SIZE[1] * num_rows(diagram.panels) + 0.9
+
+
+def draw_phase(axes: np.ndarray, diagram: Panels, *, complete: bool = True) -> None:
+    """Draw a column a panel: mean over seeds above with contour and boundaries, largest minus smallest seed below.
 
     The contour and the boundaries are drawn where there are places on both sides. Without several seeds the lower row is left
     out.
+
+    Args:
+        axes: (rows, panels).
+        complete: whether the figure is the diagram's own, to have its legend and title; otherwise the legend is the first axes'.
     """
-    spread = any((panel.count > 1).any() for panel in diagram.panels)
-    rows, columns = 1 + spread, len(diagram.panels)
-    figure = Figure(figsize=(SIZE[0] * columns + 1.2, SIZE[1] * rows + 0.9), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    (rows, columns), figure = axes.shape, axes[0, 0].figure
+    spread = rows > 1
     means = np.concatenate([panel.mean for panel in diagram.panels])
     limits, colours = (float(means.min()), float(means.max())), "viridis"
     if diagram.minus is not None:  # white where there is no difference
@@ -58,31 +78,30 @@ def phase_figure(diagram: PhaseDiagram) -> Figure:
     for row in axes:
         row[0].set_ylabel(_name(diagram, diagram.y))
     if drawn:
-        figure.legend(
-            handles=list(drawn.values()), loc="outside lower center", ncols=min(3, columns), frameon=False, fontsize=9
-        )
-    if diagram.title:
+        place = {"loc": "outside lower center", "ncols": min(3, columns)} if complete else {}
+        owner = figure if complete else axes[0, 0]
+        owner.legend(handles=list(drawn.values()), frameon=False, fontsize=9, **place)
+    if diagram.title and complete:
         figure.suptitle(shown_name(diagram.title, 90))
-    return figure
 
 
-def _name(diagram: PhaseDiagram, column: str, otherwise: str = "") -> str:
+def _name(diagram: Panels, column: str, otherwise: str = "") -> str:
     label = diagram.labels.get(column, column)
     return shown_name(otherwise if otherwise and label == column else label, 60)
 
 
-def _scaled(diagram: PhaseDiagram, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(diagram: Panels, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     """A panel's places in coordinates in which the axes are even."""
     return np.log(panel.x) if diagram.x_log else panel.x, np.log(panel.y) if diagram.y_log else panel.y
 
 
-def _unscaled(diagram: PhaseDiagram, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unscaled(diagram: Panels, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The inverse of `_scaled`."""
     return np.exp(x) if diagram.x_log else x, np.exp(y) if diagram.y_log else y
 
 
 def _heat(
-    axis: Axes, diagram: PhaseDiagram, panel: Panel, values: np.ndarray, limits: tuple[float, float], colours: str
+    axis: Axes, diagram: Panels, panel: Panel, values: np.ndarray, limits: tuple[float, float], colours: str
 ) -> Any:
     """A heat map: cells of a full grid; or every pixel in the colour of the nearest place, and the places as dots."""
     x, y = _scaled(diagram, panel)
@@ -124,7 +143,7 @@ def _edges(centres: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
 
 
-def _contours(axis: Axes, diagram: PhaseDiagram, panel: Panel, drawn: dict[str, Line2D]) -> None:
+def _contours(axis: Axes, diagram: Panels, panel: Panel, drawn: dict[str, Line2D]) -> None:
     """Draw where the mean crosses the level and where theory expects it; add new lines to the legend."""
     measured = "measured" if diagram.minus is None else "measured difference"
     contours = [(f"{measured}: {diagram.level:.3g}", panel.mean - diagram.level, "white", "-")]
@@ -158,7 +177,7 @@ def _legend(name: str) -> str:
     return f"predicted: {shown_name(name, 60)}"
 
 
-def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
+def _triangles(diagram: Panels, panel: Panel) -> Triangulation | None:
     """Triangles between the places in the axes' own scale, from 0 to 1; None if all places lie on one line."""
     x, y = _scaled(diagram, panel)
     if np.linalg.matrix_rank(np.stack([x - x[0], y - y[0]])) < 2:
@@ -166,7 +185,7 @@ def _triangles(diagram: PhaseDiagram, panel: Panel) -> Triangulation | None:
     return Triangulation((x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y))
 
 
-def _level_lines(diagram: PhaseDiagram, panel: Panel, contour: ContourSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _level_lines(diagram: Panels, panel: Panel, contour: ContourSet) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The lines of a contour on those triangles, back at the places' own scale."""
     x, y = _scaled(diagram, panel)
     for vertices in contour.get_paths()[0].to_polygons(closed_only=False):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from augscope.support.shown import check_installed
 from augscope.support.values import check
 from augscope.sweep.database import check_select, database, first_line, identifier, rows_of
 from augscope.sweep.folder import SweepFolder
@@ -104,7 +105,7 @@ class Records:
         Raises:
             ValueError: if pandas is not installed, or as `query` does.
         """
-        _check_installed("pandas")
+        check_installed("pandas")
         return self.query(sql).to_pandas()
 
     def to_xarray(self, *dims: str, where: str = "true") -> xr.Dataset:
@@ -117,7 +118,7 @@ class Records:
         Raises:
             ValueError: if xarray or pandas is not installed, two records have equal `dims`, or one is null: a population's seed.
         """
-        _check_installed("xarray")
+        check_installed("xarray", "pandas")
         check(len(dims) >= 1, "`dims` must name at least one column, got none")
         frame = self.to_pandas(f"SELECT * EXCLUDE (history) FROM records WHERE {where}")
         missing = [name for name in dims if name not in frame.columns]
@@ -167,11 +168,3 @@ class Records:
 def _canonical(paths: Sequence[Path]) -> list[Path]:
     """Paths as the database compares them: from the root, without links to their folder."""
     return [path.parent.resolve() / path.name for path in paths]
-
-
-def _check_installed(name: str) -> None:
-    try:
-        __import__("pandas")
-        __import__(name)
-    except ImportError:
-        raise ValueError(f"{name} and pandas must be installed for this: pip install {name} pandas") from None

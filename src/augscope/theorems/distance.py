@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from augscope.theorems.record import Results, mean_over_seeds, time_name
+from augscope.theorems.record import Results, time_name
+from augscope.training.measure_table import mean_over_seeds
 from augscope.training.seed_run import SeedRun
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,34 @@ def theorem_lines(theorem: Theorem, samples: Sequence[SampleVerdict]) -> tuple[L
         parts = [condition_line("", text, samples, column) for text, column in zip(texts, columns, strict=True)]
         lines += [replace(part, part=True) for part in parts]
     return tuple(lines)
+
+
+SAMPLE_COLUMNS = ["claim", "seed", "sample", "condition", "label", "value", "required", "true"]
+
+
+def sample_rows(claim: str, samples: Sequence[SampleVerdict]) -> list[tuple[Any, ...]]:
+    """Return a row of `SAMPLE_COLUMNS` a sample, condition and label: what was measured at the step that tables show, and whether that is enough."""
+    return [
+        (
+            claim,
+            sample.seed,
+            sample.verdict,
+            condition.name,
+            label,
+            float(value),
+            condition.required,
+            bool(condition.low <= value <= condition.high),
+        )
+        for sample in samples
+        for conditions in sample.conditions
+        for condition in conditions
+        for label, value in zip(_labels(condition), condition.values[sample.at], strict=True)
+    ]
+
+
+def _labels(condition: Condition) -> tuple[int, ...]:
+    """The labels of a condition's columns; 0 for both together."""
+    return (1, -1) if condition.values.shape[1] == 2 else (0,)
 
 
 def condition_line(number: str, text: str, samples: Sequence[SampleVerdict], conditions: Sequence[Condition]) -> Line:

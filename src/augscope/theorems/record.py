@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,26 @@ from augscope.model.methods import Method
 from augscope.support.files import read_json
 from augscope.support.naming import named_pieces
 from augscope.support.plain_data import csv_text, plain
+from augscope.support.shown import Shown
 from augscope.support.values import check
 from augscope.support.wording import versions
 from augscope.theorems.limit import LimitVerdict
 from augscope.theorems.samples import SampleVerdict
-from augscope.theorems.statements import RARITY_TOLERANCE, Terms
+from augscope.theorems.statements import RARITY_TOLERANCE, Terms, resolve_rarity
 from augscope.theorems.verdicts import Finding, TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History, features_learned
-from augscope.training.seed_run import SeedRun
+from augscope.training.seed_run import SeedRun, runs_by_method
 
 COMMANDS = ("verify", "train")
+MOST_SHOWN = 12  # runs in a `repr`
 FORMAT = 1  # of the record; raised when a field changes its meaning
 
 
-@dataclass(frozen=True)
-class Results:
-    """The results of a command.
+@dataclass(frozen=True, repr=False)
+class Results(Shown):
+    """Finished runs of an experiment, as `train_seeds` and the commands make them.
 
     Attributes:
         command: "verify" or "train".
@@ -50,6 +51,37 @@ class Results:
     again: str
     population: tuple[SeedRun, ...] = ()
 
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"Results of {len(self.runs)} runs", *(f"  {run}" for run in self.runs[:MOST_SHOWN]), *self._more]
+        )
+
+    @property
+    def _more(self) -> list[str]:
+        more = len(self.runs) - MOST_SHOWN
+        return [f"  and {more:,} more"] if more > 0 else []
+
+    def _table(self) -> list[list[Any]]:
+        """A row a run."""
+        rows = []
+        for run in (run for run in self.runs if len(run.history.steps)):
+            learned, accuracy = features_learned(run.history.feature_scores[-1]).sum(), run.history.accuracy[-1]
+            seed = "none" if run.seed is None else run.seed
+            rows.append([run.method.title, seed, run.message, int(learned), f"{accuracy:.4f}"])
+        return [["method", "seed", "training", "features learned", "accuracy"], *rows]
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw a column a method, as `Verdict.plot` does; arguments and result as there."""
+        from augscope.support.rendering import axes_grid
+        from augscope.training.figures import draw_methods, looks
+
+        if self.verdict is not None:
+            return self.verdict.plot(axes)
+        grid, experiment = axes_grid(axes, 2, len(self.shown)), self.experiment
+        features = looks(experiment.distribution, resolve_rarity(experiment))
+        draw_methods(grid, self.shown, features, {}, runs_by_method(experiment.methods, self.population))
+        return grid
+
     @property
     def drawn_seeds(self) -> tuple[int, ...]:
         """The seeds from which samples were drawn; none of a population, or of the limit alone."""
@@ -57,14 +89,8 @@ class Results:
 
     @property
     def shown(self) -> dict[Method, list[SeedRun]]:
-        """By method, the runs for means and pictures: those with records, and one that Ctrl-C ended only where it is the
-        method's only one. Methods without any are left out. Without seeds, the population's."""
-        groups = {}
-        for method in self.experiment.methods:
-            runs = self.runs if self.seeds else self.population
-            recorded = [run for run in runs if run.method == method and len(run.history.steps)]
-            groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
-        return {method: runs for method, runs in groups.items() if runs}
+        """The runs for means and pictures, by method; without seeds, the population's."""
+        return runs_by_method(self.experiment.methods, self.runs if self.seeds else self.population)
 
 
 def time_name(experiment: Experiment) -> str:
@@ -253,10 +279,3 @@ def _sample_record(sample: SampleVerdict) -> dict[str, Any]:
     fields = {name: getattr(sample, name) for name in ("seed", "verdict", "missing", "reason", "onset")}
     measured = [[one.values[sample.at] for one in row] for row in sample.conditions]
     return {**fields, "measured": plain(measured)}
-
-
-def mean_over_seeds(runs: Sequence[SeedRun], field: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps that all runs recorded (one that diverged ends early) and the mean of a history field there."""
-    steps = reduce(np.intersect1d, [run.history.steps for run in runs])
-    values = [getattr(run.history, field)[np.isin(run.history.steps, steps)] for run in runs]
-    return steps, np.mean(values, axis=0)

@@ -69,7 +69,7 @@ def combine(assumptions: Sequence[Assumption], at_this_size: str | None, in_limi
     return HOLDS if parts and all(part == HOLDS for part in parts) else INCONCLUSIVE
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Finding:
     """What the samples say of a claim. `print` it for the result in words.
 
@@ -143,8 +143,11 @@ class Finding:
     def __str__(self) -> str:
         return " ".join(self.sentences)
 
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.verdict}, {self.observed}"
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TheoremVerdict(Finding):
     """One theorem over all samples, and in the limit: a `Finding` of a method.
 

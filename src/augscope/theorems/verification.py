@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
+from augscope.support.shown import Shown, data_frame
 from augscope.support.values import check
 from augscope.theorems.assumptions import noise_ratio
 from augscope.theorems.limit import LimitVerdict, judge_limits, run_own_limits
+from augscope.theorems.lines import SAMPLE_COLUMNS, sample_rows
 from augscope.theorems.orders import describe_orders, judge_orders
 from augscope.theorems.samples import FAILS, HOLDS, UNDECIDED
 from augscope.theorems.statements import RARITY_TOLERANCE, TOLERANCE, Terms, Theorem, theorem_for
@@ -23,11 +25,14 @@ from augscope.theorems.verdicts import VIOLATED, Finding, TheoremVerdict, theore
 from augscope.theorems.windows import TheoremWindow, theorem_window, up_to
 from augscope.training.experiment import Experiment
 from augscope.training.preparation import Cost, PreparedRuns, prepare_runs
-from augscope.training.seed_run import SeedRun
+from augscope.training.seed_run import SeedRun, runs_by_method
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """The result of `verify`: a verdict per theorem and order of methods, and every history behind them.
 
     `print` it for the result in words.
@@ -50,13 +55,13 @@ class Verdict:
     seeds: tuple[int | None, ...]
     theorems: tuple[TheoremVerdict, ...]
     orders: tuple[Finding, ...]
-    runs: tuple[SeedRun, ...] = field(repr=False)
+    runs: tuple[SeedRun, ...]
     interrupted: bool
     seconds: float
     summary: tuple[str, ...] = ()
     windows: tuple[TheoremWindow, ...] = ()
-    population: tuple[SeedRun, ...] = field(default=(), repr=False)
-    own_limits: tuple[SeedRun, ...] = field(default=(), repr=False)
+    population: tuple[SeedRun, ...] = ()
+    own_limits: tuple[SeedRun, ...] = ()
 
     @property
     def experiment(self) -> Experiment:
@@ -89,6 +94,50 @@ class Verdict:
     def of(self, method: Method) -> list[SeedRun]:
         """Return the runs of one method."""
         return _of(method, self.runs)
+
+    @property
+    def predicted_accuracies(self) -> dict[Method, float]:
+        """What the theorems say of the overall accuracy, by method."""
+        terms = self.terms
+        return {one.method: one.theorem.accuracy.predicted(terms.distribution, terms.rarity) for one in self.theorems}
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw a column a method: features over steps above, exact accuracy below, as the report does.
+
+        Args:
+            axes: 2 × methods of matplotlib's axes, in an array or nested lists; by default those of a new figure.
+
+        Returns:
+            The axes, as an array of that shape.
+        """
+        from augscope.support.rendering import axes_grid
+        from augscope.training.figures import draw_methods, looks
+
+        methods, population = self.experiment.methods, self.population if self.runs else ()
+        groups = runs_by_method(methods, self.runs or self.population)
+        grid = axes_grid(axes, 2, len(groups))
+        features = looks(self.terms.distribution, self.terms.rarity)
+        draw_methods(grid, groups, features, self.predicted_accuracies, runs_by_method(methods, population))
+        return grid
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row a claim, sample, condition and label: what was measured where tables look, what is required, whether it is true.
+
+        A condition of both labels together, such as a margin, has label 0. Samples that were set aside
+        have no rows, nor have claims judged in the limit alone.
+
+        Raises:
+            ValueError: if pandas is not installed.
+        """
+        rows = [row for finding in self.findings for row in sample_rows(finding.name, finding.samples)]
+        return data_frame(rows, columns=SAMPLE_COLUMNS)
+
+    def _table(self) -> list[list[str]]:
+        rows = [[one.title, one.verdict, one.observed] for one in self.findings]
+        return [["claim", "verdict", "how often"], *rows]
+
+    def __repr__(self) -> str:
+        return "\n".join([f"Verdict from {len(self.seeds)} seeds", *(f"  {finding!r}" for finding in self.findings)])
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.findings), *map(str, self.windows), *self.summary])

@@ -281,9 +281,13 @@ class Descent:
 
 
 def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
-    """Return the seconds that one step takes, compilation not counted. Steps of size 0 are timed: they cannot diverge."""
+    """Return the seconds that one step takes, compilation not counted."""
     check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
-    problem = Problem(geometry(dataset), network, (method,), 0.0)
+    return time_problem(Problem(geometry(dataset), network, (method,), 0.0))
+
+
+def time_problem(problem: Problem) -> float:
+    """Return the seconds that one step takes, compilation not counted. Its step size is to be 0: so it cannot diverge."""
     state, seconds, count = start(problem.data), 0.0, 1
     jax.block_until_ready(compiled_steps(problem, state, 1))
     while seconds < TRIAL_SECONDS and count <= MOST_TRIALS:  # one step alone is mostly overhead where steps are short

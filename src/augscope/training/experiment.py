@@ -119,7 +119,15 @@ class Experiment(Value):
         return self
 
     def replace(self, **changes: Any) -> Experiment:
-        """Return a copy with some fields changed, validated again; in a limit training starts at 0 unless the changes say else."""
+        """Return a copy with some fields changed, validated again; in a limit training starts at 0 unless the changes say else.
+
+        Raises:
+            ValueError: as the constructor does; of a field of the distribution or the network, it says how to change that.
+        """
+        for part in ("distribution", "network"):
+            for name in changes.keys() & type(getattr(self, part)).model_fields.keys():
+                change = f"experiment.replace({part}=experiment.{part}.replace({name}={changes[name]!r}))"
+                raise ValueError(f"`{name}` is a field of the {part}: {change}")
         return super().replace(**({"init_std": 0.0, **changes} if changes.get("coordinates") in LIMITS else changes))
 
     @property

@@ -24,7 +24,7 @@ FIRST_RECORD = 0.1  # the first recorded time after 0
 MAX_EVALUATIONS = 500_000  # of the gradient: minutes, and far above what any measured run needs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FlowRun(Run):
     """A finished gradient flow: a `Run` whose `history.steps` are times t.
 

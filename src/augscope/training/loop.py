@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
 from augscope.support.kept_file import damage_in_words
+from augscope.support.shown import Shown
 from augscope.training.checkpoint import DescentCheckpoint, named_leaves, with_leaves
 from augscope.training.measures import History, Recorder, expected_plateau
 from augscope.training.problem import Problem
@@ -29,8 +31,8 @@ CHUNK_SECONDS = 1.0  # how often the host hears from a training: progress, Ctrl-
 Status = Literal["completed", "diverged", "interrupted", "unfinished", "running"]
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
     """A finished descent.
 
     Attributes:
@@ -56,6 +58,43 @@ class Run:
     network: BaseNetwork
     method: Method
     step_size: float
+
+    def __str__(self) -> str:
+        what = f"{type(self).__name__}: {self.method.title}, {self.message}"
+        return f"{what}\n  {self.dataset}\n  at the end: {self.history.last_text()}"
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the features over steps above, exact accuracy below, as reports do.
+
+        Args:
+            axes: two of matplotlib's axes, or any two in an array; by default those of a new figure.
+
+        Returns:
+            The axes, (2, 1).
+        """
+        from augscope.support.rendering import axes_grid
+        from augscope.training.figures import draw_methods, looks
+
+        grid, distribution = axes_grid(axes, 2, 1), self.dataset.distribution
+        groups = {self.method: [self]}  # pyright: ignore[reportUnhashable]  (frozen values are hashable)
+        draw_methods(grid, groups, looks(distribution, distribution.rarity), {}, {})
+        return grid
+
+    def save(self, path: str | Path) -> None:
+        """Write the run, data and weights included, to one file that `augscope.load` reads back; no pickle.
+
+        Args:
+            path: of the file, such as run.npz; one that is there is replaced, whole or not at all.
+
+        Raises:
+            ValueError: if it cannot be written.
+        """
+        from augscope.training.saving import save_run
+
+        save_run(self, path)
+
+    def _table(self) -> Sequence[Sequence[str]]:
+        return self.history._table()
 
     @property
     def predicted_plateau(self) -> Float[np.ndarray, " 2"]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, reduce
 from textwrap import fill
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import numpy as np
+
+from augscope.support.shown import Shown, data_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,65 @@ def _shape(hint: Any) -> tuple[str, ...]:
     """The axes that a jaxtyping annotation names, or the first of several."""
     first, *_ = get_args(hint) or (hint,)
     return tuple(first.dim_str.split())
+
+
+class MeasureTable(Shown):
+    """What the dataclass of measures can do: show its last record, and become a data frame."""
+
+    steps: Any
+
+    def __str__(self) -> str:
+        name = type(self).__name__
+        if not len(self.steps):
+            return f"{name}: nothing recorded"
+        records = f"{len(self.steps)} record{'s' * (len(self.steps) > 1)}, {self.steps[0]:g} to {self.steps[-1]:,g}"
+        return f"{name}: {records}; {self.last_text()}"
+
+    def last_text(self) -> str:
+        """Return some measures of the last record in words."""
+        if not len(self.steps):
+            return "nothing recorded"
+        return ", ".join(f"{name.replace('_', ' ')} {getattr(self, name)[-1]:.4g}" for name in _IN_WORDS)
+
+    def _table(self) -> list[list[str]]:
+        """Every measure of up to 2K numbers at the first and the last record."""
+        if not len(self.steps):
+            return []
+        rows = [["measure", "meaning", f"at {self.steps[0]:g}", f"at {self.steps[-1]:,g}"]]
+        for row in measures_of(type(self))[1:]:
+            if len(row.shape) <= 3:
+                rows.append([row.name, row.meaning, *(_text(getattr(self, row.name)[at]) for at in (0, -1))])
+        return rows
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row a record, indexed by step, and a column a number: `plateau[1]` is `history.plateau[:, 1]`.
+
+        Raises:
+            ValueError: if pandas is not installed.
+        """
+        columns: dict[str, Any] = {}
+        for row in measures_of(type(self))[1:]:
+            array = getattr(self, row.name)
+            for index in np.ndindex(array.shape[1:]):
+                place = f"[{', '.join(map(str, index))}]" if index else ""
+                columns[row.name + place] = array[:, *index]
+        return data_frame(columns).set_index(np.array(self.steps)).rename_axis("steps")
+
+
+def mean_over_seeds(runs: Sequence[Any], field: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps that all runs recorded (one that diverged ends early) and the mean of a history field there."""
+    steps = reduce(np.intersect1d, [run.history.steps for run in runs])
+    values = [getattr(run.history, field)[np.isin(run.history.steps, steps)] for run in runs]
+    return steps, np.mean(values, axis=0)
+
+
+_IN_WORDS = ("loss", "gradient_norm", "margin", "accuracy")
+
+
+def _text(values: Any) -> str:
+    """Numbers of a measure, a label's separated by a stroke from the other's."""
+    rows = np.reshape(values, (-1, np.shape(values)[-1] if np.ndim(values) > 1 else 1))
+    return " / ".join(" ".join(f"{value:.4g}" for value in row) for row in rows)
 
 
 def documented(history: Any) -> Any:

@@ -21,15 +21,15 @@ from augscope.model.network import BaseNetwork
 from augscope.support.plain_data import plain
 from augscope.support.values import check
 from augscope.training.coefficients import Observation
-from augscope.training.measure_table import Measure, documented, measure, measures_of
+from augscope.training.measure_table import Measure, MeasureTable, documented, measure, measures_of
 
 LEARNED_SHARE = 0.15  # of the run's largest feature score (model.md §5)
 
 
 # ruff: noqa: RUF009  (`measure` makes a field, as `dataclasses.field` does)
 @documented
-@dataclass(frozen=True)
-class History:
+@dataclass(frozen=True, repr=False)
+class History(MeasureTable):
     """Every measure at every recorded step; the leading axis R counts records.
 
     This class is the table of measures: what is recorded, kept, swept and documented follows from its fields.

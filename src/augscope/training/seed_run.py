@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -11,14 +11,15 @@ import numpy as np
 from jaxtyping import Float
 
 from augscope.model.methods import Method
+from augscope.support.shown import Shown
 from augscope.support.values import check
 from augscope.training.loop import Run, Status
 from augscope.training.measure_table import measures_of
 from augscope.training.measures import History
 
 
-@dataclass(frozen=True)
-class SeedRun:
+@dataclass(frozen=True, repr=False)
+class SeedRun(Shown):
     """One method trained from one seed: what verdicts and pictures need of it."""
 
     seed: int | None  # None: of a population
@@ -30,6 +31,10 @@ class SeedRun:
     feature_counts: tuple[tuple[int, ...], ...] | None  # points per feature, row 0 for label +1; None of a population
     seconds: float
     predicted_plateau: Float[np.ndarray, " 2"]  # where training should settle: see `Run`
+
+    def __str__(self) -> str:
+        place = "population" if self.seed is None else f"seed {self.seed}"
+        return f"SeedRun: {self.method.title}, {place}, {self.message}; {self.history.last_text()}"
 
     @classmethod
     def of(cls, seed: int | None, run: Run) -> SeedRun:
@@ -86,6 +91,18 @@ class SeedRun:
 
 
 _OUTCOME = ("status", "message", "oscillating", "seconds")  # kept as one text, under "said"
+
+
+def runs_by_method(methods: Iterable[Method], runs: Iterable[SeedRun]) -> dict[Method, list[SeedRun]]:
+    """Return the runs for means and pictures, by method: those with records. Methods without any are left out.
+
+    One that Ctrl-C ended is there only where it is the method's only one.
+    """
+    runs, groups = [run for run in runs if len(run.history.steps)], {}
+    for method in methods:
+        recorded = [run for run in runs if run.method == method]
+        groups[method] = [run for run in recorded if run.status != "interrupted"] or recorded
+    return {method: group for method, group in groups.items() if group}
 
 
 def missing_features(run: SeedRun) -> list[str]:

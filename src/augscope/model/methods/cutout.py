@@ -32,7 +32,7 @@ class Cutout(Method):
     Example:
         >>> import jax, numpy as np, augscope as ag
         >>> jax.config.update("jax_enable_x64", True)
-        >>> value, gradient = ag.Cutout(num_cut=1).loss_and_gradient(np.ones((1, 3)), np.array([1]))
+        >>> value, gradient = ag.Cutout(1).loss_and_gradient(np.ones((1, 3)), np.array([1]))
         >>> round(float(value), 6)
         0.126928
         >>> many = ag.Cutout(num_cut=31, algorithm="frequencies")  # binom(64, 31) = 1.8e18 subsets
@@ -43,6 +43,9 @@ class Cutout(Method):
     name: Literal["cutout"] = "cutout"
     num_cut: int = 1
     algorithm: Literal["enumerate", "frequencies"] = "enumerate"
+
+    def __init__(self, num_cut: int = 1, **fields: Any) -> None:
+        super().__init__(**{"num_cut": num_cut, **fields})
 
     @field_validator("num_cut")
     @classmethod

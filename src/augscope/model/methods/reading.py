@@ -39,5 +39,5 @@ def read_method(given: Any) -> Method:
         return _BUILT_IN[name](**fields)
     if not isinstance(name, str) or ":" not in name:
         known = ", ".join(METHOD_NAMES)
-        raise ValueError(f"`methods` must be among {known}, or module:Name of your own, got {name!r}")
+        raise ValueError(f"`methods` must be among {known}, or module:Name or file.py:Name of your own, got {name!r}")
     return make_piece("methods", given, Method, lambda function: FunctionMethod(function=function))

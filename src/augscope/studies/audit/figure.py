@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from augscope.images.plan import METHODS
@@ -15,11 +16,23 @@ LANE = 0.15  # between two methods of one subgroup, which are 1 apart
 
 
 def accuracy_figure(study: Study, measured: Measured) -> Figure:
-    """A row for each subgroup, a mark for each method: test accuracy with its 95 % interval; small and open: training."""
+    """Return the figure of `draw_accuracies`, with its legend above."""
+    figure = Figure(figsize=figure_size(study), layout="constrained")
+    draw_accuracies(figure.subplots(), study, measured)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def figure_size(study: Study) -> tuple[float, float]:
+    """Return the inches that its rows need."""
+    return 7.2, 1.5 + len(study.data.groups) * (0.25 + 0.17 * len(study.settings.methods))
+
+
+def draw_accuracies(axis: Axes, study: Study, measured: Measured) -> None:
+    """Draw a row for each subgroup, a mark for each method: test accuracy with its 95 % interval; small and open: training."""
     data, settings = study.data, study.settings
     count = len(data.groups)
-    figure = Figure(figsize=(7.2, 1.5 + count * (0.25 + 0.17 * len(settings.methods))), layout="constrained")
-    axis, styles = figure.subplots(), method_styles(settings.methods)
+    styles = method_styles(settings.methods)
     for index, method in enumerate(settings.methods):
         colour, marker = styles[method].colour, styles[method].marker
         lane = LANE * (index - (len(settings.methods) - 1) / 2)
@@ -39,5 +52,3 @@ def accuracy_figure(study: Study, measured: Measured) -> Figure:
     axis.set_xlabel("accuracy (filled: test, 95 % interval; open: training; dotted: chance)")
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-    return figure

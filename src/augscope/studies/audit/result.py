@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from augscope.images.plan import METHODS
 from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.exposure import Exposure, exposure
 from augscope.studies.audit.recommendation import Words, put_in_words
 from augscope.studies.audit.study import Runs, Study
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy, Measured, measure
+from augscope.support.shown import Shown
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Shown):
     """Everything that an audit shows.
 
     Attributes:
@@ -32,6 +34,35 @@ class Audit:
     exposures: dict[str, Exposure]
     words: Words
     versions: dict[str, str]
+
+    def __str__(self) -> str:
+        words = self.words
+        return "\n".join(["Audit: " + words.headline, words.recommendation, *words.findings])
+
+    def _table(self) -> list[list[str]]:
+        methods, measured = self.study.settings.methods, self.measured
+        rows = [
+            [group.name, *(f"{measured.accuracies[method, index].test.estimate:.3f}" for method in methods)]
+            for index, group in enumerate(self.study.data.groups)
+        ]
+        return [["test accuracy", *(METHODS[method] for method in methods)], *rows]
+
+    def plot(self, axis: Any = None) -> Any:
+        """Draw the test accuracy of every subgroup under every method, with intervals, as the report does.
+
+        Args:
+            axis: one of matplotlib's axes; by default that of a new figure.
+
+        Returns:
+            The axis.
+        """
+        from augscope.studies.audit.figure import draw_accuracies, figure_size
+        from augscope.support.rendering import axes_grid
+
+        axis = axes_grid(axis, 1, 1, figure_size(self.study))[0, 0]
+        draw_accuracies(axis, self.study, self.measured)
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8, frameon=False)
+        return axis
 
 
 def conclude(study: Study, runs: Runs, versions: dict[str, str]) -> Audit:

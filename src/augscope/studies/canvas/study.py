@@ -17,9 +17,10 @@ from augscope.model.arrays import check_precision
 from augscope.model.sampling import free_bytes
 from augscope.studies.canvas.canvases import Canvases, SeedCanvases, draw_canvases
 from augscope.studies.canvas.settings import RARITIES, CanvasSettings
-from augscope.studies.canvas.training import PatchSpan, Trained, methods_of, network_of, spans_of, train
+from augscope.studies.canvas.training import PatchSpan, Trained, methods_of, network_of, spans_of, time_step, train
 from augscope.support.statistics import Difference, Interval, holm, mean_interval, paired_difference
 from augscope.support.values import checked_seeds
+from augscope.training.preparation import Cost
 
 SHARES = ("accuracy", "fitted")  # measures that are probabilities
 
@@ -92,6 +93,20 @@ class Study:
             Comparison(rarity, first, second, difference, float(p))
             for (rarity, first, second, difference), p in zip(pairs, adjusted, strict=True)
         ]
+
+
+def study_cost(settings: CanvasSettings, seeds: Sequence[int]) -> Cost:
+    """Return what a study will take, measured on some steps of each method. Cost: the drawing of one seed, and compilation."""
+    training, _ = spans_of(settings, seeds[0], draw_canvases(settings, seeds[0]))
+    step_seconds = {title: time_step(settings, training, title) for title in methods_of(settings)}
+    return Cost(
+        step_seconds=step_seconds,
+        runs=dict.fromkeys(step_seconds, len(seeds)),
+        num_steps=settings.num_steps,
+        num_kept=0,
+        workers=min(len(seeds), _seeds_at_once(settings)),
+        flow=False,
+    )
 
 
 def run_study(

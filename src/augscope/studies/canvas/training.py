@@ -18,7 +18,7 @@ from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.model.network import BaseNetwork, Network
 from augscope.studies.canvas.canvases import WEIGHTS, Canvases, SeedCanvases, stream
 from augscope.studies.canvas.settings import CanvasSettings
-from augscope.training.descent import Descent
+from augscope.training.descent import Descent, time_problem
 from augscope.training.problem import Problem
 
 LARGEST_SCORE = 1e6  # margins grow as the logarithm of the steps: only a step that overshoots gets there
@@ -122,6 +122,12 @@ def methods_of(settings: CanvasSettings) -> dict[str, Method]:
     """Return the losses to compare by their titles, in the theory's order."""
     cutouts = {title: Cutout(num_cut=num_cut) for title, num_cut in settings.cutouts.items()}
     return {"ERM": Erm(), **cutouts, "CutMix": CutMix()}
+
+
+def time_step(settings: CanvasSettings, span: PatchSpan, title: str) -> float:
+    """Return the seconds of a step of one method, compilation not counted."""
+    data = PatchSpan(*map(jnp.asarray, span))
+    return time_problem(Problem(data, network_of(settings), (methods_of(settings)[title],), 0.0))
 
 
 def train(
