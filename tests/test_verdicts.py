@@ -281,14 +281,14 @@ class TestAssumptions:
     @pytest.mark.parametrize(
         ("method", "changes", "unmet"),
         [
-            (ERM, {"feature_noise": 0.0}, "α = 0 > 0"),
-            (CUTOUT, {"feature_noise": 0.0}, "α = 0 > 0"),
-            (ag.Cutout(num_cut=2), {}, "C = 2 < P/2 = 1.5"),
-            (ERM, {"num_patches": 2}, "P = 2 ≥ 3"),
-            (ERM, {"background_noise_std": 0.03}, "σ_d/σ_b = 0.833 > 1"),
-            (ERM, {"dim": 500}, "n(P−1) = 600 ≤ d − 2K = 494"),
-            (CUTMIX, {"dim": 4000}, "κ = 0.532 ≤ 0.5"),
-            (ERM, {"init_std": 1.0}, "σ_0 √e_d = 11.2 ≤ r = 1"),
+            (ERM, {"feature_noise": 0.0}, "α = 0, needs > 0"),
+            (CUTOUT, {"feature_noise": 0.0}, "α = 0, needs > 0"),
+            (ag.Cutout(num_cut=2), {}, "C = 2, needs < P/2 = 1.5"),
+            (ERM, {"num_patches": 2}, "P = 2, needs ≥ 3"),
+            (ERM, {"background_noise_std": 0.03}, "σ_d/σ_b = 0.833, needs > 1"),
+            (ERM, {"dim": 500}, "n(P−1) = 600, needs ≤ d − 2K = 494"),
+            (CUTMIX, {"dim": 4000}, "κ = 0.532, needs ≤ 0.5"),
+            (ERM, {"init_std": 1.0}, "σ_0 √e_d = 11.2, needs ≤ r = 1"),
         ],
     )
     def test_each_can_fail(self, method, changes, unmet):
@@ -308,7 +308,9 @@ class TestAssumptions:
         # At α = 0.1 Cutout learns the second feature from step 72 on, and of 100 with noise of 1.5 times the energy none.
         verdict, unmet = self.verdicts(ERM, rarity=None, feature_noise=0.1)
         assert verdict == "assumptions not met"
-        assert unmet == ["feature 2: borderline (R(σ_d) = 0.36, R(σ_b) = 1)"]
+        assert unmet == [
+            "feature 2: borderline, needs to be clearly common, rare or extremely rare (R(σ_d) = 0.36, R(σ_b) = 1)"
+        ]
         assert self.verdicts(CUTMIX, rarity=None) == ("holds", [])
         clear = {"rarity": None, "dominant_noise_std": 0.05, "background_noise_std": 0.0125, "feature_noise": 0.2}
         experiment = EXPERIMENT.replace(distribution=EXPERIMENT.distribution.replace(**clear))
