@@ -251,10 +251,12 @@ class TestWording:
         found = statements(invented({**rows, "CutMix": (0.85, 0.9, 0.9)}))
         assert [statement.tone for statement in found] == ["holds", "holds", *["reported"] * 4]
         assert found[0].text.startswith(
-            "Extremely rare digits, the theory's order shows: ERM 50.0 %, Cutout C = 1 60.0 % (p "
+            "Order on extremely rare digits, as in the theory: ERM 50.0 %, Cutout C = 1 60.0 % (p "
         )
-        assert "CutMix less it: +0.0 points on extremely rare digits" in found[3].text.replace("-0.0 p", "+0.0 p")
-        assert "CutMix costs accuracy: CutMix less ERM -10.0 points on common digits" in found[4].text
+        assert "CutMix − Cutout C = 2: +0.0 points on extremely rare digits" in found[3].text.replace(
+            "-0.0 p", "+0.0 p"
+        )
+        assert "CutMix costs accuracy: CutMix − ERM: -10.0 points on common digits" in found[4].text
 
     def test_no_order_is_claimed_where_there_is_none(self):
         found = statements(invented(dict.fromkeys(("ERM", "Cutout C = 1", "Cutout C = 2", "CutMix"), self.EQUAL)))

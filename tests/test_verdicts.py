@@ -129,7 +129,10 @@ class TestAccuracyByRarity:
         assert overall == pytest.approx(0.975, abs=1e-15)
         run = made_run(CUTOUT, accuracy=overall, accuracy_per_feature=per_feature)
         sample = judged(run)
-        assert (sample.verdict, sample.missing) == ("fails", "test accuracy on feature 3 (extremely rare) is off")
+        assert (sample.verdict, sample.missing) == (
+            "fails",
+            "test accuracy on feature 3 (extremely rare) is out of range",
+        )
         # And with 0.04 in place of 0.1 neither half of the claim is true.
         strict = judged(run, replace(TERMS, rarity_tolerance=0.04))
         assert "feature 2 (rare), label +1: 0.9500 (required ≥ 0.96)" in strict.reason
@@ -222,10 +225,10 @@ class TestSamplesTogether:
             "Theorem 3.2: inconclusive, observed in 7 of 9 samples. 7 of 9 samples hold, 2 fail, 0 undecided at T = 100"
         )
         assert (
-            "Fails (seeds 7, 8): test accuracy on feature 2 (rare) is off; the label concerned has 3 points of feature 2"
+            "Fails (seeds 7, 8): test accuracy on feature 2 (rare) is out of range; the label concerned has 3 points of feature 2"
             in text
         )
-        assert "a label has 9 where it holds" in text
+        assert "where it holds, labels have 9" in text
 
     def test_lines_count_the_samples_in_which_they_are_true(self):
         runs = [made_run(seed=seed) for seed in range(9)] + [made_run(seed=9, accuracy=0.95)]

@@ -56,9 +56,9 @@ def how_to_read(experiment: Experiment) -> str:
     """Return what the columns of the verdict table mean."""
     unit = time_name(experiment)
     return (
-        f"Mean, worst: over the samples at T (3.3: at the last {unit} at which all three statements are "
-        f"true); the worst is the value nearest to the end of what is required, or farthest beyond. True in: samples in which it is "
-        f"so there. From {unit}: it is so from this {unit} until then, median of those samples."
+        f"Mean and worst: over the samples, at T (for 3.3: at the last {unit} at which all three statements are true). The worst "
+        f"value is the closest to the edge of the required range, or the farthest outside it. True in: the number of samples in "
+        f"which the statement is true then. From {unit}: the first {unit} from which it stays true (median of those samples)."
     )
 
 
@@ -105,8 +105,8 @@ def _last_measures(runs: Sequence[SeedRun], features: Sequence[str]) -> list[tup
         ("loss", _number(mean("loss"), ".3e")),
         ("loss above its minimum", _number(mean("excess_loss"), ".1e")),
         ("gradient norm, largest over seeds", _number(np.max([norm[-1] for norm in norms]), ".1e")),
-        ("gradient norm over its largest on the way", _number(norm_share, ".1e")),
-        ("fewest points of one feature, over seeds", _fewest_points(runs)),
+        ("gradient norm over its largest in training", _number(norm_share, ".1e")),
+        ("fewest points with one feature, over seeds", _fewest_points(runs)),
         ("training margin: data / augmented", _pair([mean("margin"), mean("augmented_margin")])),
         *((f"test accuracy, {name}", _number(accuracies[:, k].mean(), ".4f")) for k, name in enumerate(features)),
         ("test accuracy, overall", _number(mean("accuracy"), ".5f")),

@@ -50,7 +50,7 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method less ERM on one subgroup.
+    """A method minus ERM on one subgroup.
 
     Attributes:
         method, group: which.
