@@ -81,7 +81,7 @@ def _draw_scores(axis: Axes, runs: Sequence[SeedRun], frequencies: Sequence[floa
             axis.plot(_log_steps(run.history.steps), scores, color=style.colour, alpha=SEED_ALPHA, linewidth=0.8)
     level, words = LEARNED_SHARE * mean[-1].max(), {"textcoords": "offset points", "fontsize": 7}
     axis.axhline(level, color="0.6", linewidth=0.9)
-    axis.annotate("counts as learned above this line", (steps[0], level), (0, 2), color="0.4", **words)
+    axis.annotate("learned above this line", (steps[0], level), (0, 2), color="0.4", **words)
     plateau = float(runs[0].predicted_plateau.mean())
     if np.isfinite(plateau):
         axis.axhline(plateau, color="black", linewidth=0.9, linestyle=":")

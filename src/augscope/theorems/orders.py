@@ -189,8 +189,8 @@ def _explanation(experiment: Experiment, inversions: Sequence[tuple[Method, Meth
     text = f"The two orders differ: {pairs}. "
     if any(isinstance(better, CutMix) for better, _ in inversions) and kappa > LARGEST_NOISE_RATIO:
         return text + (
-            "CutMix gives every patch the same small score, its plateau. The noise of a test point is "
-            f"κ = {kappa:.2g} of that plateau (κ² = (n/d)(1 + (P−2)σ_d²/σ_b²)), which is large enough to flip signs. "
+            "CutMix gives every patch the same small score, its plateau, and the noise of a test point is "
+            f"κ = {kappa:.2g} of it (κ² = (n/d)(1 + (P−2)σ_d²/σ_b²)), which is large enough to flip signs. "
             "The accuracy of Theorem 3.3 needs κ ≪ 1: a dimension d far above n(1 + (P−2)σ_d²/σ_b²)."
         )
     return text + (
