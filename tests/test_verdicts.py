@@ -228,7 +228,7 @@ class TestSamplesTogether:
             "Fails (seeds 7, 8): test accuracy on feature 2 (rare) is out of range; the label concerned has 3 points of feature 2"
             in text
         )
-        assert "where it holds, labels have 9" in text
+        assert "points of feature 2 (9 where it holds)" in text
 
     def test_lines_count_the_samples_in_which_they_are_true(self):
         runs = [made_run(seed=seed) for seed in range(9)] + [made_run(seed=9, accuracy=0.95)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
 
 from augscope.model.methods import CutMix
-from augscope.support.command_line import command_line
+from augscope.support.command_line import NextStep, command_line
 from augscope.theorems.limit import INCONCLUSIVE
 from augscope.theorems.record import Results
 from augscope.theorems.samples import FAILS, HOLDS, UNDECIDED
@@ -25,16 +24,6 @@ PLATEAU = (
     "κ is the size of the noise in a test point's score, relative to the plateau; a large κ makes predictions wrong."
 )
 FEWEST = 6  # samples that can decide
-
-
-class NextStep(NamedTuple):
-    """A command to try next, and the question that it answers."""
-
-    question: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"{self.question} {self.command}"
 
 
 def introduction(experiment: Experiment) -> str:

@@ -284,7 +284,7 @@ def _points(group: Sequence[SampleVerdict], holding: Sequence[SampleVerdict]) ->
     own = [(sample.run.feature_counts or ())[label][k] for sample, (label, _) in zip(group, places, strict=True)]
     others = [row[k] for sample in holding for row in sample.run.feature_counts or ()]
     text = f"; the label concerned has {_range(own)} points of feature {k + 1}"
-    return text + (f", where it holds, labels have {_range(others)}" if others else "")
+    return text + (f" ({_range(others)} where it holds)" if others else "")
 
 
 def _range(counts: Sequence[int]) -> str:

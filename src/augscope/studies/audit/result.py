@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from augscope.studies.audit.dataset import ImageData
+from augscope.studies.audit.explanations import size_warning
 from augscope.studies.audit.exposure import Exposure, exposure
 from augscope.studies.audit.recommendation import Words, put_in_words
 from augscope.studies.audit.study import Runs, Study
@@ -51,7 +52,7 @@ def record(audit: Audit) -> dict[str, Any]:
         "recommendation": audit.words.recommendation,
         "findings": list(audit.words.findings),
         "collapsed": [network._asdict() for network in measured.collapsed],
-        "warnings": list(measured.warnings),
+        "warnings": [*filter(None, [size_warning(data)]), *measured.warnings],
         "notes": list(data.notes),
         "subgroups": _subgroups(data),
         "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
