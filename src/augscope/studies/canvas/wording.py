@@ -16,6 +16,14 @@ LEVEL = 0.05  # of Holm's p-values, over all comparisons of a study
 MEASURES = {"accuracy": (100, ".1f"), "fitted": (100, ".1f"), "clean_share": (1, ".2f")}  # factor, digits as shown
 
 
+INTRODUCTION = (
+    "A canvas is a row of P patches: one shows a digit, the others noise. Each label is three digit classes: a common one with many "
+    "training canvases, a rare one with few, and an extremely rare one. ERM (empirical risk minimisation) trains on the canvases "
+    "as they are, Cutout blanks C random patches, CutMix mixes the patches and labels of two canvases. A margin is y f(X), above "
+    "0 where the network is right; the digit's share of it is the score of a fresh digit's patch alone over that of a training canvas."
+)
+
+
 class Statement(NamedTuple):
     """A sentence, and how it is coloured: "holds", "violated", "open", or "reported" for what the theory does not say."""
 
