@@ -85,7 +85,7 @@ class TestOneSampleOfALastingTheorem:
         terms = Terms(EXPERIMENT.replace(num_steps=1))
         sample = judged(made_run(steps=(0, 1), accuracy=accuracy), terms)
         assert sample.verdict == "undecided"
-        assert "nothing can be seen to last" in sample.reason
+        assert "too few steps to see what lasts" in sample.reason
 
     def test_two_steps_may(self):
         assert judged(made_run(steps=(0, 1, 2)), Terms(EXPERIMENT.replace(num_steps=2))).verdict == "holds"

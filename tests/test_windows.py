@@ -120,7 +120,7 @@ def test_a_bad_end_is_refused(until):
 
 
 def test_steps_to_record_are_refused_for_a_flow():
-    with pytest.raises(ValueError, match="`record_at` holds steps, which a flow has not"):
+    with pytest.raises(ValueError, match="`record_at` holds steps, which a flow does not have"):
         ag.presets.theorem.replace(until=1e3, record_at=(0, 10))
 
 

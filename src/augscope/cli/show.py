@@ -181,7 +181,7 @@ def show_verdict(screen: Console, results: Results) -> None:
     for sentence in (*map(str, verdict.findings), *map(str, verdict.windows)):
         screen.print(sentence)
     if verdict.interrupted:
-        screen.print("Interrupted: the verdicts rest on the runs finished until then.")
+        screen.print("Interrupted: the verdicts use only the runs that had finished.")
 
 
 def statement_columns(width: int) -> dict[str, int]:

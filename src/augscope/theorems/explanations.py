@@ -98,14 +98,14 @@ def _verify_next(results: Results) -> tuple[str, str, dict[str, object]]:
         longer = {} if experiment.until is not None else {"num_steps": 4 * experiment.num_steps}
         return "Do more steps and seeds decide it?", "verify", {**longer, "seeds": max(20, 2 * count)}
     if experiment.until is None:
-        return "From when until when do the theorems hold?", "verify", {"until": "1e12", "seeds": min(count, 6)}
+        return "How long do the theorems hold?", "verify", {"until": "1e12", "seeds": min(count, 6)}
     return "And with more samples?", "verify", {"seeds": 2 * count}
 
 
 def _train_next(results: Results) -> tuple[str, str, dict[str, object]]:
     experiment, seeds = results.experiment, len(results.drawn_seeds)
     if any(run.status == "diverged" or run.oscillating for run in results.runs):
-        return "Does a smaller step size come to rest?", "train", {"step_size": experiment.step_size / 10}
+        return "Does training settle with a smaller step size?", "train", {"step_size": experiment.step_size / 10}
     if experiment.is_population:
         return "How far are finite samples from it?", "train", {"coordinates": "reduced", "seeds": 3}
     if any(theorem_for(method) is not None for method in experiment.methods):

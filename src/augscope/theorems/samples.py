@@ -186,7 +186,7 @@ def _judge_lasting(evidence: Evidence) -> SampleVerdict:
     if state is not None:
         return evidence.sample(UNDECIDED, f"training has not settled ({state})", run.message)
     if len(late) < 2:  # so it is at T = 1: nothing can be seen to last, or to come nearer
-        reason = f"T = {evidence.end:,}: nothing can be seen to last from T/2 to T"
+        reason = f"T = {evidence.end:,}: too few steps to see what lasts from T/2 to T"
         return evidence.sample(UNDECIDED, "only one step is judged from T/2 to T", reason)
     if not true[-1]:
         return _judge_false(evidence)
