@@ -191,7 +191,7 @@ def page(found: list[tuple[Case, Certificate, float]]) -> str:
         "- kornia returns (label, permuted label, λ). λ is read as kornia documents it: the area of the cut by default, and "
         "1 − area with `use_correct_lambda=True`. Whoever reads the default λ as the paper's (the own label's weight) gets its complement.\n"
         "- Keras documents of `RandomErasing(factor=1.0)` both that it always erases and that the probability is drawn between "
-        "0 and the factor; it is held to the second, 0.5.\n"
+        "0 and the factor; it is checked against the second, 0.5.\n"
         "- Albumentations transforms single images and knows no labels, as do kornia's and Keras' erasing layers.",
         "## Deviations, each with the line that shows it",
         *[_deviations(case, certificate) for case, certificate, _ in found if not certificate.holds],
@@ -248,7 +248,7 @@ def _rule(certificate: Certificate, name: str) -> str:
 
 
 def _deviations(case: Case, certificate: Certificate) -> str:
-    lines = [f"### {case.title}", f"Held to: {certificate.claims}.", ""]
+    lines = [f"### {case.title}", f"Checked against: {certificate.claims}.", ""]
     for check in certificate.checks:
         if check.verdict == "fails":
             lines.append(f"- **{check.name}**: {check.defect + ': ' if check.defect else ''}{check.evidence}.")

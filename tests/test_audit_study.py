@@ -17,6 +17,7 @@ from scipy import stats
 from augscope.cli import app
 from augscope.cli.audit_terminal import print_audit
 from augscope.studies.audit.dataset import read_data
+from augscope.studies.audit.explanations import next_options, size_warning
 from augscope.studies.audit.exposure import exposure
 from augscope.studies.audit.kept import kept_trainings, remaining, train_all
 from augscope.studies.audit.page import html_page
@@ -24,6 +25,7 @@ from augscope.studies.audit.result import conclude, record
 from augscope.studies.audit.settings import Settings
 from augscope.studies.audit.study import prepare
 from augscope.studies.audit.subgroups import LEARNED, MEMORISED, measure
+from augscope.support.command_line import NextStep
 from augscope.support.statistics import crossed_difference, crossed_gap, crossed_share, given_share
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
@@ -188,7 +190,9 @@ class TestCollapsed:
         (network,) = audit.measured.collapsed
         assert (network.method, network.seed, network.guessing) == ("cutmix-patch", 2, 0.5)
         assert "The training of CutMix (patches) from seed 2 failed: the network is right on 50.0 %" in network.sentence
-        assert network.sentence in html.unescape(html_page(audit, b"<svg/>", "again"))
+        assert network.sentence in html.unescape(
+            html_page(audit, b"<svg/>", "again", NextStep("What next?", "augscope"))
+        )
         assert record(audit)["collapsed"] == [network._asdict()]
         print_audit(audit, to_stderr=False)
         assert "CutMix (patches) from seed 2 failed" in " ".join(capsys.readouterr().out.split())
@@ -300,10 +304,24 @@ def test_measures_need_every_subgroup_and_say_what_is_too_small(tmp_path):
     settings = settings_for(folder, seeds=(0, 1), steps=2)
     study = prepare(read_data(folder / "data.csv"), settings)
     measured = measure(study, trained(study))
-    assert len(measured.warnings) == 4
-    assert "0 · common is too small to tell: 5 test images, fewer than 12" in measured.warnings[0]
+    assert measured.warnings == ()
+    text = size_warning(study.data)
+    assert text.startswith("No subgroup has the 12 test images that a comparison needs (the largest has 5)")
+    assert "add test images or merge subgroups (name fewer --attributes)" in text.lower()
+    assert "(--seeds 10)" in text
+    question, options = next_options(study.data, settings, measured, tmp_path / "out")
+    assert (question, options["attributes"]) == ("Do the labels show a difference, without subgroups?", "")
     assert not any(comparison.claimed for comparison in measured.comparisons)
     assert all(comparison.adjusted is None for comparison in measured.comparisons)
+
+
+def test_small_subgroups_are_named_once_and_before_training(tmp_path, capsys):
+    path = planted(tmp_path, common=12, test=5)
+    line = ["images", "audit", str(path), *shlex.split("--methods erm,cutmix-patch --steps 2 --seeds 2")]
+    assert app(line, exit_on_error=False, print_error=False) == 0
+    words = " ".join(capsys.readouterr().err.split())
+    assert words.index("Warning: No subgroup has the 12 test images") < words.index("4 trainings of 2 steps")
+    assert "12 test images" not in words.partition("4 trainings of 2 steps")[2]
 
 
 def test_the_command_as_a_whole(tmp_path, capsys):
@@ -317,7 +335,13 @@ def test_the_command_as_a_whole(tmp_path, capsys):
     assert record["command"] == "images audit"
     assert len(record["accuracies"]) == 3 * 4
     assert len(record["comparisons"]) == 2 * 4
-    assert "6 trainings of 6 steps: about" in " ".join(printed.err.split())
+    printed_words = " ".join(printed.err.split())
+    assert "6 trainings of 6 steps: about" in printed_words
+    assert (
+        f"Next: Do twice as many seeds show more? (Finished trainings are used again.) augscope images audit {path}"
+        in printed_words
+    )
+    assert "Warning: No subgroup" not in printed_words  # 12 test images each
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.index(record["headline"]) < page.index("<svg") < page.index("To run it again")
     assert record["identity"] in page

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import oracle
@@ -13,7 +15,7 @@ import pytest
 
 from augscope.studies.canvas.canvases import draw_canvases, draw_roles
 from augscope.studies.canvas.digits import pool, unit_digits
-from augscope.studies.canvas.record import FILES, again, files_of, to_record
+from augscope.studies.canvas.record import FILES, again, files_of, next_step, to_record
 from augscope.studies.canvas.settings import POOLS, RARITIES, CanvasSettings
 from augscope.studies.canvas.study import Measures, Study, run_study
 from augscope.studies.canvas.textures import draw_textures, halves
@@ -251,15 +253,26 @@ class TestWording:
         found = statements(invented({**rows, "CutMix": (0.85, 0.9, 0.9)}))
         assert [statement.tone for statement in found] == ["holds", "holds", *["reported"] * 4]
         assert found[0].text.startswith(
-            "Extremely rare digits, the theory's order shows: ERM 50.0 %, Cutout C = 1 60.0 % (p "
+            "Order on extremely rare digits, as in the theory: ERM 50.0 %, Cutout C = 1 60.0 % (p "
         )
-        assert "CutMix less it: +0.0 points on extremely rare digits" in found[3].text.replace("-0.0 p", "+0.0 p")
-        assert "CutMix costs accuracy: CutMix less ERM -10.0 points on common digits" in found[4].text
+        assert "CutMix − Cutout C = 2: +0.0 points on extremely rare digits" in found[3].text.replace(
+            "-0.0 p", "+0.0 p"
+        )
+        assert "CutMix costs accuracy: CutMix − ERM: -10.0 points on common digits" in found[4].text
 
     def test_no_order_is_claimed_where_there_is_none(self):
         found = statements(invented(dict.fromkeys(("ERM", "Cutout C = 1", "Cutout C = 2", "CutMix"), self.EQUAL)))
         assert [statement.tone for statement in found[:2]] == ["open", "open"]
         assert "No cost of CutMix is shown" in found[4].text
+
+    def test_the_next_command_is_more_seeds_where_the_order_is_open_else_more_variety(self):
+        equal = invented(dict.fromkeys(("ERM", "Cutout C = 1", "CutMix"), self.EQUAL), num_seeds=3)
+        equal = replace(equal, settings=CanvasSettings(num_cut=(1,)))
+        assert next_step(equal).command == "augscope images canvas --cut 1 --seeds 6"
+        rows = {"ERM": (0.95, 0.7, 0.5), "Cutout C = 1": (0.95, 0.8, 0.6), "CutMix": (0.85, 0.9, 0.9)}
+        ordered = replace(invented(rows), settings=CanvasSettings(num_cut=(1,)))
+        assert next_step(ordered).command == "augscope images canvas --preset homogeneous --cut 1 --seeds 12"
+        assert next_step(ordered).command in html.unescape(files_of(ordered)["report.html"].decode())
 
     def test_the_wrong_order_is_said_to_be_wrong(self):
         rows = {

@@ -40,7 +40,7 @@ def test_it_prints_a_record_and_writes_files(tmp_path, capsys):
 
 def test_no_cutout_at_all(capsys):
     assert canvas(*QUICK, "--cut", "none") == 0
-    assert "Cutout" not in capsys.readouterr().out
+    assert "Cutout C =" not in capsys.readouterr().out
 
 
 BAD = [

@@ -151,7 +151,7 @@ def _run_line(page: Path, line: str, where: Path) -> None:
     assert found.returncode in verdicts, f"{page.name}: {line}\n{found.stderr}"
     assert found.stdout or found.stderr
     if line == "make verify" and page.name == "commands.md":
-        (table,) = re.findall(r"^```text\n(statement .*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+        (table,) = re.findall(r"^```text\n(Each data point .*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
         assert _without_blanks(table) in _without_blanks(found.stdout)
 
 

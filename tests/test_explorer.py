@@ -115,10 +115,10 @@ class TestSettings:
             ({"frequencies": (0.4, 0.6)}, "frequencies", "`frequencies` must be decreasing", True),
             ({"frequencies": (0.0, 0.5, 0.5)}, "frequencies", "`frequencies` must be above 0, got 0.0", True),
             ({"dim": 4}, "dim", "`dim` must be at least 2K = 6", True),
-            ({"num_cut": 2}, "num_cut", "Theorem 3.2 assumes C = 2 < P/2 = 1.5: it does not hold.", False),
-            ({"background_noise_std": 0.1}, "dominant_noise_std", "assume σ_d/σ_b = 0.25 > 1", False),
-            ({"dim": 100}, "dim", "Theorems 3.1, 3.2, 3.3 assume n(P−1) = 600 ≤ d − 2K = 94", False),
-            ({"num_patches": 2}, "num_patches", "Theorems 3.1, 3.2, 3.3 assume P = 2 ≥ 3", False),
+            ({"num_cut": 2}, "num_cut", "Theorem 3.2 does not apply: C = 2, needs < P/2 = 1.5.", False),
+            ({"background_noise_std": 0.1}, "dominant_noise_std", "do not apply: σ_d/σ_b = 0.25, needs > 1", False),
+            ({"dim": 100}, "dim", "Theorems 3.1, 3.2, 3.3 do not apply: n(P−1) = 600, needs ≤ d − 2K = 94", False),
+            ({"num_patches": 2}, "num_patches", "Theorems 3.1, 3.2, 3.3 do not apply: P = 2, needs ≥ 3", False),
         ],
     )
     def test_a_bad_combination_is_explained_beside_its_slider(self, changes, control, sentence, refused):

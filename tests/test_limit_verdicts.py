@@ -73,11 +73,11 @@ class TestVerdict:
             (((50, None),), 100, True, "holds", "holds from step 50 to beyond 1e+12"),
             (((1, 80),), 100, True, "fails", "fails, ended at step 80"),
             (((1, 4), (30, 900)), 100, True, "holds", "holds from step 30 to 900"),
-            (((60, 90),), 100, True, "fails", "fails, at no step to 1e+12"),  # no window with T_end ≥ 2 T_m
-            ((), 100, True, "fails", "fails, at no step to 1e+12"),
+            (((60, 90),), 100, True, "fails", "fails, at no step up to 1e+12"),  # no window with T_end ≥ 2 T_m
+            ((), 100, True, "fails", "fails, at no step up to 1e+12"),
             (((60, 90),), 100, False, "holds", "holds, all three first true at step 60"),
             (((160, None),), 100, False, "inconclusive", "inconclusive, all three first true at step 160"),
-            ((), 100, False, "fails", "fails, at no step to 1e+12"),
+            ((), 100, False, "fails", "fails, at no step up to 1e+12"),
         ],
     )
     def test_of_windows(self, windows, end, lasting, verdict, text):
@@ -124,7 +124,7 @@ class TestVerify:
         (theorem,) = verdict.theorems
         assert [one.verdict for one in theorem.samples] == ["undecided"]
         assert [one.verdict for one in theorem.own_limits] == ["undecided"]
-        assert "Of the 1 samples that do not hold here, 1 do not in their own limits either (seed 4)" in str(theorem)
+        assert "Why samples do not hold: in 1 (seed 4) the cause is how many points have each feature" in str(theorem)
         results = Results("verify", experiment, (4,), verdict.runs, verdict, "again", verdict.population)
         (tmp_path / "record.json").write_text(json.dumps(to_record(results)))
         again = read_results(tmp_path)

@@ -148,7 +148,7 @@ class TestInWords:
 
     def test_large_test_noise_explains_cutmix(self):
         *_, relation = self.described(ag.presets.figure, cutout=(2, 0.96), cutmix=(3, 0.92))
-        assert "CutMix learns more features than Cutout yet predicts worse" in relation
+        assert "CutMix learns more features than Cutout but predicts worse" in relation
         assert "κ = 0.75" in relation
         assert "needs κ ≪ 1" in relation
 

@@ -43,13 +43,13 @@ class TestInWords:
         assert text == "Window of 3.1 (2), overall accuracy 0.9 ± 0.01: from t = 7 to t = 2e+05."
 
     def test_never_entered(self):
-        assert str(self.made((None, None), (None, None))).endswith("never entered until t = 1e+06, in 2 seeds.")
+        assert str(self.made((None, None), (None, None))).endswith("never reached up to t = 1e+06, in 2 seeds.")
 
     def test_some_do_not_end(self):
         text = str(self.made((7.0, 2e5), (8.0, None), (9.0, None), (None, None)))
         assert "from t = 8 (median of 3 seeds; 7 to 9)" in text
         assert "to t = beyond 1e+06 (median of 3 seeds; 2e+05 to beyond 1e+06)" in text
-        assert text.endswith("never entered in 1 of 4 seeds.")
+        assert text.endswith("never reached in 1 of 4 seeds.")
 
     def test_no_run_that_counts(self):
         assert str(self.made()).endswith("no run that counts reached t = 1e+06.")
@@ -120,7 +120,7 @@ def test_a_bad_end_is_refused(until):
 
 
 def test_steps_to_record_are_refused_for_a_flow():
-    with pytest.raises(ValueError, match="`record_at` holds steps, which a flow has not"):
+    with pytest.raises(ValueError, match="`record_at` holds steps, which a flow does not have"):
         ag.presets.theorem.replace(until=1e3, record_at=(0, 10))
 
 

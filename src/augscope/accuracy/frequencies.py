@@ -40,7 +40,7 @@ TOLERANCE_OF_FACTOR = 1e-12  # of the sum over it, in the bounds on what is left
 LARGEST_BLOCK = 768  # frequencies interpolated at a time
 MOST_FREQUENCIES = 100_000
 MOST_NUMBERS = 2e6  # densities at one frequency
-MOST_WORK = 1e9  # densities times frequencies: some 0.3 s
+MOST_WORK = 1e9  # densities times frequencies: about 0.3 s
 STEEPEST = DENSITY * np.exp(-0.5)  # largest slope of the standard normal density
 BENT_CELLS = 12  # of the piece on which φ bends, in the bounds on variations
 LARGEST_LOADING = 1.8  # of the common factor, in conditional standard deviations: |c| = 0.76

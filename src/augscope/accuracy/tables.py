@@ -18,7 +18,7 @@ RANGE = 8.3  # Lipschitz constants from the center to the end of a table: the me
 TABLE_TOLERANCE = 2e-10  # error allowed to one table panel
 SUM_TOLERANCE = 3e-10  # the same for the table of a sum
 SUM_ROUNDING = 1e-13  # of a convolution
-LAW_PANELS = 400  # tried for the table of one law: some 0.3 s
+LAW_PANELS = 400  # tried for the table of one law: about 0.3 s
 DEGREE = 14  # of the polynomials in a table
 
 _LEGENDRE = np.polynomial.legendre.leggauss(DEGREE)  # exact on the product of a cdf and a density of this degree

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from augscope.cli.options import Flag, Json, changed_options, given_values, options_for
-from augscope.support.command_line import command_line, read_seeds
+from augscope.support.command_line import NextStep, command_line, read_seeds
 from augscope.support.fields import FieldText, fields_of
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def audit(
     try:
         from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
+        from augscope.studies.audit.explanations import next_options, size_warning
         from augscope.studies.audit.kept import remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import prepare
@@ -138,19 +139,24 @@ def audit(
         folder = claim(output.out, "images audit", study.identity, overwrite=output.overwrite, names=FILES)
     for note in images.notes:
         screen.print(f"Note: {note}.")
+    if (warning := size_warning(images)) is not None:
+        screen.print(f"Warning: {warning}")
     kept = _kept(study, used_device, output)
     runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
     if runs is None:
         return STOPPED
     result = conclude(study, runs, training_versions(used_device))
+    options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
+    question, changes = next_options(images, settings, result.measured, output.out)
+    step = NextStep(question, command_line("images audit", data, options=options | changes))
     try:
         if folder is not None:
-            options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
-            _write(result, folder, command_line("images audit", data, options=options))
+            _write(result, folder, command_line("images audit", data, options=options), step)
     finally:  # what was computed is shown even if it cannot be written
         _show(result, as_json=output.json)
     if folder is not None:
         screen.print(f"Written to {folder.path}: {', '.join(FILES)}", soft_wrap=True)
+        screen.print(f"Next: {step}", soft_wrap=True)
     return 0
 
 
@@ -210,7 +216,7 @@ def _show(result: Audit, *, as_json: bool) -> None:
         print(dumps(record(result), indent=2, allow_nan=False))
 
 
-def _write(result: Audit, folder: OutputFolder, again: str) -> None:
+def _write(result: Audit, folder: OutputFolder, again: str, step: NextStep) -> None:
     from json import dumps
 
     from augscope.studies.audit.csv_files import csv_files
@@ -228,6 +234,6 @@ def _write(result: Audit, folder: OutputFolder, again: str) -> None:
             "accuracies.svg": svg,
             "accuracies.png": to_bytes(figure, "png"),
             **csv_files(result),
-            "report.html": html_page(result, svg, again).encode(),
+            "report.html": html_page(result, svg, again, step).encode(),
         }
     )

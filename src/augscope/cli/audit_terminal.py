@@ -8,6 +8,7 @@ from rich.text import Text
 from augscope.cli.show import table
 from augscope.cli.terminal import console
 from augscope.images.plan import METHODS
+from augscope.studies.audit.explanations import INTRODUCTION
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit
 
@@ -15,6 +16,7 @@ from augscope.studies.audit.result import Audit
 def print_audit(audit: Audit, *, to_stderr: bool) -> None:
     """Print the tables and the sentences."""
     screen = console(to_stderr=to_stderr)
+    screen.print(INTRODUCTION, style="dim")
     screen.print(_accuracies(audit))
     screen.print(
         "Test accuracy, with its 95 % interval over networks and test images; * p ≤ 0.05 to ERM after Holm's correction.",

@@ -69,7 +69,7 @@ def canvas(
     chosen = read_seeds(seeds)
     _check_extra()
     set_up_jax()
-    from augscope.studies.canvas.record import COMMAND, FILES, files_of
+    from augscope.studies.canvas.record import COMMAND, FILES, files_of, next_step
     from augscope.studies.canvas.study import run_study, study_cost
 
     folder = None if out is None else claim(out, COMMAND, settings.identity(chosen), overwrite=overwrite, names=FILES)
@@ -86,6 +86,7 @@ def canvas(
         _show(study, as_json=json)
     if folder is not None:
         print(f"Written to {folder.path}: {', '.join(path.name for path in written)}", file=sys.stderr)
+    print(f"Next: {next_step(study)}", file=sys.stderr)
     return 0
 
 
@@ -102,12 +103,13 @@ def _show(study: Study, *, as_json: bool) -> None:
 
     from augscope.cli.terminal import console
     from augscope.studies.canvas.settings import RARITIES
-    from augscope.studies.canvas.wording import conditions, measure_table, statements
+    from augscope.studies.canvas.wording import INTRODUCTION, conditions, measure_table, statements
 
     screen = console(to_stderr=as_json)
+    screen.print(INTRODUCTION, style="dim")
     titles = {
         "accuracy": "Test accuracy in % (95 % interval over seeds)",
-        "clean_share": f"Clean feature's margin over the training margin (even: 1/P = {1 / study.settings.num_patches:.2f})",
+        "clean_share": f"Digit's share of the margin (even: 1/P = {1 / study.settings.num_patches:.2f})",
         "fitted": "Training points fitted, in %",
     }
     for measure, title in titles.items():

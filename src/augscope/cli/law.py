@@ -127,7 +127,7 @@ def _print(certificate: Certificate, screen: Console) -> None:
     for rule in certificate.checks:
         defect = [(rule.defect, "bold"), ": "] if rule.defect else []
         rows.append((rule.name, Text(rule.verdict, TONES[rule.verdict]), Text.assemble(*defect, rule.evidence)))
-    screen.print(f"Held to: {certificate.claims}.")
+    screen.print(f"Checked against: {certificate.claims}.")
     screen.print(table(("rule", "verdict", "evidence"), rows, numbers=False))
     screen.print(f"\n{certificate.summary}", style="bold")
     screen.print(certificate.conditions)

@@ -97,6 +97,7 @@ def state_cost(cost: Cost, yes: bool) -> None:
 
 def finish(results: Results, output: OutputOptions, folder: OutputFolder | None) -> None:
     """Write the files; then print the result: a table, or JSON on stdout and the table on stderr."""
+    from augscope.theorems.explanations import introduction, next_step
     from augscope.theorems.record import summary_record
 
     screen = console(to_stderr=output.json)
@@ -106,13 +107,15 @@ def finish(results: Results, output: OutputOptions, folder: OutputFolder | None)
     try:
         note = "" if folder is None else _write_unless_less(folder, results)
     finally:  # what was computed is shown even if it cannot be written
+        screen.print(introduction(results.experiment), style="dim")
         if results.verdict is not None:
             show_verdict(screen, results)
         show_measures(screen, results)
         if output.json:
             print(json.dumps(summary_record(results), allow_nan=False, indent=2), flush=True)
-    if note:
+    if note and folder is not None:
         screen.print(note, soft_wrap=True)
+        screen.print(f"Next: {next_step(results, str(folder.path / 'config.toml'))}", soft_wrap=True)
 
 
 def _write_unless_less(folder: OutputFolder, results: Results) -> str:
@@ -128,13 +131,17 @@ def _write_unless_less(folder: OutputFolder, results: Results) -> str:
 
 
 def show_verdict(screen: Console, results: Results) -> None:
-    """Print the table of theorems and orders, the sentences on each, and the summary."""
+    """Print what the words mean and why a theorem does not hold; then the table, and the sentences on each row."""
+    from augscope.theorems.explanations import reasons
     from augscope.theorems.record import time_name
     from augscope.theorems.report import how_to_read, tone
     from augscope.theorems.statements import rarity_text
 
     verdict = results.verdict
     assert verdict is not None  # only called for verify
+    for sentence in (*verdict.summary, *reasons(verdict)):
+        screen.print(sentence)
+    screen.print()
     columns = statement_columns(screen.width)
     heading = {
         f"from {time_name(verdict.experiment)}" if name == "since" else name: width for name, width in columns.items()
@@ -152,10 +159,10 @@ def show_verdict(screen: Console, results: Results) -> None:
     if verdict.rarity_derived:
         names = ", ".join(map(rarity_text, verdict.terms.rarity))
         screen.print(f"Rarity was not stated; derived by training the population, so true by construction: {names}.")
-    for sentence in (*map(str, verdict.findings), *map(str, verdict.windows), *verdict.summary):
+    for sentence in (*map(str, verdict.findings), *map(str, verdict.windows)):
         screen.print(sentence)
     if verdict.interrupted:
-        screen.print("Interrupted: the verdicts rest on the runs finished until then.")
+        screen.print("Interrupted: the verdicts use only the runs that had finished.")
 
 
 def statement_columns(width: int) -> dict[str, int]:

@@ -106,7 +106,7 @@ class Settings(Value):
     Example:
         >>> from augscope.explorer.settings import PRESETS
         >>> PRESETS["theorem"].replace(num_cut=2).problems()
-        {'num_cut': ['Theorem 3.2 assumes C = 2 < P/2 = 1.5: it does not hold.']}
+        {'num_cut': ['Theorem 3.2 does not apply: C = 2, needs < P/2 = 1.5.']}
     """
 
     frequencies: tuple[float, ...]
@@ -209,8 +209,8 @@ class Settings(Value):
 def _unmet(assumption: str, theorems: Sequence[str]) -> str:
     """Return the sentence on an assumption that does not hold."""
     if len(theorems) == 1:
-        return f"Theorem {theorems[0]} assumes {assumption}: it does not hold."
-    return f"Theorems {', '.join(theorems)} assume {assumption}: it does not hold."
+        return f"Theorem {theorems[0]} does not apply: {assumption}."
+    return f"Theorems {', '.join(theorems)} do not apply: {assumption}."
 
 
 def _last(value: Any) -> str:

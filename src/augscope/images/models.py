@@ -17,7 +17,7 @@ SMALLEST = 8  # pixels: three halvings leave one
 class Small(nn.Module):
     """Three 3 × 3 convolutions with batch normalisation and pooling, averaged over positions, then a linear layer.
 
-    Some 94,000 weights for three channels; any size from 8 × 8.
+    About 94,000 weights for three channels; any size from 8 × 8.
     """
 
     def __init__(self, channels: int, num_classes: int, width: int = 32) -> None:
@@ -53,7 +53,7 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """A small residual network: a convolution, a basic block for each of three widths, the mean over positions, a linear layer.
 
-    Some 308,000 weights for three channels; any size from 8 × 8.
+    About 308,000 weights for three channels; any size from 8 × 8.
     """
 
     def __init__(self, channels: int, num_classes: int, width: int = 32) -> None:

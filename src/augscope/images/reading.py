@@ -17,7 +17,7 @@ from augscope.support.values import check
 ODD_SHAPE = 3.0  # longer side over shorter side from which a middle crop loses most of the picture
 LARGEST = 4_096  # side in pixels to which an image is scaled to be shown
 SMALL = 32  # pixels: below, there is little to see
-MAX_PIXELS = 50_000_000  # of one image: some 600 MB on the way to its size; above, a small file may fill the memory
+MAX_PIXELS = 50_000_000  # of one image: about 600 MB on the way to its size; above, a small file may fill the memory
 # Others are not tried: EPS, say, would start Ghostscript.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 READING_ERRORS = (*DAMAGE, OSError, SyntaxError)  # what Pillow raises

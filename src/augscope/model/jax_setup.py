@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 CACHE_VARIABLE = "AUGSCOPE_CACHE"  # a folder for compiled programs; "off" keeps none
-LARGEST_CACHE = 500 * 2**20  # bytes; some 1 MiB is kept per shape of problem
+LARGEST_CACHE = 500 * 2**20  # bytes; about 1 MiB is kept per shape of problem
 
 
 def set_up_jax() -> None:

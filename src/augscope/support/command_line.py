@@ -6,7 +6,7 @@ import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from augscope.support.files import read_text
 
@@ -102,6 +102,16 @@ def _check_integers(value: Any) -> None:
             raise ValueError(f"whole numbers must have 64 bits, got {shown}…")
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check_integers(part)
+
+
+class NextStep(NamedTuple):
+    """A command to try next, and the question that it answers."""
+
+    question: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.question} {self.command}"
 
 
 def command_line(command: str, *arguments: Any, options: Mapping[str, Any]) -> str:

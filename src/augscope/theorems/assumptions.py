@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 from augscope.model.distribution import FeatureNoise, Rarity, learning_ratios
 from augscope.model.methods import Cutout, Method
@@ -21,7 +22,7 @@ class Assumption:
     """One assumption of a theorem.
 
     Attributes:
-        text: a ratio in words and numbers.
+        text: in words and numbers: "κ = 0.075 ≤ 0.5", or where it is not met "κ = 0.75, needs ≤ 0.5".
         met: whether it is.
         about: the field of the experiment that it is about; None of what the runs show.
         for_accuracy: only the statement on accuracy needs it.
@@ -33,6 +34,11 @@ class Assumption:
     about: str | None = None
     for_accuracy: bool = False
     at_this_size: bool = False
+
+    @classmethod
+    def comparison(cls, measured: str, needed: str, met: bool, about: str | None = None, **fields: Any) -> Assumption:
+        """Return the assumption that a number lies where it must: "κ = 0.75" and "≤ 0.5 (why)"."""
+        return cls(f"{measured} {needed}" if met else f"{measured}, needs {needed}", met, about, **fields)
 
 
 def noise_ratio(distribution: FeatureNoise, num_samples: int) -> float:
@@ -62,20 +68,21 @@ def setting_assumptions(method: Method, experiment: Experiment) -> list[Assumpti
     num_patches, unlearned = distribution.num_patches, theorem.accuracy.unlearned
     ratio = distribution.dominant_noise_std / distribution.background_noise_std
     rows = [
-        Assumption(f"P = {num_patches} ≥ 3", num_patches >= 3, "num_patches"),
-        Assumption(f"σ_d/σ_b = {ratio:.3g} > 1", ratio > 1, "dominant_noise_std"),
+        Assumption.comparison(f"P = {num_patches}", "≥ 3", num_patches >= 3, "num_patches"),
+        Assumption.comparison(f"σ_d/σ_b = {ratio:.3g}", "> 1", ratio > 1, "dominant_noise_std"),
     ]
     if unlearned:  # a coin flip needs the pull of the feature noise
         alpha = distribution.feature_noise
-        rows.append(Assumption(f"α = {alpha:g} > 0", alpha > 0, "feature_noise"))
+        rows.append(Assumption.comparison(f"α = {alpha:g}", "> 0", alpha > 0, "feature_noise"))
     if isinstance(method, Cutout):
         met = method.num_cut < num_patches / 2
-        rows.append(Assumption(f"C = {method.num_cut} < P/2 = {num_patches / 2:g}", met, "num_cut"))
+        rows.append(Assumption.comparison(f"C = {method.num_cut}", f"< P/2 = {num_patches / 2:g}", met, "num_cut"))
     rows += _size_assumptions(experiment)
     if not unlearned:
         kappa = noise_ratio(distribution, experiment.num_samples)
-        text = f"κ = {kappa:.3g} ≤ {LARGEST_NOISE_RATIO:g} (test noise of an even solution over its plateau)"
-        rows.append(Assumption(text, kappa <= LARGEST_NOISE_RATIO, "dim", for_accuracy=True, at_this_size=True))
+        needed, met = f"≤ {LARGEST_NOISE_RATIO:g} (test noise over CutMix's plateau)", kappa <= LARGEST_NOISE_RATIO
+        kinds = {"for_accuracy": True, "at_this_size": True}
+        rows.append(Assumption.comparison(f"κ = {kappa:.3g}", needed, met, "dim", **kinds))
     elif distribution.rarity is None:
         rows += _derived_rarities(experiment)
     return rows
@@ -85,12 +92,13 @@ def _size_assumptions(experiment: Experiment) -> list[Assumption]:
     """What speaks of this size only: noise patches that can be independent, a start within φ's smooth part."""
     distribution, network = experiment.distribution, experiment.network
     num_noise = experiment.num_samples * (distribution.num_patches - 1)
-    text = f"n(P−1) = {num_noise:,} ≤ d − 2K = {distribution.noise_dim:,} (independent noise patches)"
-    rows = [Assumption(text, num_noise <= distribution.noise_dim, "dim", at_this_size=True)]
+    needed = f"≤ d − 2K = {distribution.noise_dim:,} (independent noise patches)"
+    fits = num_noise <= distribution.noise_dim
+    rows = [Assumption.comparison(f"n(P−1) = {num_noise:,}", needed, fits, "dim", at_this_size=True)]
     if isinstance(network, Network):  # a φ of one's own has no r
         scale = experiment.init_std * distribution.dominant_noise_std * sqrt(distribution.noise_dim)
-        text = f"σ_0 √e_d = {scale:.3g} ≤ r = {network.smoothing:g} (small initial weights)"
-        rows.append(Assumption(text, scale <= network.smoothing, "init_std", at_this_size=True))
+        needed, small = f"≤ r = {network.smoothing:g} (small initial weights)", scale <= network.smoothing
+        rows.append(Assumption.comparison(f"σ_0 √e_d = {scale:.3g}", needed, small, "init_std", at_this_size=True))
     return rows
 
 
@@ -102,7 +110,8 @@ def _derived_rarities(experiment: Experiment) -> list[Assumption]:
     rows = []
     for k, (name, (dominant, background)) in enumerate(zip(rarity, ratios, strict=True)):
         decided = name is not Rarity.BORDERLINE
-        text = f"feature {k + 1}: {rarity_text(name)}{' by construction' * decided}"
+        words = " by construction" if decided else ", needs to be clearly common, rare or extremely rare"
+        text = f"feature {k + 1}: {rarity_text(name)}{words}"
         rows.append(Assumption(f"{text} (R(σ_d) = {dominant:.3g}, R(σ_b) = {background:.3g})", decided))
     return rows
 
@@ -113,8 +122,10 @@ def run_assumptions(runs: Sequence[SeedRun]) -> list[Assumption]:
         return []
     whole = sum(not missing_features(run) for run in runs)
     restless = sum(run.status == "diverged" or run.oscillating for run in runs)
-    moving = f"step size: {restless} of {len(runs)} runs of {runs[0].method.title} diverge or oscillate, at most half"
+    enough, steady = whole > 0, 2 * restless <= len(runs)
+    features = f"samples with every feature of both labels: {whole} of {len(runs)}"
+    moving = f"runs of {runs[0].method.title} that diverge or oscillate: {restless} of {len(runs)}"
     return [
-        Assumption(f"samples with every feature of both labels: {whole} of {len(runs)}", whole > 0),
-        Assumption(moving, 2 * restless <= len(runs)),
+        Assumption(features if enough else f"{features}, needs at least one", enough),
+        Assumption(moving if steady else f"{moving}, needs at most half: try a smaller step size", steady),
     ]

@@ -22,13 +22,13 @@ def distance_sentences(results: Results) -> list[str]:
         size, step = largest_distance(seeds, [run])
         largest = np.abs(run.history.feature_scores).max()
         text = (
-            f"{run.method.title}: the mean feature scores of the seeds are at most {size:.2g} from the population's "
-            f"({size / largest:.1%} of the largest), at {time_name(results.experiment)} {step:,g}"
+            f"{run.method.title}: the mean feature scores of the seeds differ from the population's by at most {size:.2g} "
+            f"({100 * size / largest:.1f} % of the largest), at {time_name(results.experiment)} {step:,g}"
         )
         limits = [one for one in own if one.method == run.method]
         if {one.seed for one in limits} == {one.seed for one in seeds}:
             counts, noise = largest_distance(limits, [run])[0], largest_distance(seeds, limits)[0]
-            text += f"; their own limits are at most {counts:.2g} from it, and the seeds {noise:.2g} from those"
+            text += f"; those of their own limits differ from it by at most {counts:.2g}, and from the seeds' by {noise:.2g}"
         sentences.append(f"{text}.")
     return sentences
 

@@ -99,7 +99,7 @@ class LimitVerdict:
         """The result in a few words: "holds from step 323 to 3.4e+11"."""
         if self.onset is None:
             return self.verdict + (
-                f", {self.trouble}" if self.trouble else f", at no {self._name} to {self._text(self.last)}"
+                f", {self.trouble}" if self.trouble else f", at no {self._name} up to {self._text(self.last)}"
             )
         if not self.lasting:
             return f"{self.verdict}, all three first true at {self.unit} {self._text(self.onset)}"

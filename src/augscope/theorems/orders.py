@@ -130,17 +130,17 @@ def _judge_order(by: str, pairs: Sequence[Pair], runs: Mapping[Method, SeedRun],
     states = {run.method.title: state for run in runs.values() if (state := unsettled(run, terms.end)) is not None}
     if states:
         reason = "; ".join(f"{title}: {state}" for title, state in states.items())
-        return SampleVerdict(last, UNDECIDED, "a run does not come to rest", reason, conditions=(conditions,))
-    amiss = [(pair, one) for pair, one in zip(pairs, conditions, strict=True) if not one.true[0]]
-    if not amiss:
+        return SampleVerdict(last, UNDECIDED, "training has not settled", reason, conditions=(conditions,))
+    wrong = [(pair, one) for pair, one in zip(pairs, conditions, strict=True) if not one.true[0]]
+    if not wrong:
         return SampleVerdict(last, HOLDS, conditions=(conditions,))
-    falls = [(pair, one) for pair, one in amiss if one.values[0, 0] < 0]
-    pair, one = (falls or amiss)[0]
-    reason = "; ".join(one.text(0, 0) for _, one in amiss)
+    falls = [(pair, one) for pair, one in wrong if one.values[0, 0] < 0]
+    pair, one = (falls or wrong)[0]
+    reason = "; ".join(one.text(0, 0) for _, one in wrong)
     if falls and not _is_under_way(runs, terms):
         verdict, words = FAILS, "falls"
     else:
-        verdict, words = UNDECIDED, "falls, yet a theorem is undecided" if falls else f"is not {one.required}"
+        verdict, words = UNDECIDED, "falls, but a theorem is undecided" if falls else f"is not {one.required}"
     missing = f"{by}: {one.name} {words}"
     return SampleVerdict(last, verdict, missing, reason, feature=pair.least_learned(runs), conditions=(conditions,))
 
@@ -185,17 +185,17 @@ def describe_orders(experiment: Experiment, runs: Sequence[SeedRun]) -> list[str
 def _explanation(experiment: Experiment, inversions: Sequence[tuple[Method, Method]]) -> str:
     """Where the orders differ, and whether the test noise of an even solution (κ) explains it."""
     kappa = noise_ratio(experiment.distribution, experiment.num_samples)
-    pairs = "; ".join(f"{b.title} learns more features than {w.title} yet predicts worse" for b, w in inversions)
+    pairs = "; ".join(f"{b.title} learns more features than {w.title} but predicts worse" for b, w in inversions)
     text = f"The two orders differ: {pairs}. "
     if any(isinstance(better, CutMix) for better, _ in inversions) and kappa > LARGEST_NOISE_RATIO:
         return text + (
-            "Learning every feature evenly leaves each with a small score, and test noise is "
-            f"κ = {kappa:.2g} of CutMix's plateau here (κ² = (n/d)(1 + (P−2)σ_d²/σ_b²)): not small, so noise flips signs. "
-            "The accuracy of Theorem 3.3 needs κ ≪ 1, that is a dimension far above n(1 + (P−2)σ_d²/σ_b²)."
+            "CutMix gives every patch the same small score, its plateau, and the noise of a test point is "
+            f"κ = {kappa:.2g} of it (κ² = (n/d)(1 + (P−2)σ_d²/σ_b²)), which is large enough to flip signs. "
+            "The accuracy of Theorem 3.3 needs κ ≪ 1: a dimension d far above n(1 + (P−2)σ_d²/σ_b²)."
         )
     return text + (
-        f"The test noise of an even CutMix solution does not explain it (κ = {kappa:.2g} of its plateau): a feature "
-        "that counts as learned can still score below the noise; see the accuracy on each feature, and whether more steps change it."
+        f"CutMix's test noise does not explain it (κ = {kappa:.2g} of its plateau). A feature that counts as learned can "
+        "still score below the noise: see the accuracy on each feature, and try more steps."
     )
 
 

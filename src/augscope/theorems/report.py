@@ -11,6 +11,7 @@ import tomli_w
 from augscope.support.pages import Download, picture, render
 from augscope.support.wording import versions
 from augscope.theorems.distance import distance_sentences
+from augscope.theorems.explanations import introduction, next_step, reasons
 from augscope.theorems.figures import size_text
 from augscope.theorems.lines import Line
 from augscope.theorems.record import Results, time_name, trajectories_csv
@@ -56,9 +57,9 @@ def how_to_read(experiment: Experiment) -> str:
     """Return what the columns of the verdict table mean."""
     unit = time_name(experiment)
     return (
-        f"Mean, worst: over the samples at T (3.3: at the last {unit} at which all three statements are "
-        f"true); the worst is the value nearest to the end of what is required, or farthest beyond. True in: samples in which it is "
-        f"so there. From {unit}: it is so from this {unit} until then, median of those samples."
+        f"Mean and worst: over the samples, at T (for 3.3: at the last {unit} at which all three statements are true). The worst "
+        f"value is the closest to the edge of the required range, or the farthest outside it. True in: the number of samples in "
+        f"which the statement is true then. From {unit}: the first {unit} from which it stays true (median of those samples)."
     )
 
 
@@ -105,8 +106,8 @@ def _last_measures(runs: Sequence[SeedRun], features: Sequence[str]) -> list[tup
         ("loss", _number(mean("loss"), ".3e")),
         ("loss above its minimum", _number(mean("excess_loss"), ".1e")),
         ("gradient norm, largest over seeds", _number(np.max([norm[-1] for norm in norms]), ".1e")),
-        ("gradient norm over its largest on the way", _number(norm_share, ".1e")),
-        ("fewest points of one feature, over seeds", _fewest_points(runs)),
+        ("gradient norm over its largest in training", _number(norm_share, ".1e")),
+        ("fewest points with one feature, over seeds", _fewest_points(runs)),
         ("training margin: data / augmented", _pair([mean("margin"), mean("augmented_margin")])),
         *((f"test accuracy, {name}", _number(accuracies[:, k].mean(), ".4f")) for k, name in enumerate(features)),
         ("test accuracy, overall", _number(mean("accuracy"), ".5f")),
@@ -153,11 +154,14 @@ def html_report(results: Results, svg: bytes) -> str:
         "report.html",
         title="The three theorems against exact training" if verdict else "Exact training",
         lead=_lead(results),
+        introduction=introduction(results.experiment),
+        reasons=reasons(verdict) if verdict else [],
         verdict=verdict,
         findings=[_finding_context(finding) for finding in verdict.findings] if verdict else [],
         how_to_read=how_to_read(results.experiment),
         time_name=time_name(results.experiment),
-        summary=[*map(str, verdict.windows), *verdict.summary] if verdict else [],
+        summary=verdict.summary if verdict else [],
+        windows=[*map(str, verdict.windows)] if verdict else [],
         svg=picture(svg, PICTURE, min_width=14 * len(results.shown), max_width=max(38, 24 * len(results.shown))),
         downloads=[Download("features.csv", trajectories_csv(results).encode()), Download("features.svg", svg)],
         caption=CAPTION + (", with the theorem's value dotted." if verdict else "."),
@@ -169,6 +173,7 @@ def html_report(results: Results, svg: bytes) -> str:
         distances=distance_sentences(results),
         versions=versions(),
         again=results.again,
+        next_step=next_step(results),
     )
 
 
@@ -191,8 +196,7 @@ def _lead(results: Results) -> str:
     size = f"P = {distribution.num_patches}, {size_text(results)}, {training(results.experiment)}."
     if results.verdict is None:
         return size
-    verdicts = "; ".join(f"{one.name}: {one.verdict}, {one.observed}" for one in results.verdict.findings)
-    return f"{verdicts}. {size}" + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
+    return size + (" Interrupted: only finished runs count." if results.verdict.interrupted else "")
 
 
 def training(experiment: Experiment) -> str:

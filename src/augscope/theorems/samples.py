@@ -44,7 +44,7 @@ class SampleVerdict:
         reason: the same with its numbers.
         onset: T_m, the first judged step ≥ 1 from which every statement lasts to T; for 3.3 the last judged step at which
             all are true; None where it does not hold.
-        feature: (row of the label, index) of the feature that is amiss, or None.
+        feature: (row of the label, index) of the feature that is wrong, or None.
         conditions: what was judged, by statement.
         change: the largest change of an accuracy between judged steps in [T/2, T]; None where nothing was compared.
         at: the judged step that tables show, as an index from the end: T, or for 3.3 `onset`.
@@ -143,10 +143,10 @@ class Evidence:
         texts = [condition.text(index, int(np.argmax(condition.distance[index]))) for condition in false]
         if false[0].tolerance is None:
             return self.sample(verdict, f"{false[0].name} is not {false[0].required}", f"{words}: {'; '.join(texts)}")
-        name, feature = self._amiss(index)
-        return self.sample(verdict, f"{name} is off", f"{words}: {'; '.join(texts)}", feature=feature)
+        name, feature = self._farthest(index)
+        return self.sample(verdict, f"{name} is out of range", f"{words}: {'; '.join(texts)}", feature=feature)
 
-    def _amiss(self, index: int) -> tuple[str, tuple[int, int]]:
+    def _farthest(self, index: int) -> tuple[str, tuple[int, int]]:
         """Of the accuracies on features that which is farthest from what the theorem says: its name, label and feature."""
         on_features = [condition for condition in self.accuracies if condition.feature is not None]
         distances = np.array([np.abs(one.values[index] - one.target) for one in on_features])
@@ -184,9 +184,9 @@ def _judge_lasting(evidence: Evidence) -> SampleVerdict:
     run, true, late = evidence.run, evidence.true, evidence.late
     state = unsettled(run, evidence.end)
     if state is not None:
-        return evidence.sample(UNDECIDED, f"the run does not come to rest ({state})", run.message)
+        return evidence.sample(UNDECIDED, f"training has not settled ({state})", run.message)
     if len(late) < 2:  # so it is at T = 1: nothing can be seen to last, or to come nearer
-        reason = f"T = {evidence.end:,}: nothing can be seen to last from T/2 to T"
+        reason = f"T = {evidence.end:,}: too few steps to see what lasts from T/2 to T"
         return evidence.sample(UNDECIDED, "only one step is judged from T/2 to T", reason)
     if not true[-1]:
         return _judge_false(evidence)
@@ -217,7 +217,7 @@ def _judge_meeting(evidence: Evidence) -> SampleVerdict:
         return evidence.sample(HOLDS, onset=evidence.steps[at].item(), at=at)
     stationary = np.all([condition.true for condition in evidence.conditions[0]], axis=0)
     if unsettled(evidence.run, evidence.end) is None and stationary[evidence.late].all():
-        return evidence.lacking(FAILS, -1, "the gradient was near 0 from T/2 on, yet at T")
+        return evidence.lacking(FAILS, -1, "the gradient was near 0 from T/2 on, but at T")
     return evidence.lacking(UNDECIDED, -1, evidence.step_text(-1))
 
 

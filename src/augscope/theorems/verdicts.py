@@ -126,10 +126,10 @@ class Finding:
 
     @property
     def sentences(self) -> list[str]:
-        """The result in words: the counts, what the samples that do not hold have in common, and what is assumed in vain."""
+        """The result in words: the counts, what the samples that do not hold have in common, and the unmet assumptions."""
         low, high = self.tally.interval
         decided = self.tally.holding + self.tally.failing
-        share = f" (95 % interval of the share of those decided: {low:.2f}–{high:.2f})" if decided else ""
+        share = f" (95 % interval of the share that holds, of those decided: {low:.2f}–{high:.2f})" if decided else ""
         texts = [f"{self.name}: {self.verdict}, {self.observed}. {self.tally} at T = {self.terms.end_text}{share}."]
         texts += describe_missing(self.samples)
         unmet = [row.text for row in self.assumptions if not row.met]
@@ -195,7 +195,7 @@ class TheoremVerdict(Finding):
         return [first, *details, *self._when(), *others, *self._own_limits()]
 
     def _own_limits(self) -> list[str]:
-        """What the samples that do not hold have in common, by their own limits: the counts, or the overlap of noise."""
+        """Why samples do not hold, by their own limits: the counts of points, or the overlap of noise."""
         others = {one.seed for one in self.samples if one.verdict in (FAILS, UNDECIDED)}
         judged = [one for one in self.own_limits if one.seed in others]
         if not judged:
@@ -204,12 +204,12 @@ class TheoremVerdict(Finding):
         by_counts = [one for one in judged if one.verdict != HOLDS]
         parts = []
         if by_counts:
-            parts.append(
-                f"{len(by_counts)} do not in their own limits either ({_seeds(by_counts)}), where only their counts are left"
-            )
+            cause = "the cause is how many points have each feature, since their own limits do not hold either"
+            parts.append(f"in {len(by_counts)} ({_seeds(by_counts)}) {cause}")
         if by_overlap:
-            parts.append(f"{len(by_overlap)} hold there ({_seeds(by_overlap)}), so it is the overlap of noise")
-        return [f"Of the {len(judged)} samples that do not hold here, {'; '.join(parts)}."]
+            cause = "the cause is the overlap of noise at this size, since their own limits hold"
+            parts.append(f"in {len(by_overlap)} ({_seeds(by_overlap)}) {cause}")
+        return [f"Why samples do not hold: {'; '.join(parts)}."]
 
     def _when(self) -> list[str]:
         unit, texts = "step" if self.terms.experiment.until is None else "t =", []
@@ -279,7 +279,7 @@ def _seeds(samples: Sequence[SampleVerdict]) -> str:
 
 
 def _points(group: Sequence[SampleVerdict], holding: Sequence[SampleVerdict]) -> str:
-    """The points that the feature amiss has in these samples, and those that it has where the claim holds."""
+    """How many points have the feature that is wrong in these samples, and how many where the claim holds."""
     places = [sample.feature for sample in group if sample.feature is not None]
     if len(places) < len(group) or len({k for _, k in places}) > 1:
         return ""
@@ -287,7 +287,7 @@ def _points(group: Sequence[SampleVerdict], holding: Sequence[SampleVerdict]) ->
     own = [(sample.run.feature_counts or ())[label][k] for sample, (label, _) in zip(group, places, strict=True)]
     others = [row[k] for sample in holding for row in sample.run.feature_counts or ()]
     text = f"; the label concerned has {_range(own)} points of feature {k + 1}"
-    return text + (f", a label has {_range(others)} where it holds" if others else "")
+    return text + (f" ({_range(others)} where it holds)" if others else "")
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -54,12 +54,12 @@ class TheoremWindow:
         if not count:
             return text + f"no run that counts reached t = {self.until:g}."
         if not entered:
-            return text + f"never entered until t = {self.until:g}, in {count} seed{'s' * (count != 1)}."
+            return text + f"never reached up to t = {self.until:g}, in {count} seed{'s' * (count != 1)}."
         left = [inf if window.closes is None else window.closes for window in self.windows if window.opens is not None]
         text += f"from t = {self._summary(entered)}"
         text += f", not left within t = {self.until:g}" if min(left) == inf else f" to t = {self._summary(left)}"
         if len(entered) < count:
-            text += f"; never entered in {count - len(entered)} of {count} seeds"
+            text += f"; never reached in {count - len(entered)} of {count} seeds"
         return text + "."
 
     def _summary(self, times: list[float]) -> str:

@@ -83,7 +83,7 @@ def with_leaves(name: str, tree: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def dataset_digest(dataset: Dataset) -> str:
-    """Return the SHA-256 of everything in a dataset that a descent sees. Cost: some 10 ms at n = 300, P = 3."""
+    """Return the SHA-256 of everything in a dataset that a descent sees. Cost: about 10 ms at n = 300, P = 3."""
     digest = hashlib.sha256(dataset.distribution.model_dump_json().encode())
     if dataset.is_limit:  # the distribution says the energies
         digest.update(f"{dataset.num_samples}".encode())

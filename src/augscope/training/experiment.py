@@ -108,7 +108,7 @@ class Experiment(Value):
             check_positive("until", self.until)
             check(
                 self.record_at is None,
-                f"`record_at` holds steps, which a flow has not: leave it out, got {self.record_at}",
+                f"`record_at` holds steps, which a flow does not have: leave it out, got {self.record_at}",
             )
         check(
             self.frame == "standard" or self.coordinates == "dense",

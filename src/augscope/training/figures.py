@@ -88,7 +88,7 @@ def _draw_scores(axis: Axes, runs: Sequence[Measured], features: Sequence[Look])
             axis.plot(_log_steps(run.history.steps), scores, color=style.colour, alpha=SEED_ALPHA, linewidth=0.8)
     level, words = LEARNED_SHARE * mean[-1].max(), {"textcoords": "offset points", "fontsize": 7}
     axis.axhline(level, color="0.6", linewidth=0.9)
-    axis.annotate("learned above", (steps[0], level), (0, 2), color="0.4", **words)
+    axis.annotate("learned above this line", (steps[0], level), (0, 2), color="0.4", **words)
     plateau = float(runs[0].predicted_plateau.mean())
     if np.isfinite(plateau):
         axis.axhline(plateau, color="black", linewidth=0.9, linestyle=":")
@@ -119,7 +119,9 @@ def _draw_accuracy(axis: Axes, runs: Sequence[Measured], features: Sequence[Look
     axis.set_ylim(min(0.37, float(per_feature.min()) - 0.05), 1.02)  # below a coin flip there is room for the legend
     axis.legend(loc="lower right", fontsize=8, frameon=False)
     flows = np.issubdtype(runs[0].history.steps.dtype, np.floating)
-    axis.set_xlabel("time t (0 drawn at the left)" if flows else "step (0 drawn at ½)")
+    axis.set_xlabel(
+        "time (logarithmic; time 0 at the left edge)" if flows else "step (logarithmic; step 0 at the left edge)"
+    )
     _tidy(axis)
 
 

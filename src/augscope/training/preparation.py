@@ -21,7 +21,7 @@ from augscope.training.kept_runs import KeptRuns
 from augscope.training.seed_run import SeedRun
 from augscope.training.seeds import run_seeds, side_by_side
 
-FLOW_GRADIENTS = 10_000  # of a gradient flow to t = 1e12: some 6,000 were measured at `presets.theorem`
+FLOW_GRADIENTS = 10_000  # of a gradient flow to t = 1e12: about 6,000 were measured at `presets.theorem`
 
 
 @dataclass(frozen=True)

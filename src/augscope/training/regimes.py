@@ -249,7 +249,7 @@ def derive_rarity(
     Raises:
         ValueError: on bad arguments.
 
-    Cost: two batches of seven descents of 4K types, some 0.4 s at T = 10,000, and a second or two of compilation once for
+    Cost: two batches of seven descents of 4K types, about 0.4 s at T = 10,000, and a second or two of compilation once for
     each K, P, network and C; an answer is remembered.
 
     Example:

@@ -100,7 +100,7 @@ class WatchedDescent(Descent):
 def watch_flow(solver: FlowSolver, watcher: Watcher) -> None:
     """Follow a flow to its end, or as far as the solver goes, and judge it at every accepted step.
 
-    A change is bisected within its step. Two changes within one step, some 1/50 of a decade, are not seen.
+    A change is bisected within its step. Two changes within one step, about 1/50 of a decade, are not seen.
     """
 
     def rows(point: Point) -> Measured:

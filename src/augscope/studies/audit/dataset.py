@@ -72,6 +72,7 @@ class ImageData:
         groups: all subgroups that the test split holds, sorted.
         train, test: the splits.
         notes: what a reader should know of how the data was read.
+        drawn: whether the audit drew the test images itself, as the data has no splits.
     """
 
     classes: tuple[str, ...]
@@ -80,6 +81,7 @@ class ImageData:
     train: Split
     test: Split
     notes: tuple[str, ...]
+    drawn: bool
 
     @property
     def channels(self) -> int:
@@ -267,7 +269,7 @@ def _assembled(listing: Listing, entries: list[Entry], images: np.ndarray, notes
 
     train, test = split("train"), split("test")
     all_notes = [*listing.notes, *_left_out(listing), *notes, *_twins(train, test), *_unseen(groups, train)]
-    return ImageData(tuple(classes), listing.attributes, tuple(groups), train, test, tuple(all_notes))
+    return ImageData(tuple(classes), listing.attributes, tuple(groups), train, test, tuple(all_notes), listing.drawn)
 
 
 def _left_out(listing: Listing) -> list[str]:

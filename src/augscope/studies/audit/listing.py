@@ -42,11 +42,13 @@ class Listing:
         entries: sorted by name.
         attributes: names of the attribute columns.
         notes: what a reader should know of how the data was read.
+        drawn: whether `draw_splits` chose the test images.
     """
 
     entries: tuple[Entry, ...]
     attributes: tuple[str, ...]
     notes: list[str] = field(default_factory=list)
+    drawn: bool = False
 
 
 def read_listing(data: Path, reading: Reading, problems: Problems) -> Listing:
@@ -220,4 +222,4 @@ def draw_splits(listing: Listing, test_share: float, seed: int) -> Listing:
             entries[index] = replace(entries[index], split="test" if index in chosen else "train")
     drawn = sum(entry.split == "test" for entry in entries)
     note = f"{drawn:,} of {len(entries):,} images are drawn for testing, the same share of every subgroup (seed {seed})"
-    return replace(listing, entries=tuple(entries), notes=[*listing.notes, note])
+    return replace(listing, entries=tuple(entries), notes=[*listing.notes, note], drawn=True)

@@ -10,24 +10,34 @@ import numpy as np
 from augscope.images.plan import METHODS
 from augscope.studies.audit.csv_files import csv_files
 from augscope.studies.audit.examples import examples
-from augscope.studies.audit.exposure import MAX_BATCHES
+from augscope.studies.audit.explanations import INTRODUCTION, size_warning
+from augscope.studies.audit.exposure import MAX_BATCHES, Exposure
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit
 from augscope.studies.audit.settings import REFERENCE
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy
+from augscope.support.command_line import NextStep
 from augscope.support.pages import Download, picture, render
 from augscope.support.wording import p_value_text
 
+SHARES = {  # of `Exposure`, and their titles
+    "images": "images that show some of it",
+    "unmixed": "images of its label alone",
+    "pixels": "visible pixels",
+    "weight": "label weight",
+}
+CHANGED = 0.25  # relative to ERM: from here on a share is highlighted
 LABEL = "Test accuracy of each subgroup under each method, with 95 % intervals"
 
 
-def html_page(audit: Audit, svg: bytes, again: str) -> str:
+def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep) -> str:
     """Return the page.
 
     Args:
         audit: the result.
         svg: the figure, as a file.
         again: the command line that runs it again.
+        next_step: the one to try next.
     """
     files = [Download(name, content) for name, content in csv_files(audit).items()]
     data = audit.study.data
@@ -36,7 +46,7 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         "audit.html",
         words=audit.words,
         collapsed=audit.measured.collapsed,
-        warnings=audit.measured.warnings,
+        warnings=[*filter(None, [size_warning(data)]), *audit.measured.warnings],
         notes=data.notes,
         methods=[METHODS[method] for method in audit.study.settings.methods],
         svg=picture(svg, LABEL, min_width=36, max_width=50),
@@ -44,7 +54,7 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         accuracies=_rows(audit, lambda cell: share(cell.test)),
         training=_rows(audit, _training_text),
         comparisons=_comparison_rows(audit),
-        exposures=_exposure_tables(audit),
+        exposures=_exposures(audit),
         galleries=_galleries(audit),
         configuration={name: _text(value) for name, value in audit.study.settings.model_dump(mode="json").items()},
         sizes=f"{len(data.train):,} training and {len(data.test):,} test images of {data.size} × {data.size} pixels, {channels}",
@@ -52,6 +62,8 @@ def html_page(audit: Audit, svg: bytes, again: str) -> str:
         identity=audit.study.identity,
         versions=audit.versions,
         again=again,
+        introduction=INTRODUCTION,
+        next_step=next_step,
     )
 
 
@@ -105,26 +117,45 @@ def _verdict(comparison: Comparison) -> tuple[str, str]:
     return ("too small" if comparison.adjusted is None else "open"), "reported"
 
 
-def _exposure_tables(audit: Audit) -> dict[str, Any]:
-    """Shares by subgroup, one column a method; and for mixing methods, with what each subgroup shares its images."""
+def _exposures(audit: Audit) -> dict[str, Any]:
+    """Shares by subgroup and method; and for mixing methods, with what each subgroup shares its images."""
     methods, names = audit.study.settings.methods, [group.name for group in audit.study.data.groups]
-
-    def rows(table: np.ndarray) -> list[dict[str, Any]]:
-        return [
-            {"name": name, "values": [f"{100 * value:.2f} %" for value in row]}
-            for name, row in zip(names, table, strict=True)
-        ]
-
-    shares = {
-        column: rows(np.stack([getattr(audit.exposures[method], column) for method in methods], axis=1))
-        for column in ("weight", "pixels", "images", "unmixed")
-    }
+    groups = [
+        {
+            "name": name,
+            "rows": [
+                {
+                    "method": METHODS[method],
+                    "cells": _shares(audit.exposures[method], audit.exposures[REFERENCE], index),
+                }
+                for method in methods
+            ],
+        }
+        for index, name in enumerate(names)
+    ]
     pairs = [
-        {"title": METHODS[method], "rows": rows(audit.exposures[method].mixed_with)}
+        {"title": METHODS[method], "rows": _pair_rows(names, audit.exposures[method].mixed_with)}
         for method in methods
         if method.startswith("cutmix")
     ]
-    return {**shares, "pairs": pairs, "names": names, "batches": min(audit.study.settings.steps, MAX_BATCHES)}
+    batches = min(audit.study.settings.steps, MAX_BATCHES)
+    return {"columns": SHARES.values(), "groups": groups, "pairs": pairs, "names": names, "batches": batches}
+
+
+def _shares(exposure: Exposure, reference: Exposure, group: int) -> list[dict[str, Any]]:
+    """One method's shares of one subgroup, and which differ from ERM's."""
+    cells = []
+    for name in SHARES:
+        value, usual = getattr(exposure, name)[group], getattr(reference, name)[group]
+        cells.append({"text": f"{100 * value:.2f} %", "changed": abs(value - usual) >= CHANGED * usual > 0})
+    return cells
+
+
+def _pair_rows(names: list[str], table: np.ndarray) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "values": [f"{100 * value:.2f} %" for value in row]}
+        for name, row in zip(names, table, strict=True)
+    ]
 
 
 def _galleries(audit: Audit) -> list[dict[str, Any]]:

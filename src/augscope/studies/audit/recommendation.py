@@ -81,8 +81,8 @@ def _recommendation(measured: Measured, gains: Claims, losses: Claims) -> str:
     sentences = []
     if better:
         sentences.append(
-            f"For images like these, {_listed(better, 'or')} is to be preferred to ERM: better on some subgroup, and on none "
-            f"shown to be worse. {_unseen(measured)}"
+            f"For images like these, {_listed(better, 'or')} is better than ERM on some subgroup, and not shown to be worse "
+            f"on any: prefer it. {_unseen(measured)}"
         )
     if trading:
         sentences.append(
@@ -90,11 +90,11 @@ def _recommendation(measured: Measured, gains: Claims, losses: Claims) -> str:
             "costs in each."
         )
     if worse:
-        sentences.append(f"{_listed(worse, 'or')} does harm on some subgroup and is shown to help none.")
+        sentences.append(f"{_listed(worse, 'or')} is worse on some subgroup and not shown to be better on any.")
     if len(gains) > 1:
         sentences.append("Methods are compared with ERM, not with each other.")
     if not sentences:
-        return f"These images give no reason to prefer one to the other. {_unseen(measured)}"
+        return f"These images give no reason to prefer one method to another. {_unseen(measured)}"
     return " ".join(sentences)
 
 
@@ -102,12 +102,12 @@ def _unseen(measured: Measured) -> str:
     """How large a difference may be that the audit does not show, by the uncorrected intervals."""
     tested = [comparison for comparison in measured.comparisons if comparison.adjusted is not None]
     if not tested:
-        return "No subgroup holds enough test images to show any difference."
+        return "No subgroup has enough test images to show a difference."
     unclear = [comparison.difference for comparison in tested if not comparison.claimed]
     if not unclear:
         return ""
     largest = max(max(abs(difference.low), abs(difference.high)) for difference in unclear)
-    return f"Where no difference was found, one of up to {100 * largest:.0f} points could have gone unseen."
+    return f"Differences of up to {100 * largest:.0f} points may have gone unseen."
 
 
 def _finding(data: ImageData, claim: Comparison) -> str:

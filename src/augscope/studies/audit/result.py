@@ -9,6 +9,7 @@ import numpy as np
 
 from augscope.images.plan import METHODS
 from augscope.studies.audit.dataset import ImageData
+from augscope.studies.audit.explanations import size_warning
 from augscope.studies.audit.exposure import Exposure, exposure
 from augscope.studies.audit.recommendation import Words, put_in_words
 from augscope.studies.audit.study import Runs, Study
@@ -82,7 +83,7 @@ def record(audit: Audit) -> dict[str, Any]:
         "recommendation": audit.words.recommendation,
         "findings": list(audit.words.findings),
         "collapsed": [network._asdict() for network in measured.collapsed],
-        "warnings": list(measured.warnings),
+        "warnings": [*filter(None, [size_warning(data)]), *measured.warnings],
         "notes": list(data.notes),
         "subgroups": _subgroups(data),
         "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],

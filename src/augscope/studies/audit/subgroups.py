@@ -50,7 +50,7 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method less ERM on one subgroup.
+    """A method minus ERM on one subgroup.
 
     Attributes:
         method, group: which.
@@ -78,7 +78,7 @@ class Measured:
         overall: by method, over all test images.
         comparisons: every other method with ERM on every subgroup.
         collapsed: the networks whose training failed.
-        warnings: a sentence for each subgroup that is too small to tell, or nearly so.
+        warnings: a sentence for each subgroup whose accuracies are known only coarsely (`size_warning` names the too small).
     """
 
     accuracies: dict[tuple[str, int], GroupAccuracy]
@@ -161,13 +161,11 @@ def _comparisons(study: Study, test: dict[str, np.ndarray]) -> tuple[Comparison,
 
 
 def _warnings(study: Study, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:
-    """A sentence for each subgroup whose accuracies say little or nothing."""
+    """A sentence for each subgroup that is tested, but whose accuracies say little."""
     data, settings = study.data, study.settings
     for group, count in enumerate(data.test.counts(len(data.groups)).tolist()):
         name = data.groups[group].name
         if count < MIN_TEST:
-            images = "image" if count == 1 else "images"
-            yield f"{name} is too small to tell: {count} test {images}, fewer than {MIN_TEST}; no difference is tested on it."
             continue
         intervals = [accuracies[method, group].test for method in settings.methods]
         half = max((interval.high - interval.low) / 2 for interval in intervals)

@@ -27,7 +27,7 @@ def study_figure(study: Study) -> Figure:
     _draw_measure(shares, study, "clean_share", 1)
     even = 1 / study.settings.num_patches
     shares.axhline(even, color="0.5", linewidth=0.9, linestyle=":", label=f"even: 1/P = {even:.2f}")
-    shares.set(title="How evenly a point is used", ylabel="digit's margin over training margin")
+    shares.set(title="How evenly a point is used", ylabel="digit's share of the margin")
     for axis in (accuracy, shares):
         axis.legend(fontsize=8, frameon=False)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,15 @@ import numpy as np
 from augscope.studies.canvas.picture import study_figure
 from augscope.studies.canvas.settings import RARITIES, CanvasSettings
 from augscope.studies.canvas.study import Study
-from augscope.studies.canvas.wording import MEASURES, comparison_table, conditions, measure_table, statements
-from augscope.support.command_line import command_line, seeds_text
+from augscope.studies.canvas.wording import (
+    INTRODUCTION,
+    MEASURES,
+    comparison_table,
+    conditions,
+    measure_table,
+    statements,
+)
+from augscope.support.command_line import NextStep, command_line, seeds_text
 from augscope.support.files import RECORD
 from augscope.support.pages import Download, picture, render
 from augscope.support.plain_data import csv_text, plain
@@ -25,7 +33,7 @@ SEED_MEASURES = ("accuracy", "fitted", "training_margin", "clean_margin", "clean
 LABEL = "Above, three example points. Below, test accuracy and the digit's share of the margin, by rarity and method."
 CAPTION = (
     "Above: a training point of each rarity; its patches, each in its own grey scale. Below: means over seeds with 95 % "
-    "intervals of test accuracy (left) and of the clean digit's margin over the training margin (right)."
+    "intervals of test accuracy (left) and of the digit's share of the margin (right)."
 )
 
 
@@ -84,6 +92,21 @@ def again(study: Study) -> str:
     return command_line(COMMAND, options={**changed, "seeds": seeds_text(study.seeds)})
 
 
+def next_step(study: Study) -> NextStep:
+    """Return the command to try next: more seeds where the order is open, else more varied digits or noise."""
+    settings = study.settings
+    if any(statement.tone == "open" for statement in statements(study)):
+        more = replace(study, seeds=tuple(range(2 * len(study.seeds))))
+        return NextStep("Do twice as many seeds decide the order?", again(more))
+    if settings.preset == "template":
+        question, changes = "Does it last where a digit has several images?", {"preset": "homogeneous"}
+    elif settings.noise == "gaussian":
+        question, changes = "And with photographs as noise?", {"noise": "texture"}
+    else:
+        question, changes = "And with all digits?", {"preset": "all", "noise": "gaussian"}
+    return NextStep(question, again(replace(study, settings=settings.replace(**changes))))
+
+
 def files_of(study: Study) -> dict[str, bytes]:
     """Return the content of all files, by name."""
     figure = study_figure(study)
@@ -118,6 +141,8 @@ def html_page(study: Study, svg: bytes, downloads: list[Download]) -> str:
         gradient_norms={title: f"{measures.gradient_norm.max():.1e}" for title, measures in study.measures.items()},
         versions=versions(VERSIONED),
         again=again(study),
+        introduction=INTRODUCTION,
+        next_step=next_step(study),
     )
 
 

@@ -16,6 +16,14 @@ LEVEL = 0.05  # of Holm's p-values, over all comparisons of a study
 MEASURES = {"accuracy": (100, ".1f"), "fitted": (100, ".1f"), "clean_share": (1, ".2f")}  # factor, digits as shown
 
 
+INTRODUCTION = (
+    "A canvas is a row of P patches: one shows a digit, the others noise. Each label is three digit classes: a common one with many "
+    "training canvases, a rare one with few, and an extremely rare one. ERM (empirical risk minimisation) trains on the canvases "
+    "as they are, Cutout blanks C random patches, CutMix mixes the patches and labels of two canvases. A margin is y f(X), above "
+    "0 where the network is right; the digit's share of it is the score of a fresh digit's patch alone over that of a training canvas."
+)
+
+
 class Statement(NamedTuple):
     """A sentence, and how it is coloured: "holds", "violated", "open", or "reported" for what the theory does not say."""
 
@@ -45,9 +53,9 @@ def _order(study: Study, rarity: str) -> Statement:
     rises = [step.adjusted <= LEVEL and step.difference.estimate > 0 for step in steps]
     falls = [step.adjusted <= LEVEL and step.difference.estimate < 0 for step in steps]
     tone = "holds" if all(rises) else "violated" if any(falls) else "open"
-    verdict = {"holds": "the theory's order shows", "violated": "against the theory's order"}
+    verdict = {"holds": "as in the theory", "violated": "against the theory"}
     return Statement(
-        f"{rarity.capitalize()} digits, {verdict.get(tone, 'not every step is shown')}: {', '.join(shown)}.", tone
+        f"Order on {rarity} digits, {verdict.get(tone, 'not shown at every step')}: {', '.join(shown)}.", tone
     )
 
 
@@ -57,10 +65,8 @@ def _step(step: Comparison) -> str:
 
 def _evenness(study: Study) -> Statement:
     shares = "; ".join(f"{title} {_row(study, title, 'clean_share')}" for title in ("ERM", "CutMix"))
-    even = f"1/P = {1 / study.settings.num_patches:.2f} where a network is even"
-    return Statement(
-        f"Clean digit's margin over the training margin ({', '.join(RARITIES)}): {shares}; {even}.", "reported"
-    )
+    even = f"an even network has 1/P = {1 / study.settings.num_patches:.2f}"
+    return Statement(f"Digit's share of the margin ({', '.join(RARITIES)}): {shares}; {even}.", "reported")
 
 
 def _row(study: Study, title: str, measure: str) -> str:
@@ -72,23 +78,22 @@ def _row(study: Study, title: str, measure: str) -> str:
 
 def _outside(study: Study, title: str) -> Statement:
     steps = " and ".join(_step(_comparison(study, rarity, "CutMix", title)) for rarity in (RARITIES[2], RARITIES[1]))
-    return Statement(f"{title} is outside the theory, which needs C < P/2; CutMix less it: {steps}.", "reported")
+    return Statement(f"{title} is outside the theory, which needs C < P/2. CutMix − {title}: {steps}.", "reported")
 
 
 def _common(study: Study) -> Statement:
     step = _comparison(study, RARITIES[0], "CutMix", "ERM")
     certain, change = step.adjusted <= LEVEL, step.difference.estimate
     effect = "CutMix costs accuracy" if change < 0 else "CutMix gains accuracy"
-    return Statement(
-        f"{effect if certain else 'No cost of CutMix is shown'}: CutMix less ERM {_step(step)}.", "reported"
-    )
+    return Statement(f"{effect if certain else 'No cost of CutMix is shown'}: CutMix − ERM: {_step(step)}.", "reported")
 
 
 def _fit(study: Study) -> Statement:
     least = min(float(measures.fitted.min()) for measures in study.measures.values())
     if least == 1:
         return Statement(
-            "Every network fits every training point: what it gets wrong, it has memorised in training.", "reported"
+            "Every network fits every training point, those of digits it gets wrong in the test too: these it only memorised.",
+            "reported",
         )
     shares = ", ".join(f"{title} {100 * measures.fitted.mean():.1f} %" for title, measures in study.measures.items())
     return Statement(f"Training points fitted, mean over rarities: {shares}.", "reported")
@@ -139,5 +144,5 @@ def conditions(study: Study) -> str:
         f"{settings.dominant_noise_norm:g}, Gaussian background of norm {settings.background_noise_norm:g} (a digit has 1); "
         f"P = {settings.num_patches}, d = {settings.dim:,}, n = {settings.num_samples} with counts "
         f"{', '.join(map(str, settings.counts))} a label; {network}; {settings.num_steps:,} steps of size {settings.step_size:g}. "
-        f"p: paired by seed, in the order of methods against the one before, after Holm's correction over all comparisons."
+        f"p-values: paired by seed, each method in the order against the one before it, with Holm's correction over all comparisons."
     )
