@@ -19,6 +19,7 @@ from augscope.training.configuration import read_experiment
 from augscope.training.experiment import Experiment, presets
 
 MAX_FEATURES = 4
+DIGITS = 12  # of 1 − ρ₂ − …, so that 0.8 is 0.8
 _STATED = (Rarity.COMMON, Rarity.RARE, *[Rarity.EXTREMELY_RARE] * (MAX_FEATURES - 2))
 _NAMED = re.compile(r"`(\w+)`")
 
@@ -72,22 +73,34 @@ def _wholes(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5,
 
 
 _STDS = _decades(-3, 0, (1, 1.5, 2, 2.5, 3, 4, 5, 7))
-KNOBS: dict[str, Knob] = {
-    knob.name: knob
-    for knob in (
+_SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, *(i / 20 for i in range(2, 11)))
+_SAMPLES = (10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 700, 1_000)
+RHO = tuple(f"rho_{k}" for k in range(2, MAX_FEATURES + 1))  # ρ₁ is what these leave
+GROUPS: dict[str, tuple[Knob, ...]] = {
+    "Features": (
+        *(
+            Knob(name, f"ρ{subscript}", f"share of feature {name[-1]}", 0, 1, _SHARES)
+            for name, subscript in zip(RHO, "₂₃₄", strict=True)
+        ),
         Knob("feature_noise", "α", "feature noise", 0, 10, (0.0, 0.005, 0.01, 0.02, 0.05, *(i / 10 for i in range(1, 11)))),
+    ),
+    "Noise and size": (
         Knob("dominant_noise_std", "σ_d", "dominant noise", 1e-6, 100, _STDS),
         Knob("background_noise_std", "σ_b", "background noise", 1e-6, 100, _STDS),
-        Knob("num_samples", "n", "training points", 1, 1_000, (10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 700, 1_000)),
+        Knob("num_samples", "n", "training points", 1, 1_000, _SAMPLES),
         Knob("num_patches", "P", "patches of a point", 2, 8, tuple(range(2, 9))),
         Knob("dim", "d", "dimension of a patch", 2, 10**12, _wholes(1, 9, (1, 2, 5))),
+    ),
+    "Augmentation and training": (
         Knob("num_cut", "C", "patches that Cutout removes", 1, 7, tuple(range(1, 8))),
         Knob("step_size", "η", "step size", 1e-6, 1e9, _decades(-2, 4, (1, 2, 5))),
         Knob("num_steps", "T", "gradient steps", 1, 100_000, (*_wholes(1, 4, (1, 3)), 30_000, 100_000)),
-        Knob("init_std", "σ_0", "initial weights", 0, 10, (0.0, *_decades(-5, 0, (1, 3)))),
-        Knob("seed", "seed", "seed of the sample", 0, 10**9, tuple(range(21))),
-    )
+        Knob("init_std", "σ₀", "initial weights", 0, 10, (0.0, *_decades(-5, 0, (1, 3)))),
+        Knob("seed", "seed", "of the sample", 0, 10**9, tuple(range(21))),
+    ),
 }  # fmt: skip
+CONTROLS: dict[str, Knob] = {knob.name: knob for group in GROUPS.values() for knob in group}
+KNOBS: dict[str, Knob] = {name: knob for name, knob in CONTROLS.items() if name not in RHO}
 
 
 class Settings(Value):
@@ -167,12 +180,12 @@ class Settings(Value):
         """Return what is wrong, by control: errors, or else what the theorems assume and these settings do not give."""
         if errors := self.errors():
             return errors
-        experiment = self.experiment()
+        experiment = self.replace(stated_rarity=True).experiment()  # deriving a rarity would train
         unmet: dict[str, dict[str, list[str]]] = {}  # by control and assumption, the theorems that need it
         for method in experiment.methods:
             theorem = theorem_for(method)
             for row in setting_assumptions(method, experiment):
-                if row.met or row.about is None or theorem is None:  # a rarity has a column in the table of predictions
+                if row.met or row.about is None or theorem is None:
                     continue
                 unmet.setdefault(row.about, {}).setdefault(row.text, []).append(theorem.number)
         return {control: [_unmet(text, numbers) for text, numbers in rows.items()] for control, rows in unmet.items()}
@@ -183,23 +196,53 @@ class Settings(Value):
         rarity = "stated" if self.stated_rarity else "derive"
         return {"frequencies": ",".join(map(str, self.frequencies)), "rarity": rarity, **numbers}
 
+    @property
+    def controls(self) -> dict[str, float]:
+        """What the page's controls show, by name; a frequency of 0 is no feature."""
+        others = (*self.frequencies[1:], *(0.0,) * (MAX_FEATURES - len(self.frequencies)))
+        return {**dict(zip(RHO, others, strict=True)), **{name: getattr(self, name) for name in KNOBS}}
+
+    def moved(self, values: Mapping[str, float]) -> Settings:
+        """Return the settings with some controls moved. Raises ValueError where they may not stand there."""
+        controls = {**self.controls, **values}
+        for name in values:
+            CONTROLS[name].check(values[name], str(values[name]))
+        others = [controls.pop(name) for name in RHO]
+        changes: dict[str, Any] = {name: controls[name] for name in values if name not in RHO}
+        if set(RHO) & set(values):
+            while others and others[-1] == 0:
+                others.pop()
+            changes["frequencies"] = (round(1 - sum(others), DIGITS), *others)
+        return self.replace(**changes)
+
     @classmethod
     def from_query(cls, query: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-        """Return the settings of an address, and a sentence for each part that is not used.
+        """Return the settings of an address or of the page's form, and a sentence for each part that is not used.
 
         A preset's name under `preset` is where they start from; what is missing or wrong is taken from there.
         """
         problems, texts = [], {name: _last(value) for name, value in query.items()}
-        name = texts.pop("preset", DEFAULT)
+        name = texts.pop("preset", "") or DEFAULT
         if name not in PRESETS:
             problems.append(f"`preset` must be one of {', '.join(PRESETS)}, got {name[:40]!r}")
-        settings = PRESETS.get(name, PRESETS[DEFAULT])
+        settings, moves = PRESETS.get(name, PRESETS[DEFAULT]), {}
         for name, text in texts.items():
             try:
-                settings = settings.replace(**_parsed(name, text))
+                if name in RHO:  # they change the frequencies together
+                    moves[name] = CONTROLS[name].parse(text)
+                else:
+                    settings = settings.replace(**_parsed(name, text))
             except ValueError as error:
                 problems.append(str(error))
-        return settings, problems
+        try:
+            return settings.moved(moves), problems
+        except ValueError as error:
+            return settings, [*problems, str(error)]
+
+    @property
+    def preset(self) -> str:
+        """The name of the preset that these are, or ""."""
+        return next((name for name, preset in PRESETS.items() if preset == self), "")
 
     def command(self) -> str:
         """Return the command line that computes the same numbers."""
