@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from augscope.accuracy.limit import limit_accuracies
+from augscope.model.dataset import Limit
 from augscope.model.distribution import FeatureNoise, Rarity
 from augscope.model.methods import CutMix, Cutout, Erm, Method
 from augscope.model.methods.base import check_method
@@ -175,25 +176,35 @@ def regimes(settings: Sequence[Setting], method: Method, coarse: bool = False) -
     return [known[setting.canonical] for setting in settings]
 
 
+def smallest_population(distribution: FeatureNoise, num_samples: int, method: Method) -> tuple[Limit, Method]:
+    """Return the population to train on, and the method as it is there: equal to it on `population`, where features are concerned.
+
+    ERM, Cutout and CutMix treat positions alike and need 4K types; other methods all 4K P(P−1).
+    """
+    if isinstance(method, CutMix):
+        return placed_population(distribution, num_samples), PlacedCutMix()
+    types = placed_population if isinstance(method, (Erm, Cutout)) else population
+    return types(distribution, num_samples), method
+
+
 def _train(settings: Sequence[Setting], method: Method, coarse: bool) -> dict[Setting, Regime]:
     """The regimes of settings that one program serves."""
     network = settings[0].network
-    placed = PlacedCutMix() if isinstance(method, CutMix) else method if isinstance(method, (Erm, Cutout)) else None
-    types = population if placed is None else placed_population
     unit = settings[0].distribution.replace(feature_noise=1.0)  # so that α multiplies `noise_members`
-    template, answers = geometry(types(unit, settings[0].num_samples)), []
+    dataset, method = smallest_population(unit, settings[0].num_samples, method)
+    template, answers = geometry(dataset), []
     outcomes = _coarse_outcomes if coarse else _outcomes
-    one_size = coarse or isinstance(placed, PlacedCutMix)  # whose pairs fill a core at eight lanes
-    for part, size in _batches(settings, BATCH_TYPES if one_size else len(template.labels)):
+    weight = len(template.labels) if not isinstance(method, PlacedCutMix) else len(template.labels) ** 2
+    for part, size in _batches(settings, BATCH_TYPES if coarse else weight):
         lanes = _Lanes.of(part, size)
-        accuracies, diverged = map(np.asarray, outcomes(network, placed or method, template, lanes))
+        accuracies, diverged = map(np.asarray, outcomes(network, method, template, lanes))
         answers += [Regime(accuracies[lane], bool(diverged[lane])) for lane in range(len(part))]
     return dict(zip(settings, answers, strict=True))
 
 
 def _batches(settings: Sequence[Setting], num_types: int) -> Iterator[tuple[Sequence[Setting], int]]:
     """Settings with the number of lanes that they are to fill: large batches, small ones where few are left; one alone."""
-    if len(settings) == 1:
+    if len(settings) == 1 and num_types < BATCH_TYPES:
         yield settings, 1
         return
     large, first = max(SMALL_BATCH, BATCH_TYPES // num_types), 0

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from augscope.model.methods.base import Method, logistic
+from augscope.model.methods.base import logistic
+from augscope.model.methods.cutmix import CutMix
 
 
-class PlacedCutMix(Method):
+class PlacedCutMix(CutMix):
     """Expected CutMix on `placed_population`: its columns are the feature, the dominant and P − 2 equal background patches.
 
     Where every order of the patches is equally likely, a mixed point takes s random patches of X_i and P − s random ones of X_j,
@@ -21,12 +22,7 @@ class PlacedCutMix(Method):
     Cost: 10 terms at P = 3 and some 8 more for each further patch, times (4K)².
     """
 
-    name: Literal["placed_cutmix"] = "placed_cutmix"
-
-    @property
-    def title(self) -> str:
-        """ "CutMix"."""
-        return "CutMix"
+    name: Literal["placed_cutmix"] = "placed_cutmix"  # type: ignore[assignment]
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""
