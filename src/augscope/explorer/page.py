@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import escape
 
 from augscope.explorer import charts
 from augscope.explorer.plane import AXES
@@ -87,15 +88,15 @@ def said_of(settings: Settings) -> dict[str, Any]:
 def curves_pieces(visit: Visit) -> dict[str, str]:
     """Return what shows the trainings, by the id of its element."""
     titles = [method.title for method in visit.experiment.methods]
-    frames = visit.limit.latest, visit.sample.latest
-    columns = charts.curves(frames, visit.earlier, titles, visit.experiment.num_steps)
+    limit, sample = visit.limit.latest, visit.sample.latest
+    columns = charts.curves(limit, sample, visit.earlier, titles, visit.experiment.num_steps)
     return {
         "columns": _render("columns", columns=columns),
         "legend": _render(
             "legend", settings=visit.settings, experiment=visit.experiment, has_earlier=bool(visit.earlier)
         ),
-        "state": _render("state", limit=frames[0], sample=frames[1], state=_state(visit)),
-        "standing": _render("standing", rows=_standing(visit), seconds=frames[1].seconds),
+        "state": str(escape(_state(visit))),
+        "standing": _render("standing", rows=_standing(visit)),
         "features": _render("features", rows=_features(visit), titles=titles, sentences=_sentences(visit)),
     }
 

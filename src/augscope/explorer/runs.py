@@ -20,14 +20,14 @@ from augscope.training.regimes import smallest_population
 from augscope.training.seed_run import SeedRun
 
 CHUNK_SECONDS = 0.2  # of steps, after which a training hears that it is to stop
+PUBLISH_SECONDS = 0.05  # between two frames of a method
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
-    """Where a training stands.
+    """Where a training stands; each is a new value, equal to itself alone.
 
     Attributes:
-        version: counts frames.
         runs: by method in the experiment's order, those that have measured anything; status "running" while it runs.
         steps: the step that each method has reached, by its title.
         seconds: since the training began.
@@ -35,7 +35,6 @@ class Frame:
         error: why nothing could be trained, or "".
     """
 
-    version: int = 0
     runs: tuple[SeedRun, ...] = ()
     steps: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -79,7 +78,7 @@ class Training:
         return self.latest
 
     def _descend(self, method: Method, dataset: Dataset | None) -> None:
-        """Train one method, and publish every record."""
+        """Train one method, and publish what it records."""
         experiment, trained = self.experiment, method
         if dataset is None:
             dataset, trained = smallest_population(experiment.distribution, experiment.num_samples, method)
@@ -93,9 +92,12 @@ class Training:
         targets = checked_record_steps(experiment.record_at, experiment.num_steps)
         descent = Descent(problem, experiment.num_steps, chunk_seconds=CHUNK_SECONDS)
         loop = Loop(descent, [dataset], targets, watch)
+        due = 0.0
         for _ in loop.moments():
-            run = replace(SeedRun.of(self.seed, loop.run()), method=method)
-            self._publish(method, run)
+            if time.perf_counter() >= due:
+                self._publish(method, replace(SeedRun.of(self.seed, loop.run()), method=method))
+                due = time.perf_counter() + PUBLISH_SECONDS
+        self._publish(method, replace(SeedRun.of(self.seed, loop.run()), method=method))
 
     def _publish(
         self, method: Method | None = None, run: SeedRun | None = None, is_over: bool = False, error: str = ""
@@ -105,7 +107,7 @@ class Training:
                 self._runs[method] = run
             runs = tuple(self._runs[method] for method in self.experiment.methods if method in self._runs)
             seconds = time.perf_counter() - self._start
-            self.latest = Frame(self.latest.version + 1, runs, dict(self._steps), seconds, is_over, error)
+            self.latest = Frame(runs, dict(self._steps), seconds, is_over, error)
 
 
 class Visit:
@@ -141,11 +143,6 @@ class Visit:
         """Stop everything."""
         self.stop()
         self._stopping.set()
-
-    @property
-    def versions(self) -> tuple[int, int, int]:
-        """What changes whenever there is something new to draw: of the limit, the sample and the map."""
-        return self.limit.latest.version, self.sample.latest.version, self.plane.version
 
     @property
     def is_over(self) -> bool:

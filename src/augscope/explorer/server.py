@@ -34,32 +34,17 @@ def listen(port: int | None) -> socket.socket:
     Raises:
         ValueError: if `port` is not valid, or is in use.
     """
-    if port is not None:
-        check(1 <= port <= 65_535, f"`port` must be from 1 to 65535, got {port}")
-        try:
-            return _bound(port)
-        except OSError as error:
-            raise ValueError(
-                f"`port` must be free, got {port}: {error.strerror}; leave it out for a free one"
-            ) from None
-    for candidate in range(FIRST_PORT, FIRST_PORT + NUM_TRIES):
-        try:
-            return _bound(candidate)
-        except OSError:
-            continue
-    return _bound(0)
-
-
-def _bound(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if port is None:
+        for candidate in range(FIRST_PORT, FIRST_PORT + NUM_TRIES):
+            with suppress(OSError):
+                return socket.create_server((HOST, candidate))
+        return socket.create_server((HOST, 0))
+    check(1 <= port <= 65_535, f"`port` must be from 1 to 65535, got {port}")
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen()
-    except OSError:
-        listening.close()
-        raise
-    return listening
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ValueError(f"`port` must be free, got {port}: {reason}; leave it out for a free one") from None
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ class Explorer:
 
 
 def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
-    """Check everything and listen; nothing is loaded, compiled or trained before a page is opened.
+    """Check everything and listen; nothing is loaded or trained yet.
 
     Args:
         port: where to listen, or None for a free one.
@@ -175,9 +160,9 @@ class Visits:
         """Start what is computed for settings that fit together."""
         before = self._visits.get(earlier)
         runs = () if before is None or before.settings == settings else before.limit.latest.runs
-        lowest = {name: _room("settings").CONTROLS[name].low for name in axes}
+        without = (*axes, "seed", "init_std")  # a map is the same whatever these are
+        key = axes, tuple((name, value) for name, value in settings.controls.items() if name not in without)
         with self._lock:
-            key = axes, json.dumps({**settings.controls, **lowest}, sort_keys=True)
             plane = self._planes.pop(key, None) or _room("plane").Plane(settings, *axes)
             self._planes[key] = plane  # the newest last
             visit, name = _room("runs").Visit(settings, plane, runs), secrets.token_urlsafe(8)
@@ -202,18 +187,18 @@ class Visits:
             return
         name, visit = await asyncio.to_thread(begin)
         yield _event("settings", {**said, "visit": name})
-        page, shown = _room("page"), (-1, -1, -1)
+        page, shown, rows = _room("page"), None, None
         try:
             while not await request.is_disconnected():
-                is_over, versions = visit.is_over, visit.versions
-                pieces = {}
-                if versions[:2] != shown[:2]:
+                is_over = visit.is_over  # asked first: what is drawn after it is the end
+                frames, version, pieces = (visit.limit.latest, visit.sample.latest), visit.plane.version, {}
+                if frames != shown:
                     pieces |= await asyncio.to_thread(page.curves_pieces, visit)
-                if versions[2] != shown[2]:
+                if version != rows:
                     pieces |= await asyncio.to_thread(page.map_pieces, visit)
                 if pieces:
                     yield _event("show", pieces)
-                shown = versions
+                shown, rows = frames, version
                 if is_over:
                     yield _event("end", {})
                     return
