@@ -14,7 +14,6 @@ from augscope.explorer.plane import AXES
 from augscope.explorer.runs import Training, Visit
 from augscope.explorer.settings import CONTROLS, GROUPS, MAX_FEATURES, PRESETS, Knob, Settings
 from augscope.model.distribution import learning_ratios
-from augscope.support.plain_data import csv_text
 from augscope.theorems.assumptions import LARGEST_NOISE_RATIO, noise_ratio
 from augscope.theorems.statements import theorem_for
 from augscope.training.seed_run import SeedRun
@@ -195,48 +194,19 @@ def _sentences(visit: Visit) -> list[str]:
 
 def download(visit: Visit, name: str) -> bytes:
     """Return one of `DOWNLOADS`, of what has been measured so far."""
-    kind = name.rpartition(".")[2]
-    if kind in ("svg", "png"):
-        return _figure(visit, kind)
-    if kind == "csv":
-        return to_csv([*visit.sample.latest.runs, *visit.limit.latest.runs]).encode()
-    command = visit.settings.command()
-    if kind == "sh":
-        return f"{command}\n".encode()
+    from augscope.support.rendering import to_bytes  # loading matplotlib would hold up the page
+    from augscope.theorems.figures import features_figure
+    from augscope.theorems.record import Results, trajectories_csv
     from augscope.theorems.report import configuration_toml
 
-    line = f"# augscope verify --config explored.toml --seeds {visit.settings.seed},\n"
-    return (line + configuration_toml(visit.experiment)).encode()
-
-
-def _figure(visit: Visit, kind: str) -> bytes:
-    """The picture that `augscope train` draws, with the limit in it."""
-    from augscope.support.rendering import to_bytes
-    from augscope.theorems.figures import features_figure
-    from augscope.theorems.record import Results
-
-    runs = visit.sample.latest.runs, visit.limit.latest.runs
-    results = Results("train", visit.experiment, (visit.settings.seed,), runs[0], None, "", runs[1])
+    settings, experiment, kind = visit.settings, visit.experiment, name.rpartition(".")[2]
+    if kind == "sh":
+        return f"{settings.command()}\n".encode()
+    if kind == "toml":
+        line = f"# augscope verify --config explored.toml --seeds {settings.seed},\n"
+        return (line + configuration_toml(experiment)).encode()
+    runs, population = visit.sample.latest.runs, visit.limit.latest.runs
+    results = Results("train", experiment, (settings.seed,), runs, None, "", population)
+    if kind == "csv":
+        return trajectories_csv(results).encode()
     return to_bytes(features_figure(results), kind)
-
-
-def to_csv(runs: list[SeedRun]) -> str:
-    """Return every number behind the pictures, a row a method and recorded step; the limit has no seed."""
-    rows = [_measures(run, index) for run in runs for index in range(len(run.history.steps))]
-    columns = list(rows[0]) if rows else ["method", "seed", "step"]
-    return csv_text(columns, [list(row.values()) for row in rows])
-
-
-def _measures(run: SeedRun, index: int) -> dict[str, Any]:
-    """One record's numbers by name."""
-    history, seed = run.history, "limit" if run.seed is None else run.seed
-    row: dict[str, Any] = {"method": run.method.title, "seed": seed, "step": int(history.steps[index])}
-    for name in ("loss", "gradient_norm", "margin", "accuracy", "accuracy_error", "unevenness"):
-        row[name] = float(getattr(history, name)[index])
-    for label, axis in (("plus", 0), ("minus", 1)):
-        row[f"patch_score_{label}"] = float(history.plateau[index, axis])
-        row[f"predicted_patch_score_{label}"] = float(run.predicted_plateau[axis])
-        for k in range(history.feature_scores.shape[2]):
-            row[f"score_{k + 1}_{label}"] = float(history.feature_scores[index, axis, k])
-            row[f"accuracy_{k + 1}_{label}"] = float(history.accuracy_per_feature[index, axis, k])
-    return row

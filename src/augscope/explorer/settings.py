@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import model_validator
-
 from augscope.model.distribution import SUM_TOLERANCE, Rarity
 from augscope.model.methods import Cutout
 from augscope.support.command_line import command_line, parse_list
@@ -52,14 +50,10 @@ class Knob:
             value = float(text)
         except ValueError:
             value = float("nan")
-        self.check(value, repr(text[:40]))
-        return int(value) if self.is_whole else value
-
-    def check(self, value: float, shown: str) -> None:
-        """Raise ValueError unless the number may be set; `shown` is how the sentence quotes it."""
         kind = "a whole number" if self.is_whole else "a number"
         fits = self.low <= value <= self.high and (not self.is_whole or value == int(value))
-        check(fits, f"`{self.name}` must be {kind} from {self.low:g} to {self.high:g}, got {shown}")
+        check(fits, f"`{self.name}` must be {kind} from {self.low:g} to {self.high:g}, got {text[:40]!r}")
+        return int(value) if self.is_whole else value
 
 
 def _decades(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7)) -> tuple[float, ...]:
@@ -104,7 +98,7 @@ KNOBS: dict[str, Knob] = {name: knob for name, knob in CONTROLS.items() if name 
 
 
 class Settings(Value):
-    """A problem and how to train on it. Each number lies in its own range; whether they fit together, `problems` says.
+    """A problem and how to train on it; whether its numbers fit together, `problems` says.
 
     Args:
         frequencies: ρ, 1 to 4 features.
@@ -112,9 +106,6 @@ class Settings(Value):
             place of the derived one.
         feature_noise, dominant_noise_std, background_noise_std, num_samples, num_patches, dim, num_cut, step_size, num_steps,
             init_std, seed: see `KNOBS`.
-
-    Raises:
-        ValueError: with a sentence naming the field, the rule and the value.
 
     Example:
         >>> from augscope.explorer.settings import PRESETS
@@ -135,17 +126,6 @@ class Settings(Value):
     num_steps: int
     init_std: float
     seed: int
-
-    @model_validator(mode="after")
-    def _check_each(self) -> Settings:
-        count = len(self.frequencies)
-        check(1 <= count <= MAX_FEATURES, f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {count}")
-        total = sum(self.frequencies)
-        check(abs(total - 1) <= SUM_TOLERANCE, f"`frequencies` must sum to 1 within {SUM_TOLERANCE}, got {total!r}")
-        for knob in KNOBS.values():
-            value = getattr(self, knob.name)
-            knob.check(value, str(value))
-        return self
 
     @classmethod
     def of(cls, experiment: Experiment, seed: int) -> Settings:
@@ -203,41 +183,35 @@ class Settings(Value):
         return {**dict(zip(RHO, others, strict=True)), **{name: getattr(self, name) for name in KNOBS}}
 
     def moved(self, values: Mapping[str, float]) -> Settings:
-        """Return the settings with some controls moved. Raises ValueError where they may not stand there."""
-        controls = {**self.controls, **values}
-        for name in values:
-            CONTROLS[name].check(values[name], str(values[name]))
-        others = [controls.pop(name) for name in RHO]
-        changes: dict[str, Any] = {name: controls[name] for name in values if name not in RHO}
+        """Return the settings with some controls moved; frequencies of 0 at the end are no features."""
+        changes: dict[str, Any] = {name: value for name, value in values.items() if name in KNOBS}
         if set(RHO) & set(values):
+            others = [{**self.controls, **values}[name] for name in RHO]
             while others and others[-1] == 0:
                 others.pop()
             changes["frequencies"] = (round(1 - sum(others), DIGITS), *others)
         return self.replace(**changes)
 
     @classmethod
-    def from_query(cls, query: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    def from_query(cls, query: Mapping[str, str]) -> tuple[Settings, list[str]]:
         """Return the settings of an address or of the page's form, and a sentence for each part that is not used.
 
         A preset's name under `preset` is where they start from; what is missing or wrong is taken from there.
         """
-        problems, texts = [], {name: _last(value) for name, value in query.items()}
+        texts, problems, moves = dict(query), [], {}
         name = texts.pop("preset", "") or DEFAULT
         if name not in PRESETS:
             problems.append(f"`preset` must be one of {', '.join(PRESETS)}, got {name[:40]!r}")
-        settings, moves = PRESETS.get(name, PRESETS[DEFAULT]), {}
+        settings = PRESETS.get(name, PRESETS[DEFAULT])
         for name, text in texts.items():
             try:
-                if name in RHO:  # they change the frequencies together
+                if name in CONTROLS:  # shares change the frequencies together
                     moves[name] = CONTROLS[name].parse(text)
                 else:
                     settings = settings.replace(**_parsed(name, text))
             except ValueError as error:
                 problems.append(str(error))
-        try:
-            return settings.moved(moves), problems
-        except ValueError as error:
-            return settings, [*problems, str(error)]
+        return settings.moved(moves), problems
 
     @property
     def preset(self) -> str:
@@ -256,22 +230,20 @@ def _unmet(assumption: str, theorems: Sequence[str]) -> str:
     return f"Theorems {', '.join(theorems)} assume {assumption}: it does not hold."
 
 
-def _last(value: Any) -> str:
-    """The text of a part of an address; of one that is given twice, the last."""
-    return str(value[-1] if isinstance(value, (list, tuple)) else value)
-
-
 def _parsed(name: str, text: str) -> dict[str, Any]:
-    """One part of an address as fields. Raises ValueError."""
-    if name in KNOBS:
-        return {name: KNOBS[name].parse(text)}
+    """A part of an address that is no control's, as a field. Raises ValueError."""
     if name == "rarity":
-        if text not in ("stated", "derive"):
-            raise ValueError(f"`rarity` must be stated or derive, got {text[:40]!r}")
+        check(text in ("stated", "derive"), f"`rarity` must be stated or derive, got {text[:40]!r}")
         return {"stated_rarity": text == "stated"}
-    if name == "frequencies":
-        return {"frequencies": parse_list("frequencies", text, float)}
-    raise ValueError(f"`{name[:40]}` is not a setting: it is left out")
+    check(name == "frequencies", f"`{name[:40]}` is not a setting: it is left out")
+    shares = parse_list("frequencies", text, float)
+    rule = f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {len(shares)}"
+    check(1 <= len(shares) <= MAX_FEATURES, rule)
+    check(
+        abs(sum(shares) - 1) <= SUM_TOLERANCE,
+        f"`frequencies` must sum to 1 within {SUM_TOLERANCE}, got {sum(shares)!r}",
+    )
+    return {"frequencies": shares}
 
 
 DEFAULT = "theorem"

@@ -187,7 +187,8 @@ def has_diverged(state: State) -> Any:
 def is_oscillating(state: State) -> bool:
     """Return whether the loss rose in over a quarter of the last steps, or by over a tenth in over a twentieth of them."""
     window = min(int(state.step), RISE_WINDOW)
-    return int(state.rises.sum()) > RISE_SHARE * window or int(state.jumps.sum()) > JUMP_SHARE * window
+    rises, jumps = np.asarray(state.rises).sum(), np.asarray(state.jumps).sum()
+    return bool(rises > RISE_SHARE * window or jumps > JUMP_SHARE * window)
 
 
 def outcome(state: State, num_steps: int) -> tuple[Status, str]:
