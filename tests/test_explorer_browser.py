@@ -257,7 +257,7 @@ class TestPage:
             names = [slider.get_attribute("aria-label") for slider in visit.page.get_by_role("slider").all()]
             assert len(set(names)) == len(names)
             assert not any("_" in str(name) for name in names)
-            dim = visit.page.get_by_role("slider", name="dimension of a patch d")
+            dim = visit.page.get_by_role("slider", name="patch dimension d")
             expect(dim).to_have_attribute("aria-valuetext", "2,000")
             dim.press("ArrowRight")
             expect(dim).to_have_attribute("aria-valuetext", "5,000")

@@ -137,8 +137,8 @@ def maps(plane: Plane, titles: Sequence[str], names: tuple[str, str], settings: 
     wide, high = (WIDTH - LEFT - RIGHT) / SIZE, (MAP - TOP - BOTTOM) / SIZE
     axes = _text(LEFT, TOP - 6, f"{names[1]} ↑, {names[0]} →", "title")
     for at in (0, SIZE // 2, SIZE - 1):
-        axes += _text(LEFT + (at + 0.5) * wide, MAP - 9, f"{plane.xs[at]:.2g}", "step")
-        axes += _text(LEFT - 5, MAP - BOTTOM - (at + 0.5) * high + 3.5, f"{plane.ys[at]:.2g}", "value")
+        axes += _text(LEFT + (at + 0.5) * wide, MAP - 9, _short(plane.xs[at]), "step")
+        axes += _text(LEFT - 5, MAP - BOTTOM - (at + 0.5) * high + 3.5, _short(plane.ys[at]), "value")
     across, up = (
         _place(values, settings.controls[name]) for name, values in ((plane.x, plane.xs), (plane.y, plane.ys))
     )
@@ -169,6 +169,10 @@ def _cells(rows: np.ndarray, wide: float, high: float) -> Iterator[str]:
 def _place(values: Sequence[float], value: float) -> float:
     """Where a value stands among increasing ones, in the logarithm and in places from 0 to SIZE."""
     return float(np.interp(np.log(max(value, 1e-300)), np.log(values), np.arange(SIZE))) + 0.5
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= value < 100_000 else f"{value:.2g}"
 
 
 def _picture(height: int, label: str, parts: Iterable[str], more: str = "") -> str:

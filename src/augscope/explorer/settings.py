@@ -27,7 +27,7 @@ class Knob:
     """One number to set: its name (that of the command-line option), how it is shown, and where it may lie.
 
     Attributes:
-        name, symbol, meaning: `dim`, "d", "dimension of a patch".
+        name, symbol, meaning: `dim`, "d", "patch dimension".
         low, high: what an address may say, ends included.
         marks: the slider's values.
     """
@@ -83,10 +83,10 @@ GROUPS: dict[str, tuple[Knob, ...]] = {
         Knob("background_noise_std", "σ_b", "background noise", 1e-6, 100, _STDS),
         Knob("num_samples", "n", "training points", 1, 1_000, _SAMPLES),
         Knob("num_patches", "P", "patches of a point", 2, 8, tuple(range(2, 9))),
-        Knob("dim", "d", "dimension of a patch", 2, 10**12, _wholes(1, 9, (1, 2, 5))),
+        Knob("dim", "d", "patch dimension", 2, 10**12, _wholes(1, 9, (1, 2, 5))),
     ),
     "Augmentation and training": (
-        Knob("num_cut", "C", "patches that Cutout removes", 1, 7, tuple(range(1, 8))),
+        Knob("num_cut", "C", "patches cut out", 1, 7, tuple(range(1, 8))),
         Knob("step_size", "η", "step size", 1e-6, 1e9, _decades(-2, 4, (1, 2, 5))),
         Knob("num_steps", "T", "gradient steps", 1, 100_000, (*_wholes(1, 4, (1, 3)), 30_000, 100_000)),
         Knob("init_std", "σ₀", "initial weights", 0, 10, (0.0, *_decades(-5, 0, (1, 3)))),

@@ -26,7 +26,7 @@ from augscope.model.methods.placed_cutmix import PlacedCutMix
 from augscope.model.network import BaseNetwork, Network
 from augscope.model.sampling import placed_population, population
 from augscope.support.values import check_count, check_positive
-from augscope.training.coarse_flow import coarse_flow
+from augscope.training.coarse_flow import coarse_end
 from augscope.training.coefficients import FeatureNoiseGeometry, OrthogonalNoise, geometry
 from augscope.training.descent import has_diverged, start, take_steps
 from augscope.training.experiment import Experiment
@@ -154,8 +154,8 @@ def regimes(settings: Sequence[Setting], method: Method, coarse: bool = False) -
     Args:
         settings: any; those with equal K, P and network are trained side by side.
         method: ERM, Cutout and CutMix are trained on 4K types, any other on all 4K P(P−1).
-        coarse: follow the gradient flow to η T in few steps (see `coarse_flow`): a preview, at a tenth of the cost or less. It knows no
-            oscillation, and errs near boundaries.
+        coarse: take the first steps, and from there the gradient flow in few (see `coarse_end`): a preview, at a tenth of the cost
+            or less. It knows no later oscillation, and errs near boundaries.
 
     Raises:
         ValueError: before any training, on a bad setting, or a method that knows no probabilities.
@@ -233,11 +233,11 @@ def _outcomes(
 def _coarse_outcomes(
     network: BaseNetwork, method: Method, template: FeatureNoiseGeometry, lanes: _Lanes
 ) -> tuple[Float[Array, "B 2 K"], Bool[Array, " B"]]:
-    """Likewise along the flow."""
+    """Likewise, a preview."""
 
     def outcome(lane: Any) -> tuple[Any, Any]:
         data = _geometry(template, lane)
-        at = coarse_flow(Problem(data, network, (method,), lane.step_size), lane.step_size * lane.num_steps)
+        at = coarse_end(Problem(data, network, (method,), lane.step_size), lane.num_steps)
         return limit_accuracies(at.feature, lane.feature_noise, network), ~jnp.isfinite(at.feature).all()
 
     return jax.vmap(outcome)(lanes)
