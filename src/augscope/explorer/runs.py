@@ -20,7 +20,7 @@ from augscope.training.regimes import smallest_population
 from augscope.training.seed_run import SeedRun
 
 CHUNK_SECONDS = 0.2  # of steps, after which a training hears that it is to stop
-PUBLISH_SECONDS = 0.05  # between two frames of a method
+PUBLISH_SECONDS = 0.1  # between two frames of a method
 
 
 @dataclass(frozen=True, eq=False)

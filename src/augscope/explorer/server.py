@@ -23,7 +23,7 @@ from augscope.support.values import check
 
 HOST = "127.0.0.1"
 FIRST_PORT, NUM_TRIES = 2720, 20
-LOOK_SECONDS = 0.05  # between two looks whether there is something new to show
+LOOK_SECONDS = 0.1  # between two looks whether there is something new to show
 MOST_VISITS = 32  # kept for downloads and grey curves
 FILES = {"front.css": "text/css", "front.js": "text/javascript"}
 
