@@ -1,18 +1,20 @@
-"""The explorer in a real browser: Debian's Chromium, headless, driven by Playwright."""
+"""The explorer in a real browser: Debian's Chromium, headless, driven by Playwright; one server for all of this module."""
 
 from __future__ import annotations
 
 import csv
 import os
+import random
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from commands import COMMAND, ONE_THREAD
-from page_checks import violations_on
+from page_checks import check_syntax, violations_on
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(
@@ -24,27 +26,30 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of Playwright's own event loop
 ]
 SMALL = "num_samples=24&num_steps=20&dim=2000"  # as in test_explorer.py, so that its programs are compiled once
+LONG = "num_samples=24&num_steps=100000&dim=2000"
 WAIT = 300_000  # milliseconds, however busy the machine is
-CHART = "[role=graphics-document]"
+OVER = re.compile("^(trained|stopped) after")
+LOOKS = [("light", 1400), ("dark", 1400), ("light", 400), ("dark", 400)]
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A running explorer's address, token included."""
-    command = [COMMAND, "explore", "--no-browser"]
+def server(tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """A running explorer: its address, token included, and the file that holds what it says on stderr."""
+    command, errors = [COMMAND, "explore", "--no-browser"], tmp_path_factory.mktemp("explorer") / "stderr"
     environment = {**os.environ, **ONE_THREAD}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.terminate()
+    with errors.open("w") as file:
+        pipes = {"stdout": subprocess.PIPE, "stderr": file, "text": True}
+        with subprocess.Popen(command, env=environment, **pipes) as process:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip(), errors
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield browser
@@ -52,21 +57,20 @@ def chromium() -> Iterator:
 
 
 class Visit:
-    """One browser's visit: the addresses that it requests, and the errors on its console."""
+    """One browser's visit: the addresses that it requests, the errors on its console, and those of the server."""
 
-    def __init__(self, chromium, address: str, query: str = "", width: int = 1280, scheme: str = "light") -> None:
-        self.context = chromium.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+    def __init__(self, chromium, server, query: str = "", width: int = 1400, scheme: str = "light", **options) -> None:
+        address, self.stderr = server
+        look = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+        self.context = chromium.new_context(**look, **options)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._keep_error)
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.goto(f"{address}&{query}" if query else address)
-
-    def _keep_error(self, message) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
 
     def __enter__(self) -> Visit:
         return self
@@ -74,209 +78,193 @@ class Visit:
     def __exit__(self, *_) -> None:
         self.context.close()
 
-    def wait_for(self, text: str) -> None:
-        self.page.get_by_text(text).first.wait_for(timeout=WAIT, state="attached")
-
-    def wait_for_chart(self) -> None:
-        self.page.locator(CHART).first.wait_for(timeout=WAIT)
-
-    def wait_until_over(self) -> None:
-        self.page.wait_for_function(
-            "document.body.innerText.match(/completed [0-9,]+ steps|interrupted at step|diverged/g)?.length >= 3",
-            timeout=WAIT,
-        )
-
-    def wait_for_names(self) -> None:
-        """Wait until every control has the name that the page's script gives it."""
+    def expect_text(self, selector: str, text: str | re.Pattern) -> None:
         from playwright.sync_api import expect
 
-        buttons = self.page.locator("button:not([aria-label]):not([title])").filter(has_not_text=re.compile(r"\S"))
-        sliders = self.page.locator("[role=slider]:not([aria-valuetext])")
-        for unnamed in (buttons, sliders, self.page.locator(".vega-embed summary:not([aria-label])")):
-            expect(unnamed).to_have_count(0, timeout=WAIT)
+        expect(self.page.locator(selector)).to_contain_text(text)
+
+    def expect_value(self, selector: str, value: str) -> None:
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(selector)).to_have_value(value)
+
+    def wait_until_over(self) -> None:
+        self.expect_text("#state", OVER)
+
+    def wait_for_curves(self) -> None:
+        """Until something is trained exactly, by all methods."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator("polyline.exact.overall")).to_have_count(3)
+
+    def wait_for_map(self) -> None:
+        from playwright.sync_api import expect
+
+        expect(self.page.locator("#map-legend")).to_contain_text("click on a place")
+        expect(self.page.locator("#map-legend")).not_to_contain_text("filling")
+
+    def type(self, name: str, value: str) -> None:
+        self.page.locator(f"#{name}").fill(value)
 
     @property
-    def knobs(self) -> list[str]:
-        """The sliders' labels (once: a narrow page's menu has them too)."""
-        labels = self.page.locator(".knob strong").all_inner_texts()
-        return labels[: len(labels) // 2]
-
-    def slider(self, symbol: str):
-        """The slider of this symbol."""
-        return self.page.get_by_role("slider").nth([label.partition(" =")[0] for label in self.knobs].index(symbol))
-
-    @property
-    def charts(self) -> list[str]:
-        """What the pictures say to those who cannot see them."""
-        return [chart.get_attribute("aria-label") or "" for chart in self.page.locator(CHART).all()]
-
-    @property
-    def accuracies(self) -> dict[str, tuple[float, float]]:
-        """By method: measured, and what the theorem expects."""
-        rows = self.page.locator("tr").all_inner_texts()
-        cells = [re.split(r"\s+", row.strip()) for row in rows if re.match(r"(ERM|Cutout|CutMix)\s", row)]
-        return {row[0]: (float(row[1]), float(row[2])) for row in cells}
+    def accuracies(self) -> dict[str, list[str]]:
+        """By method: measured, in the limit, and what the theorem expects."""
+        rows = [row.locator("th, td").all_inner_texts() for row in self.page.locator("#standing tbody tr").all()]
+        return {row[0]: row[1:4] for row in rows}
 
     def check_quiet(self) -> None:
-        """No error on the console, no request to another host."""
+        """No error on the console or of the server, no request to another host."""
         assert self.errors == []
         hosts = {urlsplit(url).hostname for url in self.requests if not url.startswith(("data:", "blob:"))}
         assert hosts == {"127.0.0.1"}
+        assert "Traceback" not in self.stderr.read_text()
 
 
-def test_it_opens_trains_and_talks_to_nobody_else(chromium, address):
-    with Visit(chromium, address, SMALL) as visit:
+def moves(visit: Visit, names: tuple[str, ...], count: int) -> None:
+    """Move sliders at random while the page trains, and end at a seed of which the page must then speak."""
+    choose = random.Random(0)
+    for _ in range(count):
+        slider = visit.page.locator(f"[data-for={choose.choice(names)}]")
+        slider.fill(str(choose.randrange(int(slider.get_attribute("max") or 0) + 1)))
+    visit.type("seed", "77")
+    visit.expect_text("#legend", "seed 77")
+
+
+def test_it_streams_stops_and_is_restored_by_its_link(chromium, server):
+    with Visit(chromium, server, LONG) as visit:
+        visit.wait_for_curves()
+        visit.page.get_by_role("button", name="Stop").click()
+        visit.expect_text("#state", "stopped after")
+        visit.expect_text("#standing", re.compile(r"interrupted at step [\d,]+ of 100,000"))
+        moves(visit, ("feature_noise", "dominant_noise_std", "background_noise_std", "num_cut", "seed"), 12)
+        visit.type("feature_noise", "0.123")
+        visit.type("num_steps", "20")
+        visit.expect_text("#standing", "completed 20 steps")
         visit.wait_until_over()
-        visit.wait_for_chart()
-        assert "n = 24" in visit.knobs
-        assert visit.accuracies.keys() == {"ERM", "Cutout", "CutMix"}
-        assert any(label.startswith("CutMix: feature scores") for label in visit.charts)
+        visit.expect_text("#legend", "limit before the last change")
+        query, accuracies = urlsplit(visit.page.url).query, visit.accuracies
+        assert "access_token" not in query
         visit.check_quiet()
+    with Visit(chromium, server, query) as again:
+        again.wait_until_over()
+        again.expect_value("#feature_noise", "0.123")
+        assert (urlsplit(again.page.url).query, again.accuracies) == (query, accuracies)
+        again.check_quiet()
+
+
+def test_a_click_on_the_map_goes_there_and_only_the_dot_moves(chromium, server):
+    with Visit(chromium, server, SMALL) as visit:
+        visit.wait_for_map()
+        cells = visit.page.locator("#maps rect").count()
+        visit.page.locator("#maps svg").first.click(position={"x": 60, "y": 40})
+        visit.expect_text("#legend", re.compile(r"feature 2, ρ = 0\.0\d"))
+        visit.expect_value("#preset", "")
+        visit.wait_until_over()
+        assert float(visit.page.locator("#dominant_noise_std").input_value()) > 0.3
+        assert visit.page.locator("#maps rect").count() == cells
+        visit.check_quiet()
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS[:3])
+def test_it_keeps_the_rules_of_accessibility_and_html_in_every_look(chromium, server, scheme, width):
+    with Visit(chromium, server, SMALL, width, scheme, bypass_csp=True) as visit:
+        visit.wait_until_over()
+        if width < 700:
+            visit.page.locator("summary").click()
+        assert violations_on(visit.page) == []
+        check_syntax("<!DOCTYPE html>" + visit.page.locator("html").evaluate("element => element.outerHTML"))
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+        back = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
+        if width == 1400:  # a row of panels for each measure, seen at once
+            tops = [round(picture.bounding_box()["y"]) for picture in visit.page.locator("#columns svg").all()]
+            assert len(set(tops[::2])) == len(set(tops[1::2])) == 1
+            assert max(tops) < 500
 
 
 @pytest.mark.slow
 class TestPage:
-    def test_the_preset_reproduces_the_theorems_values(self, chromium, address):
-        with Visit(chromium, address, SMALL) as visit:
+    def test_the_preset_reproduces_the_theorems_values(self, chromium, server):
+        with Visit(chromium, server, SMALL) as visit:
+            visit.page.locator("#preset").select_option("theorem")
+            visit.expect_text("#standing", "completed 10,000 steps")
             visit.wait_until_over()
-            visit.page.get_by_label("Start from a preset").first.select_option("theorem")
-            visit.wait_for("completed 10,000 steps")
-            visit.wait_until_over()
+            visit.expect_value("#preset", "theorem")
             for method, value in (("ERM", 0.9), ("Cutout", 0.975), ("CutMix", 1.0)):
-                measured, expected = visit.accuracies[method]
-                assert expected == value
-                assert abs(measured - expected) <= 0.005
+                measured, limit, _ = visit.accuracies[method]
+                assert float(limit) == value
+                assert abs(float(measured) - value) <= 0.005
             visit.check_quiet()
 
-    def test_a_slider_changes_the_curves_and_the_address(self, chromium, address):
-        with Visit(chromium, address, SMALL) as visit:
-            visit.wait_until_over()
-            before = visit.charts
-            visit.slider("σ_d").focus()
-            for _ in range(4):
-                visit.page.keyboard.press("ArrowRight")
-            visit.wait_for("σ_d = 0.07")
-            visit.page.wait_for_function("location.search.includes('dominant_noise_std=0.07')", timeout=WAIT)
-            visit.wait_until_over()
-            assert visit.charts != before
+    def test_a_hundred_moves_during_trainings(self, chromium, server):
+        with Visit(chromium, server, LONG) as visit:
+            visit.wait_for_curves()
+            names = ("rho_2", "rho_3", "feature_noise", "dominant_noise_std", "dim", "num_cut", "step_size", "seed")
+            moves(visit, names, 100)
             visit.check_quiet()
 
-    def test_a_link_restores_the_settings_in_another_browser(self, chromium, address):
-        with Visit(chromium, address, SMALL + "&seed=17&feature_noise=0.123") as visit:
-            visit.wait_until_over()
-            visit.page.wait_for_function("location.search.includes('background_noise_std')", timeout=WAIT)
-            knobs, results, query = visit.knobs, visit.accuracies, urlsplit(visit.page.url).query
-        assert "seed = 17" in knobs
-        assert "α = 0.123" in knobs
-        with Visit(chromium, address, query) as again:
-            again.wait_until_over()
-            assert again.knobs == knobs
-            assert again.accuracies == results
-
-    def test_stop_ends_it_and_keeps_what_there_is_and_again_starts_anew(self, chromium, address):
-        with Visit(chromium, address, "num_samples=300&num_steps=100000") as visit:
-            visit.wait_for_chart()
-            visit.page.get_by_role("button", name="Stop").click()
-            visit.wait_until_over()
-            assert visit.page.inner_text("body").count("interrupted at step") >= 3
-            assert len(visit.charts) == 4
-            visit.page.get_by_role("button", name="Train again").click()
-            visit.wait_for("running, step")
+    def test_patches_limit_what_can_be_cut(self, chromium, server):
+        with Visit(chromium, server, SMALL + "&num_patches=5&num_cut=4") as visit:
+            visit.type("num_patches", "3")
+            visit.expect_value("#num_cut", "2")
+            visit.expect_text("#beside-num_cut", "Theorem 3.2 assumes C = 2 < P/2 = 1.5: it does not hold.")
             visit.check_quiet()
 
-    def test_a_new_problem_replaces_the_one_that_is_trained(self, chromium, address):
-        with Visit(chromium, address, "num_samples=300&num_steps=100000") as visit:
-            visit.wait_for_chart()
-            visit.page.get_by_label("Start from a preset").first.select_option("figure")
-            visit.wait_for("d = 2,000")
-            visit.wait_until_over()
-            assert "completed 10,000 steps" in visit.page.inner_text("body")
-
-    def test_bad_combinations_and_addresses_are_explained(self, chromium, address):
-        query = "num_cut=5&dim=many&<script>window.harmed=1</script>=1"
-        with Visit(chromium, address, query) as visit:
-            visit.wait_for("must be in [1, P), got 5 with P = 3")
-            visit.wait_for("must be a whole number from 2 to 1e+12, got 'many'")
-            visit.wait_for("These settings do not fit together")
-            assert visit.page.locator(CHART).count() == 0
+    def test_bad_combinations_and_addresses_are_explained(self, chromium, server):
+        query = "num_patches=3&num_cut=5&dim=many&<script>window.harmed=1</script>=1"
+        with Visit(chromium, server, query, bypass_csp=True) as visit:
+            visit.expect_text("#beside-num_cut", "must be in [1, P), got 5 with P = 3")
+            visit.expect_text("main", "must be a whole number from 2 to 1e+12, got 'many'")
+            visit.expect_text("#problem", "These settings do not fit together")
+            assert not visit.page.locator("#results").is_visible()
             assert visit.page.evaluate("window.harmed") is None
-            visit.slider("P").focus()
-            for key in ("End", "Home"):  # 8 patches, of which 5 can be cut; 2, of which they cannot
-                visit.page.keyboard.press(key)
-                visit.wait_for("P = 8" if key == "End" else "got 5 with P = 2")
             visit.check_quiet()
 
-    def test_two_browsers_at_once_each_have_their_own(self, chromium, address):
-        with Visit(chromium, address, SMALL + "&seed=5") as one, Visit(chromium, address, SMALL + "&seed=6") as two:
+    def test_two_browsers_at_once_each_have_their_own(self, chromium, server):
+        with Visit(chromium, server, SMALL + "&seed=5") as one, Visit(chromium, server, SMALL + "&seed=6") as two:
             one.wait_until_over()
             two.wait_until_over()
-            assert "seed = 5" in one.knobs
-            assert "seed = 6" in two.knobs
-            assert one.accuracies != two.accuracies
+            one.expect_text("#legend", "seed 5")
+            two.expect_text("#legend", "seed 6")
+            assert one.page.locator("#columns").inner_html() != two.page.locator("#columns").inner_html()
 
-    def test_the_data_can_be_downloaded(self, chromium, address, tmp_path):
-        with Visit(chromium, address, SMALL) as visit:
+    def test_the_data_can_be_downloaded(self, chromium, server, tmp_path):
+        with Visit(chromium, server, SMALL) as visit:
             visit.wait_until_over()
-            with visit.page.expect_download(timeout=WAIT) as caught:
-                visit.page.get_by_text("Data (CSV)").first.click()
+            with visit.page.expect_download() as caught:
+                visit.page.get_by_text("Data (CSV)").click()
             caught.value.save_as(tmp_path / "data.csv")
             measured = visit.accuracies
         rows = list(csv.DictReader((tmp_path / "data.csv").open()))
-        last = {row["method"]: float(row["accuracy"]) for row in rows}
-        assert {name: round(value, 4) for name, value in last.items()} == {
-            name: pair[0] for name, pair in measured.items()
+        last = {row["method"]: float(row["accuracy"]) for row in rows if row["seed"]}
+        assert {name: f"{value:.4f}" for name, value in last.items()} == {
+            name: row[0] for name, row in measured.items()
         }
 
-    @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 400), ("dark", 400)])
-    def test_it_keeps_the_accessibility_rules(self, chromium, address, scheme, width):
-        with Visit(chromium, address, SMALL, width, scheme) as visit:
-            visit.wait_until_over()
-            visit.wait_for_names()
-            assert violations_on(visit.page) == []
+    def test_train_again_starts_anew(self, chromium, server):
+        with Visit(chromium, server, LONG) as visit:
+            visit.wait_for_curves()
+            visit.page.get_by_role("button", name="Stop").click()
+            visit.expect_text("#state", "stopped after")
+            visit.page.get_by_role("button", name="Train again").click()
+            visit.expect_text("#state", "training, of 100,000 steps")
+            visit.check_quiet()
 
-    def test_each_slider_has_its_own_name_and_says_its_value(self, chromium, address):
+    def test_each_slider_has_its_own_name_and_says_its_value(self, chromium, server):
         from playwright.sync_api import expect
 
-        with Visit(chromium, address, SMALL) as visit:
-            visit.wait_until_over()
-            visit.wait_for_names()
-            sliders = visit.page.get_by_role("slider")
-            names = [slider.get_attribute("aria-label") for slider in sliders.all()]
-            assert len(set(names)) == len(names) == len(visit.knobs)
-            dim = visit.page.get_by_role("slider", name="d, dimension of a patch")
-            assert dim.get_attribute("aria-valuetext") == "2,000"
-            dim.focus()
-            visit.page.keyboard.press("ArrowRight")
-            expect(dim).to_have_attribute("aria-valuetext", "5,000", timeout=WAIT)
+        with Visit(chromium, server, SMALL) as visit:
+            names = [slider.get_attribute("aria-label") for slider in visit.page.get_by_role("slider").all()]
+            assert len(set(names)) == len(names)
+            assert not any("_" in str(name) for name in names)
+            dim = visit.page.get_by_role("slider", name="patch dimension d")
+            expect(dim).to_have_attribute("aria-valuetext", "2,000")
+            dim.press("ArrowRight")
+            expect(dim).to_have_attribute("aria-valuetext", "5,000")
+            visit.expect_value("#dim", "5000")
 
-    def test_pictures_stay_dark_on_white_in_the_dark(self, chromium, address):
-        from playwright.sync_api import expect
-
-        with Visit(chromium, address, SMALL, scheme="dark") as visit:
-            visit.wait_until_over()
-            expect(visit.page.locator("body")).to_have_class(re.compile("dark"), timeout=WAIT)
-            # Of the title's part of the first chart: the lightest and the darkest pixel.
-            lightest, darkest = visit.page.locator(f"{CHART} canvas").first.evaluate(
-                """canvas => {
-                  const all = canvas.getContext("2d").getImageData(0, 0, canvas.width, 22).data;
-                  const red = all.filter((_, index) => index % 4 === 0);
-                  return [Math.max(...red), Math.min(...red)];
-                }"""
-            )
-            assert lightest == 255
-            assert darkest < 80
-
-    def test_on_a_telephone_nothing_is_wider_than_the_screen(self, chromium, address):
-        with Visit(chromium, address, SMALL, width=400) as visit:
-            visit.wait_until_over()
-            assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
-            widest = visit.page.evaluate(
-                "Math.max(...[...document.querySelectorAll('canvas')].map(e => e.offsetWidth))"
-            )
-            assert widest <= 400
-
-    def test_without_the_token_nobody_comes_in(self, chromium, address):
-        with Visit(chromium, address.partition("?")[0]) as visit:
-            visit.page.wait_for_load_state()
-            assert "/auth/login" in visit.page.url
-            assert visit.page.locator(CHART).count() == 0
+    def test_without_the_token_nobody_comes_in(self, chromium, server):
+        address, errors = server
+        with Visit(chromium, (address.partition("?")[0], errors)) as visit:
+            visit.expect_text("body", "it holds the token")
+            assert visit.page.locator("form").count() == 0

@@ -12,7 +12,7 @@ import oracle
 import pytest
 
 import augscope as ag
-from augscope.explorer.session import TrainingSession
+from augscope.explorer.runs import Training
 from augscope.training.batch import train_many
 from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, compiled_steps, start
@@ -63,7 +63,7 @@ def interrupted(experiment: ag.Experiment, method: ag.Method, dataset: ag.Datase
 def test_all_ways_through_the_loop_agree(experiment, tmp_path):
     seed = 4
     dataset = experiment.sample(seed)
-    watched = {run.method: run for run in TrainingSession(experiment, seed).run().runs}
+    watched = {run.method: run for run in Training(experiment, seed).run().runs}
     for method in METHODS:
         options = {"step_size": experiment.step_size, "num_steps": experiment.num_steps, "record_at": RECORDS}
         run = ag.train(dataset, experiment.network, method, **options)

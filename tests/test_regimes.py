@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import augscope as ag
+from augscope.model.methods.placed_cutmix import PlacedCutMix
 from augscope.model.sampling import placed_population
 from augscope.training.regimes import Setting, all_around, derive_rarities, regimes
 
@@ -54,6 +55,29 @@ class TestRegimes:
             )
             assert len(placed_population(distribution, 300).labels) == 4 * distribution.num_features
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())
+
+    @pytest.mark.parametrize("num_patches", [2, 3, 5])
+    def test_cutmix_of_placed_types_is_cutmix_of_all_positions(self, num_patches):
+        distribution = TWO.replace(num_patches=num_patches)
+        placed, whole = placed_population(distribution, 300), ag.population(distribution, 300)
+        kinds = np.random.default_rng(0).normal(size=(len(placed.labels), 3))  # scores of feature, dominant, background
+        each = len(whole.labels) // len(placed.labels)  # types of all positions follow each other
+        rows, whole_scores = np.arange(len(whole.labels)), np.repeat(kinds, each, axis=0)[:, [2] * num_patches]
+        whole_scores[rows, whole.feature_position] = np.repeat(kinds[:, 0], each)
+        whole_scores[rows, whole.dominant_position] = np.repeat(kinds[:, 1], each)
+        columns = [0, 1, *[2] * (num_patches - 2)]
+        few = PlacedCutMix().loss_and_gradient(kinds[:, columns], placed.labels, probabilities=placed.probabilities)
+        every_pair = ag.CutMix(algorithm="enumerate")
+        all_of_them = every_pair.loss_and_gradient(whole_scores, whole.labels, probabilities=whole.probabilities)
+        np.testing.assert_allclose(few[0], all_of_them[0], rtol=1e-12)
+        of_features = np.asarray(all_of_them[1])[rows, whole.feature_position].reshape(-1, each).sum(axis=1)
+        np.testing.assert_allclose(np.asarray(few[1])[:, 0], of_features, rtol=1e-9, atol=1e-12)
+
+    @pytest.mark.parametrize("method", [ag.Erm(), ag.Cutout(), ag.CutMix()], ids=lambda method: method.title)
+    def test_a_coarse_flow_decides_as_a_descent_away_from_boundaries(self, method):
+        settings = [THEOREM._replace(num_steps=500), THEOREM._replace(num_steps=2_000), WEAK._replace(num_steps=500)]
+        exact, preview = regimes(settings, method), regimes(settings, method, coarse=True)
+        assert [one.learned.tolist() for one in exact] == [one.learned.tolist() for one in preview]
 
     def test_steps_of_the_specification(self):
         """model.md §8.4 and §8.5, by an independent prototype."""

@@ -15,7 +15,7 @@ def explore(
 ) -> int:
     """Set a problem by slider and watch ERM, Cutout and CutMix learn it, in the browser.
 
-    Serves a page on this machine alone until Ctrl-C, and prints its address. The page trains when it is opened.
+    Serves a page on this machine alone until Ctrl-C, and prints its address. Nothing is trained before it is opened.
 
     Parameters
     ----------

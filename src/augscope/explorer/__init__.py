@@ -1,4 +1,4 @@
-"""The explorer in the browser: settings by slider, predictions, and a training that can be watched and stopped.
+"""The explorer in the browser: the limit at once, a training that can be watched and stopped, and a map of what is learned.
 
-Everything but `app` can be used, and is tested, without a browser. Needs the extra `augscope[explorer]`.
+Everything can be used, and is tested, without a browser; serving it needs the extra `augscope[explorer]`.
 """

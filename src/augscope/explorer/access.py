@@ -1,57 +1,30 @@
-"""What stands between the browser and marimo's server: who may come in, and files that never change served from memory."""
+"""Who may come in: this machine's browser, with the token of the address; everybody else is refused before anything is read."""
 
 from __future__ import annotations
 
-import mimetypes
-from functools import cache
-from pathlib import Path
+from secrets import compare_digest
+from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import cookie_parser
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = ("127.0.0.1", "localhost")
-MAX_BODY = 2**20  # bytes; what the page sends, a slider's value, has some hundreds
-FOREVER = "public, max-age=31536000, immutable"
-
-
-class Assets:
-    """Serves a folder's files under /assets/ from memory, to be kept by the browser; passes everything else on.
-
-    marimo's page loads some 300 of them, and this takes a tenth of the time that marimo's own server takes. Their names hold
-    a digest of their content.
-
-    Args:
-        application: what answers everything else (ASGI).
-        folder: the files, without subfolders.
-    """
-
-    def __init__(self, application: ASGIApp, folder: Path) -> None:
-        self._application = application
-        self._files = {f"/assets/{path.name}": path for path in folder.iterdir() if path.is_file()}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection."""
-        path = scope.get("path", "")
-        if scope["type"] != "http" or scope["method"] != "GET" or path not in self._files:
-            await self._application(scope, receive, send)
-            return
-        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        response = Response(_content(self._files[path]), media_type=kind, headers={"cache-control": FOREVER})
-        await response(scope, receive, send)
-
-
-@cache
-def _content(path: Path) -> bytes:
-    return path.read_bytes()
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",  # the address may hold the token
+    "cache-control": "no-store",
+}
 
 
 class SameOrigin:
-    """Refuses requests whose origin is not the host that they name.
+    """Refuses requests whose origin is not the host that they name, and websockets, of which there are none.
 
     Starlette's CORS middleware does not do this: it refuses no request, it only tells the browser whether a page may read the
-    answer, and it lets every websocket through.
+    answer.
 
     Args:
         application: what answers the others (ASGI).
@@ -65,40 +38,47 @@ class SameOrigin:
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
             own = f"http://{headers.get('host')}"
-            if headers.get("origin", own) != own:
+            if scope["type"] == "websocket" or headers.get("origin", own) != own:
                 refusal = PlainTextResponse("This page is for this machine's browser alone.\n", 403)
                 await refusal(scope, receive, send)
                 return
         await self._application(scope, receive, send)
 
 
-class SmallBodies:
-    """Refuses requests with a large body, and with any body from whoever shows no token, before reading it.
-
-    Whether the token is right is marimo's to say; it reads the body first.
+class WithToken:
+    """Refuses (401) whoever shows no token, in the address or, once that was opened, in a cookie; no body is ever read.
 
     Args:
         application: what answers the others (ASGI).
-        with_token: whether there is a token.
+        token: what they must show; "" lets everybody in.
+        cookie: its name. Cookies know no ports, so that two servers need two names.
     """
 
-    def __init__(self, application: ASGIApp, *, with_token: bool) -> None:
-        self._application, self._with_token = application, with_token
+    def __init__(self, application: ASGIApp, token: str, cookie: str) -> None:
+        self._application, self._token, self._cookie = application, token.encode(), cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
-        length = headers.get("content-length", "0")
-        is_large = (
-            "transfer-encoding" in headers or not length.isdecimal() or len(length) > 12 or int(length) > MAX_BODY
-        )
-        shows_token = b"access_token=" in scope.get("query_string", b"") or {"cookie", "authorization"} & set(headers)
-        refusal = None
-        if is_large:
-            refusal = PlainTextResponse(f"A request's body may have {MAX_BODY:,} bytes, and must state them.\n", 413)
-        elif length != "0" and self._with_token and not shows_token:
-            refusal = PlainTextResponse("The address that `augscope explore` printed holds the token.\n", 401)
-        await (refusal or self._application)(scope, receive, send)
+        if scope["type"] == "lifespan" or not self._token:
+            await self._application(scope, receive, send)
+            return
+        shown = parse_qs(scope["query_string"].decode("latin-1")).get("access_token", [""])[-1]
+        kept = cookie_parser(Headers(scope=scope).get("cookie", "")).get(self._cookie, "")
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_right(shown):
+                cookie = f"{self._cookie}={shown}; HttpOnly; SameSite=Strict; Path=/"
+                MutableHeaders(scope=message).append("set-cookie", cookie)
+            await send(message)
+
+        if self._is_right(shown) or self._is_right(kept):
+            await self._application(scope, receive, send_with_cookie)
+            return
+        refusal = PlainTextResponse("Open the address that `augscope explore` printed: it holds the token.\n", 401)
+        await refusal(scope, receive, send)
+
+    def _is_right(self, token: str) -> bool:
+        return compare_digest(token.encode(), self._token)
 
 
 def local_only(application: ASGIApp) -> ASGIApp:

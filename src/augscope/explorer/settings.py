@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import model_validator
-
 from augscope.model.distribution import SUM_TOLERANCE, Rarity
 from augscope.model.methods import Cutout
 from augscope.support.command_line import command_line, parse_list
@@ -19,6 +17,7 @@ from augscope.training.configuration import read_experiment
 from augscope.training.experiment import Experiment, presets
 
 MAX_FEATURES = 4
+DIGITS = 12  # of 1 − ρ₂ − …, so that 0.8 is 0.8
 _STATED = (Rarity.COMMON, Rarity.RARE, *[Rarity.EXTREMELY_RARE] * (MAX_FEATURES - 2))
 _NAMED = re.compile(r"`(\w+)`")
 
@@ -28,7 +27,7 @@ class Knob:
     """One number to set: its name (that of the command-line option), how it is shown, and where it may lie.
 
     Attributes:
-        name, symbol, meaning: `dim`, "d", "dimension of a patch".
+        name, symbol, meaning: `dim`, "d", "patch dimension".
         low, high: what an address may say, ends included.
         marks: the slider's values.
     """
@@ -51,14 +50,10 @@ class Knob:
             value = float(text)
         except ValueError:
             value = float("nan")
-        self.check(value, repr(text[:40]))
-        return int(value) if self.is_whole else value
-
-    def check(self, value: float, shown: str) -> None:
-        """Raise ValueError unless the number may be set; `shown` is how the sentence quotes it."""
         kind = "a whole number" if self.is_whole else "a number"
         fits = self.low <= value <= self.high and (not self.is_whole or value == int(value))
-        check(fits, f"`{self.name}` must be {kind} from {self.low:g} to {self.high:g}, got {shown}")
+        check(fits, f"`{self.name}` must be {kind} from {self.low:g} to {self.high:g}, got {text[:40]!r}")
+        return int(value) if self.is_whole else value
 
 
 def _decades(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5, 7)) -> tuple[float, ...]:
@@ -72,26 +67,38 @@ def _wholes(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5,
 
 
 _STDS = _decades(-3, 0, (1, 1.5, 2, 2.5, 3, 4, 5, 7))
-KNOBS: dict[str, Knob] = {
-    knob.name: knob
-    for knob in (
+_SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, *(i / 20 for i in range(2, 11)))
+_SAMPLES = (10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 700, 1_000)
+RHO = tuple(f"rho_{k}" for k in range(2, MAX_FEATURES + 1))  # ρ₁ is what these leave
+GROUPS: dict[str, tuple[Knob, ...]] = {
+    "Features": (
+        *(
+            Knob(name, f"ρ{subscript}", f"share of feature {name[-1]}", 0, 1, _SHARES)
+            for name, subscript in zip(RHO, "₂₃₄", strict=True)
+        ),
         Knob("feature_noise", "α", "feature noise", 0, 10, (0.0, 0.005, 0.01, 0.02, 0.05, *(i / 10 for i in range(1, 11)))),
+    ),
+    "Noise and size": (
         Knob("dominant_noise_std", "σ_d", "dominant noise", 1e-6, 100, _STDS),
         Knob("background_noise_std", "σ_b", "background noise", 1e-6, 100, _STDS),
-        Knob("num_samples", "n", "training points", 1, 1_000, (10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 700, 1_000)),
+        Knob("num_samples", "n", "training points", 1, 1_000, _SAMPLES),
         Knob("num_patches", "P", "patches of a point", 2, 8, tuple(range(2, 9))),
-        Knob("dim", "d", "dimension of a patch", 2, 10**12, _wholes(1, 9, (1, 2, 5))),
-        Knob("num_cut", "C", "patches that Cutout removes", 1, 7, tuple(range(1, 8))),
+        Knob("dim", "d", "patch dimension", 2, 10**12, _wholes(1, 9, (1, 2, 5))),
+    ),
+    "Augmentation and training": (
+        Knob("num_cut", "C", "patches cut out", 1, 7, tuple(range(1, 8))),
         Knob("step_size", "η", "step size", 1e-6, 1e9, _decades(-2, 4, (1, 2, 5))),
         Knob("num_steps", "T", "gradient steps", 1, 100_000, (*_wholes(1, 4, (1, 3)), 30_000, 100_000)),
-        Knob("init_std", "σ_0", "initial weights", 0, 10, (0.0, *_decades(-5, 0, (1, 3)))),
-        Knob("seed", "seed", "seed of the sample", 0, 10**9, tuple(range(21))),
-    )
+        Knob("init_std", "σ₀", "initial weights", 0, 10, (0.0, *_decades(-5, 0, (1, 3)))),
+        Knob("seed", "seed", "of the sample", 0, 10**9, tuple(range(21))),
+    ),
 }  # fmt: skip
+CONTROLS: dict[str, Knob] = {knob.name: knob for group in GROUPS.values() for knob in group}
+KNOBS: dict[str, Knob] = {name: knob for name, knob in CONTROLS.items() if name not in RHO}
 
 
 class Settings(Value):
-    """A problem and how to train on it. Each number lies in its own range; whether they fit together, `problems` says.
+    """A problem and how to train on it; whether its numbers fit together, `problems` says.
 
     Args:
         frequencies: ρ, 1 to 4 features.
@@ -99,9 +106,6 @@ class Settings(Value):
             place of the derived one.
         feature_noise, dominant_noise_std, background_noise_std, num_samples, num_patches, dim, num_cut, step_size, num_steps,
             init_std, seed: see `KNOBS`.
-
-    Raises:
-        ValueError: with a sentence naming the field, the rule and the value.
 
     Example:
         >>> from augscope.explorer.settings import PRESETS
@@ -122,17 +126,6 @@ class Settings(Value):
     num_steps: int
     init_std: float
     seed: int
-
-    @model_validator(mode="after")
-    def _check_each(self) -> Settings:
-        count = len(self.frequencies)
-        check(1 <= count <= MAX_FEATURES, f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {count}")
-        total = sum(self.frequencies)
-        check(abs(total - 1) <= SUM_TOLERANCE, f"`frequencies` must sum to 1 within {SUM_TOLERANCE}, got {total!r}")
-        for knob in KNOBS.values():
-            value = getattr(self, knob.name)
-            knob.check(value, str(value))
-        return self
 
     @classmethod
     def of(cls, experiment: Experiment, seed: int) -> Settings:
@@ -167,12 +160,12 @@ class Settings(Value):
         """Return what is wrong, by control: errors, or else what the theorems assume and these settings do not give."""
         if errors := self.errors():
             return errors
-        experiment = self.experiment()
+        experiment = self.replace(stated_rarity=True).experiment()  # deriving a rarity would train
         unmet: dict[str, dict[str, list[str]]] = {}  # by control and assumption, the theorems that need it
         for method in experiment.methods:
             theorem = theorem_for(method)
             for row in setting_assumptions(method, experiment):
-                if row.met or row.about is None or theorem is None:  # a rarity has a column in the table of predictions
+                if row.met or row.about is None or theorem is None:
                     continue
                 unmet.setdefault(row.about, {}).setdefault(row.text, []).append(theorem.number)
         return {control: [_unmet(text, numbers) for text, numbers in rows.items()] for control, rows in unmet.items()}
@@ -183,23 +176,47 @@ class Settings(Value):
         rarity = "stated" if self.stated_rarity else "derive"
         return {"frequencies": ",".join(map(str, self.frequencies)), "rarity": rarity, **numbers}
 
+    @property
+    def controls(self) -> dict[str, float]:
+        """What the page's controls show, by name; a frequency of 0 is no feature."""
+        others = (*self.frequencies[1:], *(0.0,) * (MAX_FEATURES - len(self.frequencies)))
+        return {**dict(zip(RHO, others, strict=True)), **{name: getattr(self, name) for name in KNOBS}}
+
+    def moved(self, values: Mapping[str, float]) -> Settings:
+        """Return the settings with some controls moved; frequencies of 0 at the end are no features."""
+        changes: dict[str, Any] = {name: value for name, value in values.items() if name in KNOBS}
+        if set(RHO) & set(values):
+            others = [{**self.controls, **values}[name] for name in RHO]
+            while others and others[-1] == 0:
+                others.pop()
+            changes["frequencies"] = (round(1 - sum(others), DIGITS), *others)
+        return self.replace(**changes)
+
     @classmethod
-    def from_query(cls, query: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-        """Return the settings of an address, and a sentence for each part that is not used.
+    def from_query(cls, query: Mapping[str, str]) -> tuple[Settings, list[str]]:
+        """Return the settings of an address or of the page's form, and a sentence for each part that is not used.
 
         A preset's name under `preset` is where they start from; what is missing or wrong is taken from there.
         """
-        problems, texts = [], {name: _last(value) for name, value in query.items()}
-        name = texts.pop("preset", DEFAULT)
+        texts, problems, moves = dict(query), [], {}
+        name = texts.pop("preset", "") or DEFAULT
         if name not in PRESETS:
             problems.append(f"`preset` must be one of {', '.join(PRESETS)}, got {name[:40]!r}")
         settings = PRESETS.get(name, PRESETS[DEFAULT])
         for name, text in texts.items():
             try:
-                settings = settings.replace(**_parsed(name, text))
+                if name in CONTROLS:  # shares change the frequencies together
+                    moves[name] = CONTROLS[name].parse(text)
+                else:
+                    settings = settings.replace(**_parsed(name, text))
             except ValueError as error:
                 problems.append(str(error))
-        return settings, problems
+        return settings.moved(moves), problems
+
+    @property
+    def preset(self) -> str:
+        """The name of the preset that these are, or ""."""
+        return next((name for name, preset in PRESETS.items() if preset == self), "")
 
     def command(self) -> str:
         """Return the command line that computes the same numbers."""
@@ -213,22 +230,20 @@ def _unmet(assumption: str, theorems: Sequence[str]) -> str:
     return f"Theorems {', '.join(theorems)} do not apply: {assumption}."
 
 
-def _last(value: Any) -> str:
-    """The text of a part of an address; of one that is given twice, the last."""
-    return str(value[-1] if isinstance(value, (list, tuple)) else value)
-
-
 def _parsed(name: str, text: str) -> dict[str, Any]:
-    """One part of an address as fields. Raises ValueError."""
-    if name in KNOBS:
-        return {name: KNOBS[name].parse(text)}
+    """A part of an address that is no control's, as a field. Raises ValueError."""
     if name == "rarity":
-        if text not in ("stated", "derive"):
-            raise ValueError(f"`rarity` must be stated or derive, got {text[:40]!r}")
+        check(text in ("stated", "derive"), f"`rarity` must be stated or derive, got {text[:40]!r}")
         return {"stated_rarity": text == "stated"}
-    if name == "frequencies":
-        return {"frequencies": parse_list("frequencies", text, float)}
-    raise ValueError(f"`{name[:40]}` is not a setting: it is left out")
+    check(name == "frequencies", f"`{name[:40]}` is not a setting: it is left out")
+    shares = parse_list("frequencies", text, float)
+    rule = f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {len(shares)}"
+    check(1 <= len(shares) <= MAX_FEATURES, rule)
+    check(
+        abs(sum(shares) - 1) <= SUM_TOLERANCE,
+        f"`frequencies` must sum to 1 within {SUM_TOLERANCE}, got {sum(shares)!r}",
+    )
+    return {"frequencies": shares}
 
 
 DEFAULT = "theorem"

@@ -28,7 +28,6 @@ RARITIES = {
     "borderline": Style(GREY, ":", "x"),
 }
 BOUNDARIES = (Style(VERMILION, "--", ""), Style(PURPLE, "-.", ""), Style(SKY, ":", ""))  # predicted, in phase diagrams
-DASHES = {"-": [1, 0], "--": [7, 3], "-.": [8, 2, 2, 2], ":": [2, 2]}  # the lines in Vega's words
 
 _FAMILIES = {
     "erm": (Style(BLACK, "-", "o"),),

@@ -187,7 +187,8 @@ def has_diverged(state: State) -> Any:
 def is_oscillating(state: State) -> bool:
     """Return whether the loss rose in over a quarter of the last steps, or by over a tenth in over a twentieth of them."""
     window = min(int(state.step), RISE_WINDOW)
-    return int(state.rises.sum()) > RISE_SHARE * window or int(state.jumps.sum()) > JUMP_SHARE * window
+    rises, jumps = np.asarray(state.rises).sum(), np.asarray(state.jumps).sum()
+    return bool(rises > RISE_SHARE * window or jumps > JUMP_SHARE * window)
 
 
 def outcome(state: State, num_steps: int) -> tuple[Status, str]:
@@ -224,10 +225,14 @@ class Descent:
         problem: with one method.
         num_steps: T.
         state: where it stands; by default at its start.
+        chunk_seconds: how often the host hears from it; by default `loop.CHUNK_SECONDS`.
     """
 
-    def __init__(self, problem: Problem, num_steps: int, state: State | None = None) -> None:
+    def __init__(
+        self, problem: Problem, num_steps: int, state: State | None = None, chunk_seconds: float | None = None
+    ) -> None:
         self.problem, self.num_steps = problem, num_steps
+        self._chunk_seconds = chunk_seconds
         self.state = start(problem.data) if state is None else state
         self._count = 1  # steps of the next chunk
 
@@ -251,11 +256,11 @@ class Descent:
         return self.place >= target
 
     def advance(self, target: float) -> None:
-        """Take steps towards a step, a chunk of about `loop.CHUNK_SECONDS`."""
+        """Take steps towards a step, a chunk of about `chunk_seconds`."""
         count, began = min(self._count, int(target) - self.place), time.perf_counter()
         self.state = jax.block_until_ready(self._after(count))
         rate = count / (time.perf_counter() - began)
-        chunk = int(rate * loop.CHUNK_SECONDS)
+        chunk = int(rate * (self._chunk_seconds or loop.CHUNK_SECONDS))
         self._count = max(1, min(8 * self._count, chunk))  # it grows gently: the first chunk also compiles
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
