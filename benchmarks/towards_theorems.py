@@ -90,7 +90,7 @@ def picture(rows: list[dict], seeds: int) -> Figure:
         _shares(shares, mine, seeds, shift, style, method)
         draw_windows(windows, [row["dim"] * shift for row in mine], [row["windows"] for row in mine], style.colour)
     shares.set(ylim=(-0.03, 1.03), ylabel="share of samples that hold")
-    shares.legend(frameon=False, ncols=3, loc="lower right")
+    shares.legend(frameon=False, ncols=2, loc="center right")
     windows.set(
         xscale="log",
         yscale="log",
