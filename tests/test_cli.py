@@ -255,7 +255,7 @@ def test_every_field_of_an_experiment_is_an_option():
     }
     of_experiment = {*ag.Experiment.model_fields} - {"distribution"}
     parts = {*ag.FeatureNoise.model_fields, *ag.Network.model_fields, *methods, "interpolation_tolerance"}
-    assert options == of_experiment | parts | {"preset", "config"}
+    assert options == of_experiment | parts | {"preset", "config", "keep_energies"}
 
 
 @pytest.mark.parametrize("width", [80, 120])
