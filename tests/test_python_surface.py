@@ -68,7 +68,7 @@ def test_results_show_themselves_in_a_few_lines(run, verdict):
         assert len(repr(value)) < 1500
         assert "array(" not in repr(value)
     assert repr(run).startswith("Run: ERM, ")
-    assert "Theorem 3.1: inconclusive, observed in 2 of 2 samples" in repr(verdict)
+    assert "Theorem 3.1: inconclusive, true in 2 of 2 samples" in repr(verdict)
     assert repr(as_flow(run)).startswith("FlowRun: ERM, ")
 
 

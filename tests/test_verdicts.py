@@ -222,7 +222,7 @@ class TestSamplesTogether:
         assert (verdict.verdict, verdict.theorem.number) == ("inconclusive", "3.2")
         text = str(verdict)
         assert text.startswith(
-            "Theorem 3.2: inconclusive, observed in 7 of 9 samples. 7 of 9 samples hold, 2 fail, 0 undecided at T = 100"
+            "Theorem 3.2: inconclusive, true in 7 of 9 samples. 7 of 9 samples hold, 2 fail, 0 undecided at T = 100"
         )
         assert (
             "Fails (seeds 7, 8): test accuracy on feature 2 (rare) is out of range; the label concerned has 3 points of feature 2"

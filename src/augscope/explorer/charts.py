@@ -82,10 +82,15 @@ def curves(
     columns = {}
     for title in titles:
         groups = zip(KINDS, (earlier, limit.runs, sample.runs), strict=True)
-        drawn = [(run, kind) for kind, runs in groups for run in runs if run.method.title == title]
+        drawn = [(run, kind) for kind, runs in groups for run in runs if _family(run.method.title) == _family(title)]
         pictures = _curves(scores, "feature scores", title, drawn), _curves(accuracy, "accuracy", title, drawn)
         columns[title] = Markup("".join(pictures))
     return columns
+
+
+def _family(title: str) -> str:
+    """A method's name without its parameters: "Cutout" of "Cutout (C = 2)"."""
+    return title.partition(" ")[0]
 
 
 def _values(run: SeedRun, measure: str) -> np.ndarray:
@@ -147,8 +152,16 @@ def maps(plane: Plane, titles: Sequence[str], names: tuple[str, str], settings: 
     data = {"map": (plane.x, plane.y), "xs": plane.xs, "ys": plane.ys, "box": (LEFT, TOP, WIDTH - RIGHT, MAP - BOTTOM)}
     texts = "".join(f' data-{name}="{",".join(map(str, values))}"' for name, values in data.items())
     label = f"how many features are learned in the limit, over {names[0]} and {names[1]}"
+    waits = _text((LEFT + WIDTH - RIGHT) / 2, (TOP + MAP - BOTTOM) / 2, "computing", "step")
     return {
-        title: Markup(_picture(MAP, f"{title}: {label}", [box, *_cells(rows, wide, high), axes, dot], texts))
+        title: Markup(
+            _picture(
+                MAP,
+                f"{title}: {label}",
+                [box, *_cells(rows, wide, high), axes, dot, *([waits] if (rows == UNKNOWN).all() else [])],
+                texts,
+            )
+        )
         for title, rows in zip(titles, plane.learned, strict=True)
     }
 

@@ -14,7 +14,7 @@ from augscope.explorer.plane import AXES
 from augscope.explorer.runs import Training, Visit
 from augscope.explorer.settings import CONTROLS, GROUPS, MAX_FEATURES, PRESETS, Knob, Settings
 from augscope.model.distribution import learning_ratios
-from augscope.theorems.assumptions import LARGEST_NOISE_RATIO, noise_ratio
+from augscope.theorems.assumptions import LARGEST_NOISE_RATIO, noise_ratio, setting_assumptions
 from augscope.theorems.statements import theorem_for
 from augscope.training.seed_run import SeedRun
 
@@ -154,6 +154,8 @@ def _theorem(visit: Visit, method: Any) -> str:
     theorem, distribution = theorem_for(method), visit.experiment.distribution
     if theorem is None or distribution.rarity is None:
         return "as in the limit"
+    if any(not row.met and not row.at_this_size for row in setting_assumptions(method, visit.experiment)):
+        return f"– ({theorem.number} does not apply)"
     return f"{theorem.accuracy.predicted(distribution, distribution.rarity):.4g} ({theorem.number})"
 
 

@@ -96,7 +96,7 @@ class FeatureNoise(Value):
             check(
                 len(self.rarity) == num_features,
                 f"`rarity` must name each of the {num_features} features, got {len(self.rarity)} ({', '.join(self.rarity)}): "
-                "state them, or have them derived",
+                "state them, or have them derived (--rarity derive; in Python rarity=None)",
             )
             check(
                 Rarity.BORDERLINE not in self.rarity,

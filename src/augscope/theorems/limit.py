@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf, log
@@ -188,12 +188,19 @@ def judge_limits(pairs: Sequence[tuple[Theorem, Method]], terms: Terms) -> dict[
     return {method: job.result() for method, job in jobs.items()}
 
 
-def run_own_limits(experiment: Experiment, seeds_of: Mapping[Method, Sequence[int | None]]) -> list[SeedRun]:
+def run_own_limits(
+    experiment: Experiment,
+    seeds_of: Mapping[Method, Sequence[int | None]],
+    progress: Callable[[str, float], Any] | None = None,
+) -> list[SeedRun]:
     """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps."""
     runs = []
     for method, seeds in seeds_of.items():
         own = experiment.with_judged_steps().replace(coordinates="limit", frame="standard", methods=(method,))
-        runs += [SeedRun.of(seed, own.run(method, own.sample(seed))) for seed in seeds]
+        for seed in seeds:
+            if progress is not None:
+                progress(f"{method.title}, the limit of seed {seed}", 1.0)
+            runs.append(SeedRun.of(seed, own.run(method, own.sample(seed))))
     return runs
 
 

@@ -121,8 +121,8 @@ class Finding:
 
     @property
     def observed(self) -> str:
-        """The finding: "observed in 16 of 20 samples"."""
-        return f"observed in {self.tally.holding} of {self.tally.total} samples"
+        """The finding: "true in 16 of 20 samples"."""
+        return f"true in {self.tally.holding} of {self.tally.total} samples"
 
     @property
     def sentences(self) -> list[str]:
@@ -170,7 +170,7 @@ class TheoremVerdict(Finding):
 
     @property
     def observed(self) -> str:
-        """The finding in both parts: "observed in 16 of 20 samples; in the limit: holds from step 1 to beyond 1e+12"."""
+        """The finding in both parts: "true in 16 of 20 samples; in the limit: holds from step 1 to beyond 1e+12"."""
         texts = [super().observed] if self.samples else []
         return "; ".join([*texts, *([f"in the limit: {self.limit.text}"] if self.limit else [])])
 
@@ -205,6 +205,8 @@ class TheoremVerdict(Finding):
         parts = []
         if by_counts:
             cause = "the cause is how many points have each feature, since their own limits do not hold either"
+            if self.limit is not None and self.limit.verdict == FAILS:
+                cause = "their own limits do not hold either, as the limit without a sample does not"
             parts.append(f"in {len(by_counts)} ({_seeds(by_counts)}) {cause}")
         if by_overlap:
             cause = "the cause is the overlap of noise at this size, since their own limits hold"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,7 +214,10 @@ class Verification:
     @property
     def cost(self) -> Cost:
         """The expected cost, measured on some steps of each method."""
-        return self.runs.cost
+        besides = (
+            "what compiling, measuring and the limits take (the population's, and those of samples that do not hold)"
+        )
+        return replace(self.runs.cost, besides=besides)
 
     def run(self, progress: Callable[[str, float], Any] | None = None) -> Verdict:
         """Train and judge; Ctrl-C ends it early, with verdicts on the finished runs."""
@@ -227,7 +230,7 @@ class Verification:
         verdict = judged(seconds=time.perf_counter() - start)
         if interrupted or self.terms.experiment.is_limit:
             return verdict
-        own = run_own_limits(self.terms.experiment, self._wanted_limits(verdict))
+        own = run_own_limits(self.terms.experiment, self._wanted_limits(verdict), progress)
         return judged(seconds=time.perf_counter() - start, own_limits=own)
 
     def _wanted_limits(self, verdict: Verdict) -> dict[Method, list[int | None]]:

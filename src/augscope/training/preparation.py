@@ -91,6 +91,7 @@ class Cost:
         num_kept: runs that an earlier call has kept.
         workers: runs at a time.
         flow: whether gradients of a flow are counted.
+        besides: what else takes time, in words.
     """
 
     step_seconds: dict[str, float]
@@ -99,6 +100,7 @@ class Cost:
     num_kept: int
     workers: int
     flow: bool
+    besides: str = "what compiling and measuring take"
 
     @property
     def num_runs(self) -> int:
@@ -118,7 +120,7 @@ class Cost:
             return f"Nothing is left to run{kept}."
         each = ", ".join(f"{title} {in_words(seconds)}" for title, seconds in self.step_seconds.items())
         runs = f"{self.num_runs:,} run{'s' * (self.num_runs != 1)} of {'some ' * self.flow}{self.num_steps:,} {unit}s"
-        return f"A {unit}: {each}. {runs}{kept}: about {in_words(self.seconds)}, and what compiling and measuring take."
+        return f"A {unit}: {each}. {runs}{kept}: about {in_words(self.seconds)}, and {self.besides}."
 
 
 def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int] | None = None) -> Cost:
