@@ -305,9 +305,11 @@ def catch(defect: str, seed: int) -> None:
 def broken(how: str):
     """A transform that is no transform."""
 
+    calls = itertools.count()
+
     def transform(images, labels):
         soft = torch.eye(max(16, len(labels)))[labels]
-        if how == "raises" and len(images) == 7:
+        if how == "raises" and len(images) == 7 and next(calls) > 1:
             raise RuntimeError("no odd batches\nplease")
         if how == "exits":
             raise SystemExit(3)
@@ -345,6 +347,29 @@ def test_rules_that_the_first_call_ended_are_not_judged():
 
 
 @pytest.mark.parametrize(
+    ("refuses", "sentence", "missing"),
+    [
+        (lambda size: size % 2, "batches of 1, 7: raises AssertionError: even batches, please", {"odd batches"}),
+        (lambda size: size != 16, "batches of 1, 2, 7: raises AssertionError", {"odd batches", "meets itself"}),
+    ],
+)
+@pytest.mark.parametrize("defect", ["", "complement"])
+def test_a_refused_batch_size_is_one_rule_and_the_report_stands(refuses, sentence, missing, defect):
+    class Picky(MutantCutMix):
+        def __call__(self, images, labels):
+            assert not refuses(len(images)), "even batches, please"
+            return super().__call__(images, labels)
+
+    certificate = certify(Picky(defect), claims=Claims(kind="cutmix", boxes="clipped"), num_calls=100)
+    assert sentence in certificate["other batch sizes"].evidence
+    assert certificate["other batch sizes"].verdict == "reported"
+    names = {rule.name for rule in certificate.checks}
+    assert {"law of the share", "coverage", "draws", "pairing", "reproducible"} <= names
+    assert not missing & names
+    assert certificate.defects == (("pasted share in place of its complement",) if defect else ())
+
+
+@pytest.mark.parametrize(
     ("how", "rule", "sentence"),
     [
         ("raises", "runs", r"call \d+ \(a batch of 7, 16×24\) raised RuntimeError: no odd batches please"),
@@ -366,6 +391,8 @@ def test_a_broken_target_fails_with_the_call_that_did_it(how, rule, sentence):
     assert certificate.exit_status == 1
     assert certificate[rule].verdict == "fails"
     assert re.search(sentence, certificate[rule].evidence)
+    if how == "raises":  # at the third batch of 7: what was read before stands
+        assert certificate["label weight = pixel share"].verdict == "holds"
 
 
 BAD = [

@@ -16,19 +16,28 @@ def batch_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
     """All of them, in the order of the report.
 
     Args:
-        evidence: with its main, pair and odd batches read.
+        evidence: with its main batches read; pair and odd batches are judged where they could be read too.
         claims: of the target, or None: only odd batches are then judged.
     """
     main, pairs, odd, level = evidence.main, evidence.pairs, evidence.odd, evidence.trial.level
     assert main is not None
-    assert pairs is not None
-    assert odd is not None
-    return [
-        draws_check(main, claims, level),
-        pairing_check(main, claims, level),
-        meeting_check(main, pairs),
-        odd_check(main, odd, level),
+    checks = [draws_check(main, claims, level), pairing_check(main, claims, level)]
+    if pairs is not None:
+        checks.append(meeting_check(main, pairs))
+    if odd is not None:
+        checks.append(odd_check(main, odd, level))
+    return [*checks, *refusal_checks(evidence)]
+
+
+def refusal_checks(evidence: Evidence) -> list[Check]:
+    """One rule for all batch sizes at which the target raised at once: reported, since nobody claims that it takes them."""
+    sizes_of: dict[str, list[int]] = {}  # by the kind of error; the sentence of the first is shown
+    for size in sorted(evidence.refusals):
+        sizes_of.setdefault(evidence.refusals[size].split(":")[0], []).append(size)
+    parts = [
+        f"batches of {', '.join(map(str, sizes))}: raises {evidence.refusals[sizes[0]]}" for sizes in sizes_of.values()
     ]
+    return [judge("other batch sizes", "; ".join(parts), good=None)] if parts else []
 
 
 def identical_draws(batches: Batches) -> float:

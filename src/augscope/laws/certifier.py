@@ -10,7 +10,7 @@ from augscope.laws import coding
 from augscope.laws.batch_checks import batch_checks, identical_draws
 from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
-from augscope.laws.label_checks import FATAL_RULES, LabelRows, call_checks, label_checks
+from augscope.laws.label_checks import LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import LawChecks
 from augscope.laws.named import PatchLaw
 from augscope.laws.probing import Evidence, Prober, Trial
@@ -104,10 +104,10 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
     readable = _readable_check(evidence)
-    if not any(problem.rule in FATAL_RULES for problem in evidence.problems):
+    if not evidence.ended:
         checks.append(readable)
     laws = None
-    if evidence.main is not None and evidence.odd is not None and readable.verdict == HOLDS:
+    if evidence.main is not None and not evidence.ended and readable.verdict == HOLDS:
         laws = LawChecks(evidence, claims)
         checks += [_position_check(evidence), _fill_check(evidence, claims), *label_checks(evidence.main)]
         checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims)]

@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from augscope.laws.certificate import FAILS, Check, judge
-from augscope.laws.probing import Batches, Evidence
+from augscope.laws.probing import ODD, PAIR, Batches, Evidence
 
 TOLERANCE = 5e-4  # of a label weight, and the rounding of half precision; one pixel of the default image is 2.6e-3
-FATAL_RULES = ("runs", "shapes", "batch size kept", "finite")  # after which nothing more is measured
 NOT_PERMUTED = "labels not permuted with the images"
-CALL_RULES = (*FATAL_RULES, "soft labels", "input untouched")
+CALL_RULES = ("runs", "shapes", "batch size kept", "finite", "soft labels", "input untouched")
 
 
 def call_checks(evidence: Evidence, *, hard_labels_allowed: bool) -> list[Check]:
@@ -32,13 +31,14 @@ def call_checks(evidence: Evidence, *, hard_labels_allowed: bool) -> list[Check]
 
 def _kept_rule(evidence: Evidence) -> Check:
     """The result of a rule that no call broke; a call that ended the run says nothing of the other rules."""
-    ended = any(problem.rule in FATAL_RULES for problem in evidence.problems)
-    calls = evidence.num_calls - ended
+    calls = evidence.num_calls - evidence.ended - len(evidence.refusals)
     if calls == 0:
         return judge("", "cannot be judged: the first call ended the run", good=None)
     figures = f"in {calls} call{'s' if calls > 1 else ''}"
-    if evidence.odd is not None:
-        figures += f", batches of {evidence.trial.batch_size}, 7, 2 and 1"
+    if not evidence.ended and evidence.main is not None:
+        others = [str(size) for size in (ODD, PAIR, 1) if size not in evidence.refusals]
+        sizes = [str(evidence.trial.batch_size), *others]
+        figures += f", batches of {' and '.join([', '.join(sizes[:-1]), sizes[-1]]) if others else sizes[0]}"
     return judge("", figures, good=True)
 
 

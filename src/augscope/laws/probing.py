@@ -130,7 +130,9 @@ class Evidence:
         value_map: what the target does to values, or None where that is no line a channel.
         hard_labels: whether class indices came back.
         problems: rules that calls broke, each once.
-        main, odd, pairs: large batches, batches of odd size, and batches of two; None where the run ended before them.
+        ended: whether a call ended the run before all large batches were read.
+        refusals: what the target raised at the first batch of another size, by size; such a size is not judged.
+        main, odd, pairs: large batches, batches of odd size, and batches of two; None where they could not be read.
         fill: (C,), where every erased pixel has one value.
         fill_varies: whether erased pixels have several.
         erased_share: of the pixels of large batches.
@@ -145,6 +147,8 @@ class Evidence:
     value_map: coding.ValueMap | None = None
     hard_labels: bool = False
     problems: list[Problem] = field(default_factory=list)
+    ended: bool = False
+    refusals: dict[int, str] = field(default_factory=dict)
     main: Batches | None = None
     odd: Batches | None = None
     pairs: Batches | None = None
@@ -180,7 +184,8 @@ class Prober:
             try:
                 self._run()
             except TargetFailed as failure:
-                self.evidence.problems.append(failure.problem)
+                self.evidence.ended = True
+                self.evidence.note(*failure.problem)
         self._settle_fill()
         return self.evidence
 
@@ -195,9 +200,9 @@ class Prober:
         evidence.main = self._batches(trial.batch_size, trial.num_calls)
         self._probe_seeds()
         self.target.seed(trial.seed + 1)
-        evidence.pairs = self._batches(PAIR, NUM_PAIRS)
-        self._batches(1, NUM_SINGLE)
-        evidence.odd = self._batches(ODD, NUM_ODD)
+        evidence.pairs = self._other_batches(PAIR, NUM_PAIRS)
+        self._other_batches(1, NUM_SINGLE)
+        evidence.odd = self._other_batches(ODD, NUM_ODD)
 
     @property
     def blend_tolerance(self) -> float:
@@ -273,6 +278,19 @@ class Prober:
         calls = [self._read(self._call(levels), codes) for _ in range(num_calls)]
         arrays = {name: np.array([rows[name] for rows in calls]) for name in calls[0]}
         return Batches(**arrays, classes=self._classes(count), label_rounding=self.evidence.label_rounding)
+
+    def _other_batches(self, count: int, num_calls: int) -> Batches | None:
+        """Batches of another size, or None where the target refuses that size or breaks a rule at it: all else stands."""
+        before = self.evidence.num_calls
+        try:
+            return self._batches(count, num_calls)
+        except TargetFailed as failure:
+            rule, sentence = failure.problem
+            if rule == "runs" and self.evidence.num_calls == before + 1:
+                self.evidence.refusals[count] = sentence.partition(" raised ")[2]
+            else:
+                self.evidence.note(rule, sentence)
+        return None
 
     def _read(self, call: Call, codes: np.ndarray) -> dict[str, np.ndarray]:
         """One call's rows of `Batches`."""
