@@ -40,8 +40,9 @@ def certify(
     Batches whose pixels code their sample are fed to it, so that mask and partner can be read off every output.
 
     Args:
-        transform: a callable of (images, labels) that returns images and soft labels, or an import path such as
-            `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or `file.py:function`.
+        transform: a callable of (images, labels), or an import path such as
+            `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or `file.py:function`. It returns images and soft
+            labels, or `(images, y_a, y_b, λ)`, or `(images, (y_a, y_b, λ))`, where λ is the weight of y_a.
         claims: what is claimed of it; without, that label weight equals pixel share, labels are permuted with the images,
             batch size is kept, and the input is untouched.
         batch_size: N in [4, 4096]; up to 240 samples differ in every channel.
@@ -51,7 +52,7 @@ def certify(
         seed: of every draw: of the global generators and of the transform's own; from 0 to 2³¹ − 1.
         false_alarm_rate: probability that a transform whose claims are true fails, in (0, 0.1], shared out evenly over all
             statistical rules.
-        options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, as in `Convention`; by default as the target's
+        options: `adapter`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`, as in `Convention`; by default as the target's
             package has it.
 
     Raises:
@@ -135,7 +136,8 @@ def _coding_sentence(evidence: Evidence) -> str:
     values_kept = "" if evidence.value_map is None else f"; {evidence.value_map.describe(convention.unit)}"
     return (
         f"Coding: {colours}, {values} from {coding.LOW} to {coding.HIGH}{values_kept}; batches of {count} samples, "
-        f"{height}×{width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}."
+        f"{height}×{width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}"
+        f"{', one-hot labels' if convention.labels == 'one_hot' else ''}."
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import model_validator
 
 from augscope.laws import coding
-from augscope.laws.targets import Call, Target
+from augscope.laws.targets import Call, Target, label_problem
 from augscope.support.naming import FOREIGN_ERRORS
 from augscope.support.values import Value, check
 
@@ -25,7 +25,6 @@ MIN_CALLS, MAX_CALLS, MIN_BATCH, MAX_BATCH = 64, 1_000_000, 4, 4096
 MAX_VALUES = 2**28  # in a batch: above, it is a typing error
 NUM_TESTS = 12  # statistical rules of one certificate, at most; they share the false-alarm rate
 BLEND_EDGE = 0.05  # a blend's weight this close to 0 or 1 may be read as 0 or 1
-LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
 
 
 class Trial(Value):
@@ -128,7 +127,7 @@ class Evidence:
     Attributes:
         target, trial: what was tried, and how.
         value_map: what the target does to values, or None where that is no line a channel.
-        hard_labels: whether class indices came back.
+        hard_labels: whether class indices came back, and never soft labels.
         problems: rules that calls broke, each once.
         ended: whether a call ended the run before all large batches were read.
         refusals: what the target raised at the first batch of another size, by size; such a size is not judged.
@@ -175,6 +174,7 @@ class Prober:
     def __init__(self, target: Target, trial: Trial) -> None:
         self.target, self.trial = target, trial
         self.evidence = Evidence(target, trial)
+        self._soft = False
         self._fills: list[np.ndarray] = [np.empty((0, trial.channels))]
         self._moved: list[np.ndarray] = [np.empty((0, trial.channels))]
 
@@ -191,6 +191,9 @@ class Prober:
 
     def _run(self) -> None:
         evidence, trial = self.evidence, self.trial
+        self.target.seed(trial.seed)
+        settling = coding.coded_batch(coding.colours(trial.batch_size, trial.channels), *trial.image_size)
+        self.target.settle(settling, self._classes(trial.batch_size))
         self.target.seed(trial.seed)
         flat = [np.full((trial.batch_size, *trial.image_size, trial.channels), level) for level in coding.CONSTANTS]
         evidence.value_map = coding.find_value_map([self._values(self._call(levels)) for levels in flat])
@@ -236,10 +239,12 @@ class Prober:
         labels, count = call.labels, shape[0]
         least = int(self._classes(count).max()) + 1
         if labels.shape == (count,):
-            self.evidence.hard_labels = True
+            self.evidence.hard_labels = not self._soft
         elif labels.ndim != 2 or len(labels) != count or labels.shape[1] < least:
             wanted = f"({count}, K) with K ≥ {least}"
             raise TargetFailed("shapes", f"{where} returned labels of shape {labels.shape}, not {wanted}")
+        else:  # class indices in other calls are those of a call that mixes nothing
+            self._soft, self.evidence.hard_labels = True, False
 
     def _check_values(self, call: Call, where: str) -> None:
         for name, values in (("images", call.images), ("labels", call.labels)):
@@ -248,12 +253,9 @@ class Prober:
                 raise TargetFailed("finite", f"{where} returned {name} with {bad} values that are NaN or infinite")
         if not call.untouched:
             self.evidence.note("input untouched", f"{where} changed its input in place")
-        if call.labels.ndim == 2:
-            off = np.abs(call.labels.astype(float).sum(1) - 1).max()
-            low = call.labels.min()
-            if off > LABEL_SLACK + 2 * call.label_rounding or low < -LABEL_SLACK:
-                problem = f"a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
-                self.evidence.note("soft labels", f"{where} returned labels that are no weights: {problem}")
+        problem = label_problem(call.labels, call.label_rounding) if call.labels.ndim == 2 else None
+        if problem is not None:
+            self.evidence.note("soft labels", f"{where} returned labels that are no weights: {problem}")
 
     def _values(self, call: Call) -> np.ndarray:
         """The images of a call (N, H, W, C), as they came back."""
