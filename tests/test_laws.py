@@ -387,18 +387,54 @@ def test_threads_of_torch_are_given_back():
     seen = []
     torch.set_num_threads(2)
     try:
-        certify(lambda images, labels: seen.append(torch.get_num_threads()), num_calls=64)
+        with pytest.raises(ValueError, match=r"and class indices it returned nothing \(None\)"):
+            certify(lambda images, labels: seen.append(torch.get_num_threads()), num_calls=64)
         assert (set(seen), torch.get_num_threads()) == ({1}, 2)
     finally:
         torch.set_num_threads(1)
 
 
 def test_rules_that_the_first_call_ended_are_not_judged():
-    certificate = certify(broken("alone"))
+    certificate = certify(broken("nan"))
     assert certificate.num_judged == 1
     assert certificate["shapes"].verdict == "reported"
-    assert certify(broken("exits")).defects == ()
-    assert "raised SystemExit: 3" in certify(broken("exits"))["runs"].evidence
+
+
+CANNOT_BE_CHECKED = {
+    "class indices it raised SystemExit: 3; with torch images (16, 3, 16, 24) and one-hot rows it raised IndexError": broken(
+        "exits"
+    ),
+    "with torch images (16, 3, 16, 24) and class indices it returned a tuple of 1 (Tensor (16, 3, 16, 24)); with": broken(
+        "alone"
+    ),
+    "it takes (image), and not torch images (16, 3, 16, 24) with labels": lambda image: image,
+    "it returned a dict of images, labels, and with one-hot rows the same": lambda images, labels: {
+        "images": images,
+        "labels": labels,
+    },
+    "it returned a tuple of 2 (Tensor (16, 3, 16, 24), list of 2)": lambda images, labels: (images, [labels, [labels]]),
+    "it returned a tuple of 4": lambda images, labels: (images, labels, labels[1:], 0.5),
+    "it raised ValueError: too many values to unpack": lambda images, labels: [a for a, b in labels],
+}
+
+
+@pytest.mark.parametrize("sight", CANNOT_BE_CHECKED)
+def test_what_cannot_be_checked_is_no_failed_claim(sight):
+    with pytest.raises(ValueError, match=r"^`target` cannot be checked, got ") as refused:
+        certify(CANNOT_BE_CHECKED[sight])
+    assert sight in str(refused.value)
+    assert "Give a function of (images, labels) that returns (images, y_a, y_b, λ) or" in str(refused.value)
+
+
+def test_a_form_that_changes_later_is_named_with_its_call():
+    calls = itertools.count()
+
+    def changing(images, labels):
+        return (images, torch.eye(16)[labels]) if next(calls) < 9 else images
+
+    sentence = r"call 9 \(a batch of 16, 16×24\) returned a Tensor \(16, 3, 16, 24\)\. Give a function"
+    with pytest.raises(ValueError, match=sentence):
+        certify(changing)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +473,6 @@ def test_a_refused_batch_size_is_one_rule_and_the_report_stands(refuses, sentenc
         ("shape", "shapes", r"returned images of shape \(16, 3, 15, 24\), not \(16, 3, 16, 24\)"),
         ("labels", "shapes", r"returned labels of shape \(16, 3\), not \(16, K\) with K ≥ 16"),
         ("weights", "soft labels", "returned labels that are no weights"),
-        ("alone", "runs", "the target must return .* got a tuple of 1"),
         ("hard", "soft labels", "^class indices come back"),
     ],
 )

@@ -68,7 +68,8 @@ def check(
 ) -> int:
     """Check any library's Cutout, CutMix or Mixup: label weights, the law of the mask, partners, seeds.
 
-    Exit status: 0 if every claimed property holds, 1 otherwise, 2 for bad usage or a target that cannot be imported.
+    Exit status: 0 if every claimed property holds, 1 otherwise, 2 for bad usage, or a target that cannot be imported
+    or whose form is not understood.
 
     Parameters
     ----------

@@ -56,8 +56,9 @@ def certify(
             package has it.
 
     Raises:
-        ValueError: on a target that cannot be imported or made, or sizes out of range. A transform that raises, or
-            returns what is no batch, has a certificate that says so.
+        ValueError: on a target that cannot be imported or made, sizes out of range, a transform that raises at once, or one
+            that returns a form that is not read. One that raises later, or returns another shape, has a certificate
+            that says so.
 
     Cost: about num_calls + 150 calls of the transform.
 

@@ -14,6 +14,8 @@ import numpy as np
 from pydantic import model_validator
 
 from augscope.laws import coding
+from augscope.laws.adapters.convention import FormUnknown, error_in_words
+from augscope.laws.settling import REMEDY, settle
 from augscope.laws.targets import Call, Target, label_problem
 from augscope.support.naming import FOREIGN_ERRORS
 from augscope.support.values import Value, check
@@ -179,7 +181,11 @@ class Prober:
         self._moved: list[np.ndarray] = [np.empty((0, trial.channels))]
 
     def run(self) -> Evidence:
-        """Make all calls; what fails is in the evidence, with the call that did it."""
+        """Make all calls; what fails is in the evidence, with the call that did it.
+
+        Raises:
+            ValueError: if the target cannot be called, or what it returns has no form that is read.
+        """
         with warnings.catch_warnings(action="ignore"), one_torch_thread():  # what foreign code does is reported
             try:
                 self._run()
@@ -192,8 +198,8 @@ class Prober:
     def _run(self) -> None:
         evidence, trial = self.evidence, self.trial
         self.target.seed(trial.seed)
-        settling = coding.coded_batch(coding.colours(trial.batch_size, trial.channels), *trial.image_size)
-        self.target.settle(settling, self._classes(trial.batch_size))
+        example = coding.coded_batch(coding.colours(trial.batch_size, trial.channels), *trial.image_size)
+        settle(self.target, example, self._classes(trial.batch_size))
         self.target.seed(trial.seed)
         flat = [np.full((trial.batch_size, *trial.image_size, trial.channels), level) for level in coding.CONSTANTS]
         evidence.value_map = coding.find_value_map([self._values(self._call(levels)) for levels in flat])
@@ -223,9 +229,11 @@ class Prober:
         where = f"call {evidence.num_calls} (a batch of {count}, {height}×{width})"
         try:
             call = self.target(levels, self._classes(count))
+        except FormUnknown as error:
+            sight = f"{self.target.name}: {where} returned {error}"
+            raise ValueError(f"`target` cannot be checked, got {sight}. {REMEDY}") from None
         except FOREIGN_ERRORS as error:  # whatever foreign code raises is a result
-            text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise TargetFailed("runs", f"{where} raised {text}") from error
+            raise TargetFailed("runs", f"{where} raised {error_in_words(error)}") from error
         evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)
         evidence.label_rounding = max(evidence.label_rounding, call.label_rounding)
         self._check_shapes(call, tuple(self.target.convention.encode(levels).shape), where)

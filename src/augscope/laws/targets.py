@@ -13,13 +13,11 @@ import numpy as np
 
 from augscope.laws.adapters import ADAPTERS, CONVENTIONS
 from augscope.laws.adapters.convention import Convention, one_hot, rounding, to_numpy
-from augscope.support.naming import FOREIGN_ERRORS, import_named
+from augscope.support.naming import import_named
 from augscope.support.values import check
 
 Factory = Callable[[], Any]
 
-NUM_SETTLING = 8  # calls, at most, until labels come back that are not the given ones
-RAISES, NO_LABELS, GOOD = range(3)  # how well a kind of labels serves
 LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
 
 
@@ -55,37 +53,6 @@ class Target:
     def has_generator(self) -> bool:
         """Whether the transform was given a generator of its own."""
         return hasattr(getattr(self.transform, "generator", None), "manual_seed")
-
-    def settle(self, levels: np.ndarray, labels: np.ndarray) -> None:
-        """Find out whether it wants class indices or one-hot rows, where nobody said so and both can be given.
-
-        Indices, unless it raises with them or returns labels that are neither indices nor weights, and one-hot rows
-        serve better. Arguments as of a call.
-        """
-        if self.convention.adapter != "pair" or self.convention.labels is not None:
-            return
-        given = self.convention
-        fits = []
-        for kind in ("indices", "one_hot"):
-            self.convention = given.replace(labels=kind)
-            fits.append(self._fit(levels, labels))
-            if fits[-1] == GOOD:
-                return
-        if fits[0] >= fits[1]:
-            self.convention = given.replace(labels="indices")
-
-    def _fit(self, levels: np.ndarray, labels: np.ndarray) -> int:
-        """How well labels of this kind serve: GOOD, NO_LABELS where what comes back are no labels, or RAISES."""
-        for _ in range(NUM_SETTLING):
-            try:
-                call = self(levels, labels)
-            except FOREIGN_ERRORS:  # whatever foreign code raises is a result
-                return RAISES
-            if call.has_soft_labels:
-                return GOOD
-            if not call.has_indices:
-                return NO_LABELS
-        return GOOD  # class indices in every call
 
     def __call__(self, levels: np.ndarray, labels: np.ndarray) -> Call:
         """Feed levels (N, H, W, C) and class indices (N,), in the arrays and layout that the target takes."""

@@ -10,6 +10,10 @@ from pydantic import model_validator
 from augscope.support.values import Value, check
 
 
+class FormUnknown(ValueError):
+    """What a target returned has no form that is read; the message is that form in words."""
+
+
 class Convention(Value):
     """The arrays that a target takes.
 
@@ -89,3 +93,27 @@ def rounding(values: Any) -> float:
 def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Class indices (N,) as float32 rows (N, K)."""
     return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+def form_in_words(output: Any, *, nested: bool = False) -> str:
+    """What a target returned, for messages.
+
+    Example:
+        >>> form_in_words((np.zeros((2, 3)), [1, 2], "cut"))
+        'a tuple of 3 (ndarray (2, 3), list of 2, str)'
+    """
+    kind, article = type(output).__name__, "" if nested else "a "
+    if isinstance(output, dict):
+        return f"{article}{kind} of {', '.join(map(str, output))}"[:200]
+    if isinstance(output, tuple | list):
+        parts = "" if nested else f" ({', '.join(form_in_words(part, nested=True) for part in output[:8])})"
+        return f"{article}{kind} of {len(output)}{parts}"
+    if output is None:
+        return "nothing (None)"
+    shape = getattr(output, "shape", None)
+    return f"{article}{kind}" if shape is None else f"{article}{kind} {tuple(shape)}"
+
+
+def error_in_words(error: BaseException) -> str:
+    """An error's kind and message in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
