@@ -225,6 +225,63 @@ class TestCorrectTransforms:
         assert "normalised: 4.367·x -2.118" in certificate.coding
 
 
+class Smoothed(MutantCutMix):
+    """Labels smoothed as timm does it: off = ε/K, on = 1 − ε + ε/K."""
+
+    smoothing, dtype = 0.1, torch.float32
+
+    def __call__(self, images, labels):
+        mixed, soft = super().__call__(images, labels)
+        smoothed = (1 - self.smoothing) * soft + self.smoothing / soft.shape[1]
+        return mixed, smoothed.to(self.dtype)
+
+
+class TestLabelSmoothing:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_is_recognised_and_reported(self, dtype):
+        transform = Smoothed("")
+        transform.dtype = dtype
+        certificate = certify(transform, claims=Claims(kind="cutmix", boxes="clipped"), num_calls=100)
+        assert certificate.holds, certificate
+        assert (certificate["label smoothing"].verdict, certificate["label smoothing"].evidence[:15]) == (
+            "reported",
+            "smoothed by 0.1",
+        )
+        assert certificate.measured["label_smoothing"] == pytest.approx(0.1, abs=1e-3)
+
+    @pytest.mark.parametrize("num_classes", [2, 1000])
+    def test_with_few_or_many_classes(self, num_classes):
+        class Classes(BoxCutMix):
+            def __call__(self, images, labels):
+                mixed, soft = super().__call__(images, labels)
+                return mixed, 0.9 * soft + 0.1 / num_classes
+
+        certificate = certify(Classes(num_classes=num_classes), num_calls=64)
+        assert certificate.holds, certificate
+        assert certificate["label smoothing"].evidence == "smoothed by 0.1"
+
+    @pytest.mark.parametrize(
+        ("claimed", "defects"), [(0.1, ()), (0.2, ("another label smoothing",)), (0.0, ("another label smoothing",))]
+    )
+    def test_can_be_claimed(self, claimed, defects):
+        claims = Claims(kind="cutmix", boxes="clipped", smoothing=claimed)
+        certificate = certify(Smoothed(""), claims=claims, num_calls=64)
+        assert certificate.defects == defects
+        assert f"labels smoothed by {claimed:g}" in certificate.claims
+
+    def test_that_is_claimed_and_missing_fails(self):
+        certificate = certify(MutantCutMix(""), claims=Claims(kind="cutmix", smoothing=0.1), num_calls=64)
+        assert certificate["label smoothing"].evidence == "labels are not smoothed, claimed 0.1"
+        assert certificate.defects == ("another label smoothing",)
+
+    @pytest.mark.parametrize("defect", ["complement", "labels not permuted", "float area", "labels not mixed"])
+    def test_hides_no_defect(self, defect):
+        claims, name = DEFECTS[defect]
+        transform = Smoothed(defect, **claims)
+        certificate = certify(transform, claims=Claims(kind="cutmix", **claims), num_calls=150)
+        assert any(named.startswith(name) for named in certificate.defects), certificate
+
+
 class TestDefects:
     @pytest.mark.parametrize("defect", DEFECTS)
     def test_is_caught_and_named(self, defect):
@@ -520,6 +577,7 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, sentence):
     ("fields", "sentence"),
     [
         ({"kind": "cutmax"}, "`kind` is not valid"),
+        ({"kind": "cutmix", "smoothing": 1}, "`smoothing` must be in [0, 1), got 1"),
         ({"kind": "cutmix", "p": 1.5}, "`p` must be in (0, 1], got 1.5"),
         ({"kind": "cutmix", "alpha": 0}, "`alpha` must be above 0"),
         ({"kind": "mixup", "grid": 4}, "`grid` does not belong to claims of mixup"),

@@ -111,7 +111,8 @@ def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
     laws = None
     if evidence.main is not None and not evidence.ended and readable.verdict == HOLDS:
         laws = LawChecks(evidence, claims)
-        checks += [_position_check(evidence), _fill_check(evidence, claims), *label_checks(evidence.main)]
+        checks += [_position_check(evidence), _fill_check(evidence, claims)]
+        checks += label_checks(evidence.main, None if claims is None else claims.smoothing)
         checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims)]
     checks += _seed_checks(evidence, claims)
     return Certificate(
@@ -231,6 +232,7 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
         "num_calls": evidence.num_calls,
         "label_error_max": float(error.max()),
         "label_error_mean": float(error.mean()),
+        "label_smoothing": rows.smoothing,
         "applied": float(laws.pasted.mean()),
         "fill": None if evidence.fill is None else evidence.fill.tolist(),
         "identical_draws": identical_draws(laws.batches),
