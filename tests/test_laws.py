@@ -236,6 +236,66 @@ class Smoothed(MutantCutMix):
         return mixed, smoothed.to(self.dtype)
 
 
+class OneDraw(MutantCutMix):
+    """One box for the whole batch and the next sample as partner, as torchvision has it; or one a pair from both ends, as timm."""
+
+    def __init__(self, per: str, boxes: str = "clipped", kind: str = "cutmix") -> None:
+        super().__init__("", boxes=boxes)
+        self.per, self.kind = per, kind
+
+    def __call__(self, images, labels):
+        count = len(images)
+        order = torch.arange(count).roll(1) if self.per == "batch" else torch.arange(count).flip(0)
+        boxes = self.draw_boxes(count, *images.shape[-2:])
+        seed = int(torch.randint(2**31, (), generator=self.generator))
+        weights = np.random.default_rng(seed).beta(0.2, 0.2, count)
+        mixed, soft = images.clone(), torch.eye(count)[labels]
+        rows = soft.clone()
+        for i in range(count):
+            draw = 0 if self.per == "batch" else min(i, count - 1 - i)
+            if self.kind == "mixup":
+                kept = weights[draw]
+                mixed[i] = kept * images[i] + (1 - kept) * images[order[i]]
+            else:
+                kept = self.paste(mixed[i], images[order[i]], boxes[draw])
+            rows[i] = kept * soft[i] + (1 - kept) * soft[order[i]]
+        return mixed, rows
+
+
+class TestLevelOfDraws:
+    @pytest.mark.parametrize(
+        ("per", "unit", "partners"),
+        [("batch", "one draw for the whole batch", "roll by 15"), ("pair", "one draw for each pair", "flip")],
+    )
+    @pytest.mark.parametrize("boxes", ["clipped", "unclipped"])
+    def test_one_draw_a_unit_is_accused_of_nothing_else(self, per, unit, partners, boxes):
+        claims = Claims(kind="cutmix", boxes=boxes)
+        certificate = certify(OneDraw(per, boxes), claims=claims)
+        assert certificate.defects == (unit, f"fixed partner ({partners})"), certificate
+        assert certificate["draws"].evidence.startswith(f"one draw per {per}")
+
+    def test_one_draw_a_pair_can_be_claimed(self):
+        claims = Claims(kind="cutmix", boxes="clipped", per="pair")
+        assert certify(OneDraw("pair"), claims=claims).defects == ("fixed partner (flip)",)
+        assert "not one draw a pair" in certify(MutantCutMix(""), claims=claims, num_calls=100).defects
+        assert "one draw for the whole batch" in certify(OneDraw("batch"), claims=claims, num_calls=100).defects
+
+    @pytest.mark.parametrize("per", ["batch", "pair"])
+    def test_one_weight_a_unit_is_read_near_0_and_1_too(self, per):
+        claims = Claims(kind="mixup", alpha=0.2, per=per)
+        for seed in range(4):
+            certificate = certify(OneDraw(per, kind="mixup"), claims=claims, seed=seed, num_calls=100)
+            assert certificate["draws"].verdict == "holds", certificate
+            assert len(certificate.defects) == 1, certificate
+
+    def test_without_claims_the_unit_is_reported(self):
+        certificate = certify(OneDraw("pair"), num_calls=100)
+        assert certificate.holds
+        assert certificate["draws"].evidence.startswith(
+            "one draw per pair (all alike in 0.000 of calls); no dependence"
+        )
+
+
 class TestLabelSmoothing:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     def test_is_recognised_and_reported(self, dtype):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from augscope.laws import coding
-from augscope.laws.batch_checks import batch_checks, identical_draws
+from augscope.laws.batch_checks import batch_checks
 from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
 from augscope.laws.label_checks import LabelRows, call_checks, label_checks
@@ -113,7 +113,7 @@ def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
         laws = LawChecks(evidence, claims)
         checks += [_position_check(evidence), _fill_check(evidence, claims)]
         checks += label_checks(evidence.main, None if claims is None else claims.smoothing)
-        checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims)]
+        checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims, laws.draws)]
     checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
@@ -235,7 +235,7 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
         "label_smoothing": rows.smoothing,
         "applied": float(laws.pasted.mean()),
         "fill": None if evidence.fill is None else evidence.fill.tolist(),
-        "identical_draws": identical_draws(laws.batches),
+        "identical_draws": laws.draws.identical,
     }
     if len(shares):
         figures |= {

@@ -25,7 +25,7 @@ class Claims(Value):
         grid: rows and columns of patches, in place of a box.
         size: height and width of a Cutout box in pixels.
         num_cut: C, patches that Cutout removes from the grid.
-        per: "sample" or "batch": how many masks (or weights) a batch has.
+        per: "sample", "pair" or "batch": what has a mask (or weight) of its own.
         fill: value of erased pixels, as the transform returns them.
         smoothing: ε of label smoothing, (1 − ε)·b + ε/K; where not said, it is found and reported.
     """
@@ -37,7 +37,7 @@ class Claims(Value):
     grid: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     num_cut: int | None = None
-    per: Literal["sample", "batch"] = "sample"
+    per: Literal["sample", "pair", "batch"] = "sample"
     fill: float | None = None
     smoothing: float | None = None
 
