@@ -288,6 +288,16 @@ class TestLevelOfDraws:
             assert certificate["draws"].verdict == "holds", certificate
             assert len(certificate.defects) == 1, certificate
 
+    def test_a_probability_that_gates_whole_batches_is_not_one_a_sample(self):
+        class Gated(MutantCutMix):
+            def applied(self, count):
+                return (self.rand(1) < 0.5).expand(count)
+
+        claims = Claims(kind="cutmix", boxes="clipped", p=0.5)
+        certificate = certify(Gated(""), claims=claims, num_calls=150)
+        assert certificate.defects == ("draws depend on each other",), certificate
+        assert certificate["draws"].evidence.endswith("alike within a call: whether anything is pasted")
+
     def test_without_claims_the_unit_is_reported(self):
         certificate = certify(OneDraw("pair"), num_calls=100)
         assert certificate.holds

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 
 from augscope.laws.probing import Batches
 from augscope.laws.shapes import centres
-from augscope.laws.statistics import group_test
+from augscope.laws.statistics import binomial_tail, group_test
 
 Unit = Literal["sample", "pair", "batch"]
 UNITS: tuple[Unit, ...] = ("sample", "pair", "batch")  # finest first
@@ -58,14 +58,15 @@ def read_draws(batches: Batches, level: float) -> Draws:
     unit: Unit = "batch" if identical > 0.5 else "sample"
     if unit == "sample" and mates is not None and _alike_in_pairs(batches, mates) > 0.5:
         unit = "pair"
-    included = batches.pasted_at_all
-    if unit == "pair":
-        included = included & _rows(unit, included.shape, mates)
+    drawn = _rows("pair" if unit == "pair" else "sample", batches.share.shape, mates)
+    included = batches.pasted_at_all & drawn
     tests = {"share": batches.share}
     if not batches.blend:
         row, column = centres(batches.pasted)
         tests |= {"row": row, "column": column}
-    p_values = {name: min(1.0, len(tests) * group_test(values, included)) for name, values in tests.items()}
+    p_values = {name: group_test(values, included) for name, values in tests.items()}
+    p_values["whether anything is pasted"] = _gate_test(included.sum(axis=1), int(drawn[0].sum()))
+    p_values = {name: min(1.0, len(p_values) * value) for name, value in p_values.items()}
     dependent = tuple(name for name, value in p_values.items() if value < level)
     return Draws(
         unit=unit,
@@ -76,6 +77,15 @@ def read_draws(batches: Batches, level: float) -> Draws:
         never_pasted=not batches.pasted_at_all.any(),
         shape=batches.share.shape,
     )
+
+
+def _gate_test(pasted: np.ndarray, draws: int) -> float:
+    """p-value of how many calls touch nobody, if each of their draws pastes with one probability, as estimated.
+
+    A probability that gates whole batches leaves far more calls untouched. A partner that is oneself leaves fewer.
+    """
+    untouched = (1 - pasted.mean() / draws) ** draws
+    return binomial_tail((pasted == 0).sum(), len(pasted), untouched)
 
 
 def identical_draws(batches: Batches) -> float:
