@@ -22,6 +22,7 @@ from augscope.laws.named import Boxes
 from augscope.support.files import write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "augmentation-laws.md"
+FORMS = Path(__file__).with_name("law_forms.md")  # a section of the page that nothing is measured for
 LIBRARIES = ("augscope", "kornia", "keras", "albumentations", "torch", "jax", "numpy")
 CUTMIX_CLASS = 'data_keys=["input","class"]'
 
@@ -193,6 +194,7 @@ def page(found: list[tuple[Case, Certificate, float]]) -> str:
         "- Keras documents of `RandomErasing(factor=1.0)` both that it always erases and that the probability is drawn between "
         "0 and the factor; it is checked against the second, 0.5.\n"
         "- Albumentations transforms single images and knows no labels, as do kornia's and Keras' erasing layers.",
+        FORMS.read_text(encoding="utf-8").rstrip(),
         "## Deviations, each with the line that shows it",
         *[_deviations(case, certificate) for case, certificate, _ in found if not certificate.holds],
         "## The same without augscope",

@@ -53,7 +53,10 @@ NOT_RUN = {
 ELSEWHERE = {"audit.md": "test_audit_docs.py", "cscores.md": "test_cscores.py"}  # pages with a test of their own
 SHORTER = {"--seeds 30": "--seeds 2"}  # minutes each, as shown
 EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
-FILES = {"your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"}}  # what a page says to write first
+FILES = {  # what a page says to write first
+    "your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"},
+    "augmentation-laws.md": {"mix.py": r"```python\n(import torch\n\n\ndef flat.*?)```"},
+}
 
 
 class Piece(NamedTuple):

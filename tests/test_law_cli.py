@@ -29,6 +29,9 @@ def half(images, labels):
 
 def unmixed(images, labels):
     return half(images, labels)[0], torch.eye(max(16, len(labels)))[labels]
+
+def image_alone(image):
+    return image
 """
 
 
@@ -94,6 +97,10 @@ def test_claims_that_do_not_hold(folder):
     ("arguments", "sentence"),
     [
         (["nowhere:Thing()"], "`target` could not be imported, got 'nowhere:Thing()': ModuleNotFoundError"),
+        (
+            ["mine.py:image_alone"],
+            "`target` cannot be checked, got mine.py:image_alone: it takes (image), and not torch",
+        ),
         (["augscope.images:BoxCutMix()", "--p", "0.5"], "`p` needs claims, such as --claims cutmix"),
     ],
 )

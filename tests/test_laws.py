@@ -225,6 +225,133 @@ class TestCorrectTransforms:
         assert "normalised: 4.367·x -2.118" in certificate.coding
 
 
+class Smoothed(MutantCutMix):
+    """Labels smoothed as timm does it: off = ε/K, on = 1 − ε + ε/K."""
+
+    smoothing, dtype = 0.1, torch.float32
+
+    def __call__(self, images, labels):
+        mixed, soft = super().__call__(images, labels)
+        smoothed = (1 - self.smoothing) * soft + self.smoothing / soft.shape[1]
+        return mixed, smoothed.to(self.dtype)
+
+
+class OneDraw(MutantCutMix):
+    """One box for the whole batch and the next sample as partner, as torchvision has it; or one a pair from both ends, as timm."""
+
+    def __init__(self, per: str, boxes: str = "clipped", kind: str = "cutmix") -> None:
+        super().__init__("", boxes=boxes)
+        self.per, self.kind = per, kind
+
+    def __call__(self, images, labels):
+        count = len(images)
+        order = torch.arange(count).roll(1) if self.per == "batch" else torch.arange(count).flip(0)
+        boxes = self.draw_boxes(count, *images.shape[-2:])
+        seed = int(torch.randint(2**31, (), generator=self.generator))
+        weights = np.random.default_rng(seed).beta(0.2, 0.2, count)
+        mixed, soft = images.clone(), torch.eye(count)[labels]
+        rows = soft.clone()
+        for i in range(count):
+            draw = 0 if self.per == "batch" else min(i, count - 1 - i)
+            if self.kind == "mixup":
+                kept = weights[draw]
+                mixed[i] = kept * images[i] + (1 - kept) * images[order[i]]
+            else:
+                kept = self.paste(mixed[i], images[order[i]], boxes[draw])
+            rows[i] = kept * soft[i] + (1 - kept) * soft[order[i]]
+        return mixed, rows
+
+
+class TestLevelOfDraws:
+    @pytest.mark.parametrize(
+        ("per", "unit", "partners"),
+        [("batch", "one draw for the whole batch", "roll by 15"), ("pair", "one draw for each pair", "flip")],
+    )
+    @pytest.mark.parametrize("boxes", ["clipped", "unclipped"])
+    def test_one_draw_a_unit_is_accused_of_nothing_else(self, per, unit, partners, boxes):
+        claims = Claims(kind="cutmix", boxes=boxes)
+        certificate = certify(OneDraw(per, boxes), claims=claims)
+        assert certificate.defects == (unit, f"fixed partner ({partners})"), certificate
+        assert certificate["draws"].evidence.startswith(f"one draw per {per}")
+
+    def test_one_draw_a_pair_can_be_claimed(self):
+        claims = Claims(kind="cutmix", boxes="clipped", per="pair")
+        assert certify(OneDraw("pair"), claims=claims).defects == ("fixed partner (flip)",)
+        assert "not one draw a pair" in certify(MutantCutMix(""), claims=claims, num_calls=100).defects
+        assert "one draw for the whole batch" in certify(OneDraw("batch"), claims=claims, num_calls=100).defects
+
+    @pytest.mark.parametrize("per", ["batch", "pair"])
+    def test_one_weight_a_unit_is_read_near_0_and_1_too(self, per):
+        claims = Claims(kind="mixup", alpha=0.2, per=per)
+        for seed in range(4):
+            certificate = certify(OneDraw(per, kind="mixup"), claims=claims, seed=seed, num_calls=100)
+            assert certificate["draws"].verdict == "holds", certificate
+            assert len(certificate.defects) == 1, certificate
+
+    def test_a_probability_that_gates_whole_batches_is_not_one_a_sample(self):
+        class Gated(MutantCutMix):
+            def applied(self, count):
+                return (self.rand(1) < 0.5).expand(count)
+
+        claims = Claims(kind="cutmix", boxes="clipped", p=0.5)
+        certificate = certify(Gated(""), claims=claims, num_calls=150)
+        assert certificate.defects == ("draws depend on each other",), certificate
+        assert certificate["draws"].evidence.endswith("alike within a call: whether anything is pasted")
+
+    def test_without_claims_the_unit_is_reported(self):
+        certificate = certify(OneDraw("pair"), num_calls=100)
+        assert certificate.holds
+        assert certificate["draws"].evidence.startswith(
+            "one draw per pair (all alike in 0.000 of calls); no dependence"
+        )
+
+
+class TestLabelSmoothing:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_is_recognised_and_reported(self, dtype):
+        transform = Smoothed("")
+        transform.dtype = dtype
+        certificate = certify(transform, claims=Claims(kind="cutmix", boxes="clipped"), num_calls=100)
+        assert certificate.holds, certificate
+        assert (certificate["label smoothing"].verdict, certificate["label smoothing"].evidence[:15]) == (
+            "reported",
+            "smoothed by 0.1",
+        )
+        assert certificate.measured["label_smoothing"] == pytest.approx(0.1, abs=1e-3)
+
+    @pytest.mark.parametrize("num_classes", [2, 1000])
+    def test_with_few_or_many_classes(self, num_classes):
+        class Classes(BoxCutMix):
+            def __call__(self, images, labels):
+                mixed, soft = super().__call__(images, labels)
+                return mixed, 0.9 * soft + 0.1 / num_classes
+
+        certificate = certify(Classes(num_classes=num_classes), num_calls=64)
+        assert certificate.holds, certificate
+        assert certificate["label smoothing"].evidence == "smoothed by 0.1"
+
+    @pytest.mark.parametrize(
+        ("claimed", "defects"), [(0.1, ()), (0.2, ("another label smoothing",)), (0.0, ("another label smoothing",))]
+    )
+    def test_can_be_claimed(self, claimed, defects):
+        claims = Claims(kind="cutmix", boxes="clipped", smoothing=claimed)
+        certificate = certify(Smoothed(""), claims=claims, num_calls=64)
+        assert certificate.defects == defects
+        assert f"labels smoothed by {claimed:g}" in certificate.claims
+
+    def test_that_is_claimed_and_missing_fails(self):
+        certificate = certify(MutantCutMix(""), claims=Claims(kind="cutmix", smoothing=0.1), num_calls=64)
+        assert certificate["label smoothing"].evidence == "labels are not smoothed, claimed 0.1"
+        assert certificate.defects == ("another label smoothing",)
+
+    @pytest.mark.parametrize("defect", ["complement", "labels not permuted", "float area", "labels not mixed"])
+    def test_hides_no_defect(self, defect):
+        claims, name = DEFECTS[defect]
+        transform = Smoothed(defect, **claims)
+        certificate = certify(transform, claims=Claims(kind="cutmix", **claims), num_calls=150)
+        assert any(named.startswith(name) for named in certificate.defects), certificate
+
+
 class TestDefects:
     @pytest.mark.parametrize("defect", DEFECTS)
     def test_is_caught_and_named(self, defect):
@@ -288,6 +415,61 @@ class TestDefects:
         assert {"share follows another law", "subset is not uniform given its size"} <= set(certificate.defects)
 
 
+class WrittenAs:
+    """The plain CutMix, as people write it: what goes in, and what comes back."""
+
+    FORMS = ("flat", "nested", "a weight a sample", "rows", "one-hot in", "one-hot in, times λ", "not always mixed")
+
+    def __init__(self, form: str, defect: str = "") -> None:
+        self.form, self.defect = form, defect
+        self.generator = torch.Generator()
+
+    def __call__(self, images, labels):
+        mutant = MutantCutMix(self.defect)
+        mutant.generator = self.generator
+        count, indices = len(images), labels if labels.ndim == 1 else labels.argmax(1)
+        if self.form == "one-hot in":
+            assert labels.ndim == 2, "rows, please"
+        if self.form == "not always mixed" and mutant.rand(1) < 0.5:
+            return images, labels
+        order = mutant.partners(count)[0]
+        top, left, high, wide = mutant.draw_boxes(count, *images.shape[-2:])[0]
+        mixed = images.clone()
+        kept = [mutant.paste(mixed[i], images[order[i]], (top, left, high, wide)) for i in range(count)]
+        weight, columns = kept[0], torch.tensor(kept)
+        rows = torch.eye(count)[indices]
+        return {
+            "flat": (mixed, labels, labels[order], weight),
+            "nested": (mixed, (labels, labels[order], torch.tensor(weight))),
+            "a weight a sample": [mixed, labels, labels[order], columns],
+            "rows": (mixed, (rows, rows[order], columns[:, None])),
+            "one-hot in": (mixed, labels, labels[order], weight),
+            "one-hot in, times λ": (mixed, labels * weight + labels[order] * (1 - weight)),
+            "not always mixed": (mixed, labels, labels[order], weight),
+        }[self.form]
+
+
+class TestForms:
+    @pytest.mark.parametrize("form", WrittenAs.FORMS)
+    def test_are_read_without_an_option(self, form):
+        claims = Claims(kind="cutmix", boxes="clipped", per="batch", p=0.5 if form == "not always mixed" else 1.0)
+        certificate = certify(WrittenAs(form), claims=claims, num_calls=100)
+        assert certificate.holds, certificate
+        assert ("one-hot labels" in certificate.coding) == form.startswith("one-hot")
+
+    @pytest.mark.parametrize("form", ["flat", "nested", "one-hot in, times λ"])
+    def test_show_a_wrong_weight(self, form):
+        certificate = certify(WrittenAs(form, "complement"), num_calls=64)
+        assert certificate.defects == ("pasted share in place of its complement",)
+
+    def test_a_kind_of_labels_can_be_asked_for(self):
+        certificate = certify(WrittenAs("flat"), labels="one_hot", num_calls=64)
+        assert certificate.holds, certificate
+        assert "one-hot labels" in certificate.coding
+        with pytest.raises(ValueError, match="`labels` belong to the adapter pair, got kornia"):
+            certify(WrittenAs("flat"), labels="one_hot", adapter="kornia")
+
+
 def in_dtype(transform, dtype: torch.dtype):
     """The transform, with images and soft labels returned in another type."""
     return lambda images, labels: tuple(part.to(dtype) for part in transform(images, labels))
@@ -305,9 +487,11 @@ def catch(defect: str, seed: int) -> None:
 def broken(how: str):
     """A transform that is no transform."""
 
+    calls = itertools.count()
+
     def transform(images, labels):
         soft = torch.eye(max(16, len(labels)))[labels]
-        if how == "raises" and len(images) == 7:
+        if how == "raises" and len(images) == 7 and next(calls) > 1:
             raise RuntimeError("no odd batches\nplease")
         if how == "exits":
             raise SystemExit(3)
@@ -330,18 +514,77 @@ def test_threads_of_torch_are_given_back():
     seen = []
     torch.set_num_threads(2)
     try:
-        certify(lambda images, labels: seen.append(torch.get_num_threads()), num_calls=64)
-        assert (seen, torch.get_num_threads()) == ([1], 2)
+        with pytest.raises(ValueError, match=r"and class indices it returned nothing \(None\)"):
+            certify(lambda images, labels: seen.append(torch.get_num_threads()), num_calls=64)
+        assert (set(seen), torch.get_num_threads()) == ({1}, 2)
     finally:
         torch.set_num_threads(1)
 
 
 def test_rules_that_the_first_call_ended_are_not_judged():
-    certificate = certify(broken("alone"))
+    certificate = certify(broken("nan"))
     assert certificate.num_judged == 1
     assert certificate["shapes"].verdict == "reported"
-    assert certify(broken("exits")).defects == ()
-    assert "raised SystemExit: 3" in certify(broken("exits"))["runs"].evidence
+
+
+CANNOT_BE_CHECKED = {
+    "class indices it raised SystemExit: 3; with torch images (16, 3, 16, 24) and one-hot rows it raised IndexError": broken(
+        "exits"
+    ),
+    "with torch images (16, 3, 16, 24) and class indices it returned a tuple of 1 (Tensor (16, 3, 16, 24)); with": broken(
+        "alone"
+    ),
+    "it takes (image), and not torch images (16, 3, 16, 24) with labels": lambda image: image,
+    "it returned a dict of images, labels, and with one-hot rows the same": lambda images, labels: {
+        "images": images,
+        "labels": labels,
+    },
+    "it returned a tuple of 2 (Tensor (16, 3, 16, 24), list of 2)": lambda images, labels: (images, [labels, [labels]]),
+    "it returned a tuple of 4": lambda images, labels: (images, labels, labels[1:], 0.5),
+    "it raised ValueError: too many values to unpack": lambda images, labels: [a for a, b in labels],
+}
+
+
+@pytest.mark.parametrize("sight", CANNOT_BE_CHECKED)
+def test_what_cannot_be_checked_is_no_failed_claim(sight):
+    with pytest.raises(ValueError, match=r"^`target` cannot be checked, got ") as refused:
+        certify(CANNOT_BE_CHECKED[sight])
+    assert sight in str(refused.value)
+    assert "Give a function of (images, labels) that returns (images, y_a, y_b, λ) or" in str(refused.value)
+
+
+def test_a_form_that_changes_later_is_named_with_its_call():
+    calls = itertools.count()
+
+    def changing(images, labels):
+        return (images, torch.eye(16)[labels]) if next(calls) < 9 else images
+
+    sentence = r"call 9 \(a batch of 16, 16×24\) returned a Tensor \(16, 3, 16, 24\)\. Give a function"
+    with pytest.raises(ValueError, match=sentence):
+        certify(changing)
+
+
+@pytest.mark.parametrize(
+    ("refuses", "sentence", "missing"),
+    [
+        (lambda size: size % 2, "batches of 1, 7: raises AssertionError: even batches, please", {"odd batches"}),
+        (lambda size: size != 16, "batches of 1, 2, 7: raises AssertionError", {"odd batches", "meets itself"}),
+    ],
+)
+@pytest.mark.parametrize("defect", ["", "complement"])
+def test_a_refused_batch_size_is_one_rule_and_the_report_stands(refuses, sentence, missing, defect):
+    class Picky(MutantCutMix):
+        def __call__(self, images, labels):
+            assert not refuses(len(images)), "even batches, please"
+            return super().__call__(images, labels)
+
+    certificate = certify(Picky(defect), claims=Claims(kind="cutmix", boxes="clipped"), num_calls=100)
+    assert sentence in certificate["other batch sizes"].evidence
+    assert certificate["other batch sizes"].verdict == "reported"
+    names = {rule.name for rule in certificate.checks}
+    assert {"law of the share", "coverage", "draws", "pairing", "reproducible"} <= names
+    assert not missing & names
+    assert certificate.defects == (("pasted share in place of its complement",) if defect else ())
 
 
 @pytest.mark.parametrize(
@@ -357,7 +600,6 @@ def test_rules_that_the_first_call_ended_are_not_judged():
         ("shape", "shapes", r"returned images of shape \(16, 3, 15, 24\), not \(16, 3, 16, 24\)"),
         ("labels", "shapes", r"returned labels of shape \(16, 3\), not \(16, K\) with K ≥ 16"),
         ("weights", "soft labels", "returned labels that are no weights"),
-        ("alone", "runs", "the target must return images and labels, got a tuple of 1"),
         ("hard", "soft labels", "^class indices come back"),
     ],
 )
@@ -366,6 +608,8 @@ def test_a_broken_target_fails_with_the_call_that_did_it(how, rule, sentence):
     assert certificate.exit_status == 1
     assert certificate[rule].verdict == "fails"
     assert re.search(sentence, certificate[rule].evidence)
+    if how == "raises":  # at the third batch of 7: what was read before stands
+        assert certificate["label weight = pixel share"].verdict == "holds"
 
 
 BAD = [
@@ -403,6 +647,7 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, sentence):
     ("fields", "sentence"),
     [
         ({"kind": "cutmax"}, "`kind` is not valid"),
+        ({"kind": "cutmix", "smoothing": 1}, "`smoothing` must be in [0, 1), got 1"),
         ({"kind": "cutmix", "p": 1.5}, "`p` must be in (0, 1], got 1.5"),
         ({"kind": "cutmix", "alpha": 0}, "`alpha` must be above 0"),
         ({"kind": "mixup", "grid": 4}, "`grid` does not belong to claims of mixup"),

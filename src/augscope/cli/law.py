@@ -22,7 +22,7 @@ app = cyclopts.App(name="law", help="Find out what an augmentation does, and che
 TONES = {"holds": "green", "fails": "bold red", "reported": "dim"}
 _CLAIMS = {name: field for name, field in fields_of("augscope.laws.claims:Claims").items() if name != "kind"}
 _PROBING = {name: field for name, field in fields_of("augscope.laws.certifier:certify").items() if name != "claims"}
-_CONVENTION = fields_of("augscope.laws.adapters:Convention")
+_CONVENTION = fields_of("augscope.laws.adapters.convention:Convention")
 
 
 @options_for(_CLAIMS, defaults=False)
@@ -68,13 +68,14 @@ def check(
 ) -> int:
     """Check any library's Cutout, CutMix or Mixup: label weights, the law of the mask, partners, seeds.
 
-    Exit status: 0 if every claimed property holds, 1 otherwise, 2 for bad usage or a target that cannot be imported.
+    Exit status: 0 if every claimed property holds, 1 otherwise, 2 for bad usage, or a target that cannot be imported
+    or whose form is not understood.
 
     Parameters
     ----------
     target
         `package.module:Class(arguments)`, such as 'keras.layers:CutMix()', or `file.py:function`, which gets images and
-        class indices and returns images and soft labels.
+        labels and returns (images, soft labels), (images, y_a, y_b, λ) or (images, (y_a, y_b, λ)).
     out
         Folder for law.html and law.json.
     json

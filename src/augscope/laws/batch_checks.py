@@ -1,4 +1,4 @@
-"""Rules across a batch: one draw per sample or per batch, who is mixed with whom, and batches of odd size."""
+"""Rules across a batch: one draw per sample, pair or batch, who is mixed with whom, and batches of odd size."""
 
 from __future__ import annotations
 
@@ -6,64 +6,63 @@ import numpy as np
 
 from augscope.laws.certificate import Check, judge
 from augscope.laws.claims import Claims
+from augscope.laws.draws import Draws
 from augscope.laws.probing import ODD, Batches, Evidence
-from augscope.laws.shapes import FLIP, SAME_PARTNERS, centres, pairing_kind
-from augscope.laws.statistics import group_test, uniform_test
+from augscope.laws.shapes import FLIP, SAME_PARTNERS, pairing_kind
+from augscope.laws.statistics import uniform_test
 from augscope.support.wording import p_value_in_words
 
 
-def batch_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
+def batch_checks(evidence: Evidence, claims: Claims | None, draws: Draws) -> list[Check]:
     """All of them, in the order of the report.
 
     Args:
-        evidence: with its main, pair and odd batches read.
+        evidence: with its main batches read; pair and odd batches are judged where they could be read too.
         claims: of the target, or None: only odd batches are then judged.
+        draws: of the main batches.
     """
     main, pairs, odd, level = evidence.main, evidence.pairs, evidence.odd, evidence.trial.level
     assert main is not None
-    assert pairs is not None
-    assert odd is not None
-    return [
-        draws_check(main, claims, level),
-        pairing_check(main, claims, level),
-        meeting_check(main, pairs),
-        odd_check(main, odd, level),
+    checks = [draws_check(draws, claims, level), pairing_check(main, claims, level)]
+    if pairs is not None:
+        checks.append(meeting_check(main, pairs))
+    if odd is not None:
+        checks.append(odd_check(main, odd, level))
+    return [*checks, *refusal_checks(evidence)]
+
+
+def refusal_checks(evidence: Evidence) -> list[Check]:
+    """One rule for all batch sizes at which the target raised at once: reported, since nobody claims that it takes them."""
+    sizes_of: dict[str, list[int]] = {}  # by the kind of error; the sentence of the first is shown
+    for size in sorted(evidence.refusals):
+        sizes_of.setdefault(evidence.refusals[size].split(":")[0], []).append(size)
+    parts = [
+        f"batches of {', '.join(map(str, sizes))}: raises {evidence.refusals[sizes[0]]}" for sizes in sizes_of.values()
     ]
+    return [judge("other batch sizes", "; ".join(parts), good=None)] if parts else []
 
 
-def identical_draws(batches: Batches) -> float:
-    """In which share of calls with two or more pasted samples they all have one mask, and one share."""
-    same, calls = 0, 0
-    for masks, shares, pasted in zip(batches.pasted, batches.share, batches.pasted_at_all, strict=True):
-        if pasted.sum() >= 2:
-            calls += 1
-            if (masks[pasted] == masks[pasted][0]).all() and np.ptp(shares[pasted]) < 1e-3:
-                same += 1
-    return same / calls if calls else 0.0
-
-
-def draws_check(batches: Batches, claims: Claims | None, level: float) -> Check:
-    """One draw per sample or per batch."""
-    pasted, identical = batches.pasted_at_all, identical_draws(batches)
-    tests = {"share": batches.share}
-    if not batches.blend:
-        row, column = centres(batches.pasted)
-        tests |= {"row": row, "column": column}
-    p_values = {name: min(1.0, len(tests) * group_test(values, pasted)) for name, values in tests.items()}
-    p_value, dependent = min(p_values.values()), [name for name, value in p_values.items() if value < level]
-    unit = "batch" if identical > 0.5 else "sample"
-    figures = f"one draw per {unit} (all alike in {identical:.3f} of calls); "
-    if dependent:
-        figures += f"alike within a call: {', '.join(dependent)}"
+def draws_check(draws: Draws, claims: Claims | None, level: float) -> Check:
+    """One draw per sample, per pair or per batch, and no other dependence."""
+    figures = f"one draw per {draws.unit} (all alike in {draws.identical:.3f} of calls); "
+    if draws.dependent:
+        figures += f"alike within a call: {', '.join(draws.dependent)}"
     else:
-        figures += f"no dependence found ({p_value_in_words(p_value)})"
+        figures += f"no dependence found ({p_value_in_words(draws.p_value)})"
     if claims is None:
         return judge("draws", figures, good=None)
     if claims.per == "batch":
-        good = identical == 1 or not pasted.any()
+        good = draws.identical == 1 or draws.never_pasted
         return judge("draws", figures, good=good, defect="not one draw a batch")
-    defect = "one draw for the whole batch" if unit == "batch" else "draws depend on each other"
-    return judge("draws", figures, good=unit == "sample" and p_value >= level, defect=defect, p_value=p_value)
+    defects = {
+        "batch": "one draw for the whole batch",
+        "pair": "one draw for each pair",
+        "sample": "not one draw a pair",
+    }
+    same_unit = draws.unit == claims.per
+    defect = "draws depend on each other" if same_unit else defects[draws.unit]
+    good = same_unit and draws.p_value >= level
+    return judge("draws", figures, good=good, defect=defect, p_value=draws.p_value)
 
 
 def pairing_check(batches: Batches, claims: Claims | None, level: float) -> Check:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from augscope.laws import coding
-from augscope.laws.batch_checks import batch_checks, identical_draws
+from augscope.laws.batch_checks import batch_checks
 from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
-from augscope.laws.label_checks import FATAL_RULES, LabelRows, call_checks, label_checks
+from augscope.laws.label_checks import LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import LawChecks
 from augscope.laws.named import PatchLaw
 from augscope.laws.probing import Evidence, Prober, Trial
@@ -40,8 +40,9 @@ def certify(
     Batches whose pixels code their sample are fed to it, so that mask and partner can be read off every output.
 
     Args:
-        transform: a callable of (images, labels) that returns images and soft labels, or an import path such as
-            `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or `file.py:function`.
+        transform: a callable of (images, labels), or an import path such as
+            `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or `file.py:function`. It returns images and soft
+            labels, or `(images, y_a, y_b, λ)`, or `(images, (y_a, y_b, λ))`, where λ is the weight of y_a.
         claims: what is claimed of it; without, that label weight equals pixel share, labels are permuted with the images,
             batch size is kept, and the input is untouched.
         batch_size: N in [4, 4096]; up to 240 samples differ in every channel.
@@ -51,12 +52,13 @@ def certify(
         seed: of every draw: of the global generators and of the transform's own; from 0 to 2³¹ − 1.
         false_alarm_rate: probability that a transform whose claims are true fails, in (0, 0.1], shared out evenly over all
             statistical rules.
-        options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, as in `Convention`; by default as the target's
+        options: `adapter`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`, as in `Convention`; by default as the target's
             package has it.
 
     Raises:
-        ValueError: on a target that cannot be imported or made, or sizes out of range. A transform that raises, or
-            returns what is no batch, has a certificate that says so.
+        ValueError: on a target that cannot be imported or made, sizes out of range, a transform that raises at once, or one
+            that returns a form that is not read. One that raises later, or returns another shape, has a certificate
+            that says so.
 
     Cost: about num_calls + 150 calls of the transform.
 
@@ -104,13 +106,14 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
     readable = _readable_check(evidence)
-    if not any(problem.rule in FATAL_RULES for problem in evidence.problems):
+    if not evidence.ended:
         checks.append(readable)
     laws = None
-    if evidence.main is not None and evidence.odd is not None and readable.verdict == HOLDS:
+    if evidence.main is not None and not evidence.ended and readable.verdict == HOLDS:
         laws = LawChecks(evidence, claims)
-        checks += [_position_check(evidence), _fill_check(evidence, claims), *label_checks(evidence.main)]
-        checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims)]
+        checks += [_position_check(evidence), _fill_check(evidence, claims)]
+        checks += label_checks(evidence.main, None if claims is None else claims.smoothing)
+        checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims, laws.draws)]
     checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
@@ -135,7 +138,8 @@ def _coding_sentence(evidence: Evidence) -> str:
     values_kept = "" if evidence.value_map is None else f"; {evidence.value_map.describe(convention.unit)}"
     return (
         f"Coding: {colours}, {values} from {coding.LOW} to {coding.HIGH}{values_kept}; batches of {count} samples, "
-        f"{height}×{width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}."
+        f"{height}×{width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}"
+        f"{', one-hot labels' if convention.labels == 'one_hot' else ''}."
     )
 
 
@@ -228,9 +232,10 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
         "num_calls": evidence.num_calls,
         "label_error_max": float(error.max()),
         "label_error_mean": float(error.mean()),
+        "label_smoothing": rows.smoothing,
         "applied": float(laws.pasted.mean()),
         "fill": None if evidence.fill is None else evidence.fill.tolist(),
-        "identical_draws": identical_draws(laws.batches),
+        "identical_draws": laws.draws.identical,
     }
     if len(shares):
         figures |= {

@@ -25,8 +25,9 @@ class Claims(Value):
         grid: rows and columns of patches, in place of a box.
         size: height and width of a Cutout box in pixels.
         num_cut: C, patches that Cutout removes from the grid.
-        per: "sample" or "batch": how many masks (or weights) a batch has.
+        per: "sample", "pair" or "batch": what has a mask (or weight) of its own.
         fill: value of erased pixels, as the transform returns them.
+        smoothing: ε of label smoothing, (1 − ε)·b + ε/K; where not said, it is found and reported.
     """
 
     kind: Literal["cutmix", "cutout", "mixup"]
@@ -36,8 +37,9 @@ class Claims(Value):
     grid: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     num_cut: int | None = None
-    per: Literal["sample", "batch"] = "sample"
+    per: Literal["sample", "pair", "batch"] = "sample"
     fill: float | None = None
+    smoothing: float | None = None
 
     @field_validator("grid", "size", mode="before")
     @classmethod
@@ -48,6 +50,8 @@ class Claims(Value):
     def _consistent(self) -> Claims:
         check(0 < self.p <= 1, f"`p` must be in (0, 1], got {self.p}")
         check_positive("alpha", self.alpha)
+        smoothing = self.smoothing
+        check(smoothing is None or 0 <= smoothing < 1, f"`smoothing` must be in [0, 1), got {smoothing}")
         for name in ("grid", "size"):
             pair = getattr(self, name)
             check(pair is None or min(pair) >= 1, f"`{name}` must hold whole numbers ≥ 1, got {pair}")
@@ -84,7 +88,8 @@ class Claims(Value):
     def __str__(self) -> str:
         laws = self.mask_laws if self.blend_law is None else (self.blend_law,)
         titles = " or ".join(law.title for law in laws) or "any box"
-        return f"{self.kind}, {titles}, p = {self.p:g}, one draw per {self.per}"
+        smoothed = "" if self.smoothing is None else f", labels smoothed by {self.smoothing:g}"
+        return f"{self.kind}, {titles}, p = {self.p:g}, one draw per {self.per}{smoothed}"
 
 
 def read_claims(text: str, **given: Any) -> Claims:

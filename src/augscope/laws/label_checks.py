@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from augscope.laws.certificate import FAILS, Check, judge
-from augscope.laws.probing import Batches, Evidence
+from augscope.laws.probing import ODD, PAIR, Batches, Evidence
 
 TOLERANCE = 5e-4  # of a label weight, and the rounding of half precision; one pixel of the default image is 2.6e-3
-FATAL_RULES = ("runs", "shapes", "batch size kept", "finite")  # after which nothing more is measured
+LEAST_SMOOTHING = 1e-6  # of one class: less is a rounding error
 NOT_PERMUTED = "labels not permuted with the images"
-CALL_RULES = (*FATAL_RULES, "soft labels", "input untouched")
+CALL_RULES = ("runs", "shapes", "batch size kept", "finite", "soft labels", "input untouched")
 
 
 def call_checks(evidence: Evidence, *, hard_labels_allowed: bool) -> list[Check]:
@@ -32,13 +32,14 @@ def call_checks(evidence: Evidence, *, hard_labels_allowed: bool) -> list[Check]
 
 def _kept_rule(evidence: Evidence) -> Check:
     """The result of a rule that no call broke; a call that ended the run says nothing of the other rules."""
-    ended = any(problem.rule in FATAL_RULES for problem in evidence.problems)
-    calls = evidence.num_calls - ended
+    calls = evidence.num_calls - evidence.ended - len(evidence.refusals)
     if calls == 0:
         return judge("", "cannot be judged: the first call ended the run", good=None)
     figures = f"in {calls} call{'s' if calls > 1 else ''}"
-    if evidence.odd is not None:
-        figures += f", batches of {evidence.trial.batch_size}, 7, 2 and 1"
+    if not evidence.ended and evidence.main is not None:
+        others = [str(size) for size in (ODD, PAIR, 1) if size not in evidence.refusals]
+        sizes = [str(evidence.trial.batch_size), *others]
+        figures += f", batches of {' and '.join([', '.join(sizes[:-1]), sizes[-1]]) if others else sizes[0]}"
     return judge("", figures, good=True)
 
 
@@ -50,28 +51,50 @@ def _call_defect(rule: str, sentence: str) -> str | None:
     return "hard labels only" if sentence.startswith("class indices") else None
 
 
-def label_checks(batches: Batches) -> list[Check]:
-    """Label weight = pixel share; labels name the samples that the pixels come from."""
+def label_checks(batches: Batches, smoothing: float | None = None) -> list[Check]:
+    """Label weight = pixel share; labels name the samples that the pixels come from; label smoothing, claimed or not."""
     rows = LabelRows(batches)
-    return [_weight_check(rows), _follow_check(rows)]
+    return [_weight_check(rows), _follow_check(rows), *_smoothing_checks(rows, smoothing)]
+
+
+def label_smoothing(batches: Batches) -> float:
+    """ε of labels that are smoothed to (1 − ε)·b + ε/K, or 0: classes that are not in the picture then weigh ε/K each."""
+    labels, classes = batches.labels, batches.classes
+    absent = np.ones(labels.shape, bool)
+    absent[:, np.arange(len(classes)), classes] = False
+    partner_class = np.where(batches.partner >= 0, classes[batches.partner], classes)
+    np.put_along_axis(absent, partner_class[..., None], False, axis=2)
+    absent[batches.blended & (batches.partner < 0)] = False
+    weights = labels[absent]
+    if not len(weights):
+        return 0.0
+    weight = float(np.median(weights))
+    alike = np.abs(weights - weight) <= weight * (1e-3 + 2 * batches.label_rounding)
+    smoothing = weight * labels.shape[2]
+    return smoothing if weight > LEAST_SMOOTHING and smoothing < 1 and alike.mean() > 0.5 else 0.0
 
 
 class LabelRows:
-    """The weights of all samples (R, N) with their own labels, and which of them can be compared with shares of pixels."""
+    """The weights of all samples (R, N) with their own labels, and which of them can be compared with shares of pixels.
+
+    Label smoothing is taken off first.
+    """
 
     def __init__(self, batches: Batches) -> None:
         self.batches, classes = batches, batches.classes
-        own_label = batches.labels[:, np.arange(len(classes)), classes]
+        self.smoothing = label_smoothing(batches)
+        labels = (batches.labels - self.smoothing / batches.labels.shape[2]) / (1 - self.smoothing)
+        own_label = labels[:, np.arange(len(classes)), classes]
         partner_class = classes[batches.partner]  # of −1: some class; masked below
         self.known = (batches.partner >= 0) & (partner_class != classes)
-        theirs = np.take_along_axis(batches.labels, partner_class[..., None], axis=2)[..., 0]
+        theirs = np.take_along_axis(labels, partner_class[..., None], axis=2)[..., 0]
         self.own_label = own_label
         self.expected = batches.own + batches.erased  # erasing leaves labels alone
         # A partner that cannot be seen may have the sample's own class: then the weight says nothing.
         # Nor does that of a blend whose partner is not known.
         self.comparable = self.known | ((batches.partner < 0) & ~batches.blended)
         self.error = np.where(self.comparable, np.abs(own_label - self.expected), 0.0)
-        self.rounding = batches.label_rounding
+        self.rounding = batches.label_rounding / (1 - self.smoothing)
         self.tolerance = self.rounding + np.where(batches.blended | batches.blend, batches.resolution, TOLERANCE)
         self.elsewhere = np.where(self.known, 1 - own_label - theirs, 0.0)
         self.wrong = self.error > self.tolerance
@@ -124,3 +147,15 @@ def _follow_check(rows: LabelRows) -> Check:
     largest, mean = max(off.max(), 0), max(off.mean(), 0)
     figures = f"weight on classes that are not in the picture: largest {largest:.4f}, mean {mean:.5f}"
     return judge(name, figures, good=not rows.misnamed, defect=NOT_PERMUTED)
+
+
+def _smoothing_checks(rows: LabelRows, claimed: float | None) -> list[Check]:
+    """A rule where labels are smoothed, or claimed to be."""
+    if claimed is None and rows.smoothing == 0:
+        return []
+    figures = f"smoothed by {rows.smoothing:.3g}" if rows.smoothing else "labels are not smoothed"
+    if claimed is None:
+        return [judge("label smoothing", figures, good=None)]
+    off = abs(rows.smoothing - claimed)
+    good = off <= 1e-3 + rows.rounding * rows.batches.labels.shape[2]
+    return [judge("label smoothing", f"{figures}, claimed {claimed:g}", good=good, defect="another label smoothing")]

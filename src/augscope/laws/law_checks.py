@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from augscope.laws.batch_checks import identical_draws
 from augscope.laws.certificate import Check, judge
 from augscope.laws.claims import Claims
+from augscope.laws.draws import read_draws
 from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw
 from augscope.laws.probing import BLEND_EDGE, Batches, Evidence
 from augscope.laws.shapes import extents, whole_patches
@@ -33,17 +33,12 @@ class LawChecks:
         self.batches: Batches = evidence.main
         self.blend = self.batches.blend
         self.pasted = self.batches.pasted_at_all
-        self.rows = self._independent_rows()
+        self.draws = read_draws(self.batches, self.level)
+        self.rows = self.draws.rows(None if claims is None else claims.per)  # samples that are draws of their own
 
     def all(self) -> list[Check]:
         """Every rule, in the order of the report."""
         return [self.share_check(), self.applied_check(), *self._placement_checks()]
-
-    def _independent_rows(self) -> np.ndarray:
-        """Which samples are independent draws, if the claims are true: all, or one a call, in turn."""
-        calls, count = self.batches.own.shape
-        per_batch = self.claims.per == "batch" if self.claims else identical_draws(self.batches) > 0.5
-        return (np.arange(calls)[:, None] % count == np.arange(count)) if per_batch else np.ones((calls, count), bool)
 
     def _judge(self, name: str, figures: str, p_value: float, defect: str | None = None) -> Check:
         """The result of a statistical rule."""

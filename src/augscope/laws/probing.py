@@ -14,7 +14,9 @@ import numpy as np
 from pydantic import model_validator
 
 from augscope.laws import coding
-from augscope.laws.targets import Call, Target
+from augscope.laws.adapters.convention import FormUnknown, error_in_words
+from augscope.laws.settling import REMEDY, settle
+from augscope.laws.targets import Call, Target, label_problem
 from augscope.support.naming import FOREIGN_ERRORS
 from augscope.support.values import Value, check
 
@@ -25,7 +27,6 @@ MIN_CALLS, MAX_CALLS, MIN_BATCH, MAX_BATCH = 64, 1_000_000, 4, 4096
 MAX_VALUES = 2**28  # in a batch: above, it is a typing error
 NUM_TESTS = 12  # statistical rules of one certificate, at most; they share the false-alarm rate
 BLEND_EDGE = 0.05  # a blend's weight this close to 0 or 1 may be read as 0 or 1
-LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
 
 
 class Trial(Value):
@@ -128,9 +129,11 @@ class Evidence:
     Attributes:
         target, trial: what was tried, and how.
         value_map: what the target does to values, or None where that is no line a channel.
-        hard_labels: whether class indices came back.
+        hard_labels: whether class indices came back, and never soft labels.
         problems: rules that calls broke, each once.
-        main, odd, pairs: large batches, batches of odd size, and batches of two; None where the run ended before them.
+        ended: whether a call ended the run before all large batches were read.
+        refusals: what the target raised at the first batch of another size, by size; such a size is not judged.
+        main, odd, pairs: large batches, batches of odd size, and batches of two; None where they could not be read.
         fill: (C,), where every erased pixel has one value.
         fill_varies: whether erased pixels have several.
         erased_share: of the pixels of large batches.
@@ -145,6 +148,8 @@ class Evidence:
     value_map: coding.ValueMap | None = None
     hard_labels: bool = False
     problems: list[Problem] = field(default_factory=list)
+    ended: bool = False
+    refusals: dict[int, str] = field(default_factory=dict)
     main: Batches | None = None
     odd: Batches | None = None
     pairs: Batches | None = None
@@ -171,21 +176,30 @@ class Prober:
     def __init__(self, target: Target, trial: Trial) -> None:
         self.target, self.trial = target, trial
         self.evidence = Evidence(target, trial)
+        self._soft = False
         self._fills: list[np.ndarray] = [np.empty((0, trial.channels))]
         self._moved: list[np.ndarray] = [np.empty((0, trial.channels))]
 
     def run(self) -> Evidence:
-        """Make all calls; what fails is in the evidence, with the call that did it."""
+        """Make all calls; what fails is in the evidence, with the call that did it.
+
+        Raises:
+            ValueError: if the target cannot be called, or what it returns has no form that is read.
+        """
         with warnings.catch_warnings(action="ignore"), one_torch_thread():  # what foreign code does is reported
             try:
                 self._run()
             except TargetFailed as failure:
-                self.evidence.problems.append(failure.problem)
+                self.evidence.ended = True
+                self.evidence.note(*failure.problem)
         self._settle_fill()
         return self.evidence
 
     def _run(self) -> None:
         evidence, trial = self.evidence, self.trial
+        self.target.seed(trial.seed)
+        example = coding.coded_batch(coding.colours(trial.batch_size, trial.channels), *trial.image_size)
+        settle(self.target, example, self._classes(trial.batch_size))
         self.target.seed(trial.seed)
         flat = [np.full((trial.batch_size, *trial.image_size, trial.channels), level) for level in coding.CONSTANTS]
         evidence.value_map = coding.find_value_map([self._values(self._call(levels)) for levels in flat])
@@ -195,9 +209,9 @@ class Prober:
         evidence.main = self._batches(trial.batch_size, trial.num_calls)
         self._probe_seeds()
         self.target.seed(trial.seed + 1)
-        evidence.pairs = self._batches(PAIR, NUM_PAIRS)
-        self._batches(1, NUM_SINGLE)
-        evidence.odd = self._batches(ODD, NUM_ODD)
+        evidence.pairs = self._other_batches(PAIR, NUM_PAIRS)
+        self._other_batches(1, NUM_SINGLE)
+        evidence.odd = self._other_batches(ODD, NUM_ODD)
 
     @property
     def blend_tolerance(self) -> float:
@@ -215,9 +229,11 @@ class Prober:
         where = f"call {evidence.num_calls} (a batch of {count}, {height}×{width})"
         try:
             call = self.target(levels, self._classes(count))
+        except FormUnknown as error:
+            sight = f"{self.target.name}: {where} returned {error}"
+            raise ValueError(f"`target` cannot be checked, got {sight}. {REMEDY}") from None
         except FOREIGN_ERRORS as error:  # whatever foreign code raises is a result
-            text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise TargetFailed("runs", f"{where} raised {text}") from error
+            raise TargetFailed("runs", f"{where} raised {error_in_words(error)}") from error
         evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)
         evidence.label_rounding = max(evidence.label_rounding, call.label_rounding)
         self._check_shapes(call, tuple(self.target.convention.encode(levels).shape), where)
@@ -231,10 +247,12 @@ class Prober:
         labels, count = call.labels, shape[0]
         least = int(self._classes(count).max()) + 1
         if labels.shape == (count,):
-            self.evidence.hard_labels = True
+            self.evidence.hard_labels = not self._soft
         elif labels.ndim != 2 or len(labels) != count or labels.shape[1] < least:
             wanted = f"({count}, K) with K ≥ {least}"
             raise TargetFailed("shapes", f"{where} returned labels of shape {labels.shape}, not {wanted}")
+        else:  # class indices in other calls are those of a call that mixes nothing
+            self._soft, self.evidence.hard_labels = True, False
 
     def _check_values(self, call: Call, where: str) -> None:
         for name, values in (("images", call.images), ("labels", call.labels)):
@@ -243,12 +261,9 @@ class Prober:
                 raise TargetFailed("finite", f"{where} returned {name} with {bad} values that are NaN or infinite")
         if not call.untouched:
             self.evidence.note("input untouched", f"{where} changed its input in place")
-        if call.labels.ndim == 2:
-            off = np.abs(call.labels.astype(float).sum(1) - 1).max()
-            low = call.labels.min()
-            if off > LABEL_SLACK + 2 * call.label_rounding or low < -LABEL_SLACK:
-                problem = f"a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
-                self.evidence.note("soft labels", f"{where} returned labels that are no weights: {problem}")
+        problem = label_problem(call.labels, call.label_rounding) if call.labels.ndim == 2 else None
+        if problem is not None:
+            self.evidence.note("soft labels", f"{where} returned labels that are no weights: {problem}")
 
     def _values(self, call: Call) -> np.ndarray:
         """The images of a call (N, H, W, C), as they came back."""
@@ -273,6 +288,19 @@ class Prober:
         calls = [self._read(self._call(levels), codes) for _ in range(num_calls)]
         arrays = {name: np.array([rows[name] for rows in calls]) for name in calls[0]}
         return Batches(**arrays, classes=self._classes(count), label_rounding=self.evidence.label_rounding)
+
+    def _other_batches(self, count: int, num_calls: int) -> Batches | None:
+        """Batches of another size, or None where the target refuses that size or breaks a rule at it: all else stands."""
+        before = self.evidence.num_calls
+        try:
+            return self._batches(count, num_calls)
+        except TargetFailed as failure:
+            rule, sentence = failure.problem
+            if rule == "runs" and self.evidence.num_calls == before + 1:
+                self.evidence.refusals[count] = sentence.partition(" raised ")[2]
+            else:
+                self.evidence.note(rule, sentence)
+        return None
 
     def _read(self, call: Call, codes: np.ndarray) -> dict[str, np.ndarray]:
         """One call's rows of `Batches`."""

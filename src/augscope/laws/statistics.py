@@ -33,6 +33,11 @@ def binomial_test(successes: np.ndarray | int, trials: int, probability: np.ndar
     return float(min(1.0, least * successes.size))
 
 
+def binomial_tail(successes: int, trials: int, probability: float) -> float:
+    """One-sided exact p-value of a count that is too large."""
+    return float(stats.binom.sf(successes - 1, trials, min(max(probability, 0.0), 1.0)))
+
+
 def normal_test(count: float, mean: float, variance: float) -> float:
     """Two-sided p-value of a sum that is normal to good accuracy."""
     return float(2 * stats.norm.sf(abs(count - mean) / np.sqrt(variance))) if variance > 0 else float(count == mean)

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from augscope.laws.adapters import ADAPTERS, CONVENTIONS, Convention, rounding, to_numpy
+from augscope.laws.adapters import ADAPTERS, CONVENTIONS
+from augscope.laws.adapters.convention import Convention, one_hot, rounding, to_numpy
 from augscope.support.naming import import_named
 from augscope.support.values import check
 
 Factory = Callable[[], Any]
+
+LABEL_SLACK = 1e-3  # how far a row of soft labels may sum from 1, and two weights' rounding
 
 
 @dataclass
@@ -54,11 +57,12 @@ class Target:
     def __call__(self, levels: np.ndarray, labels: np.ndarray) -> Call:
         """Feed levels (N, H, W, C) and class indices (N,), in the arrays and layout that the target takes."""
         native = self.convention.encode(levels)
-        native_labels = self.convention.array(labels)
         num_classes = self.num_classes or len(levels)
+        given = one_hot(labels, num_classes) if self.convention.labels == "one_hot" else labels
+        native_labels = self.convention.array(given)
         images, soft = ADAPTERS[self.convention.adapter](self.transform, native, native_labels, num_classes)
         untouched = np.array_equal(to_numpy(native), to_numpy(self.convention.encode(levels)))
-        untouched = untouched and np.array_equal(to_numpy(native_labels), labels)
+        untouched = untouched and np.array_equal(to_numpy(native_labels), given)
         return Call(to_numpy(images), to_numpy(soft), untouched, rounding(images), rounding(soft))
 
 
@@ -77,6 +81,26 @@ class Call:
     untouched: bool
     image_rounding: float
     label_rounding: float
+
+    @property
+    def has_soft_labels(self) -> bool:
+        """Whether every image has a row of weights."""
+        labels = self.labels
+        rows = labels.ndim == 2 and len(labels) == len(self.images) > 0
+        return rows and label_problem(labels, self.label_rounding) is None
+
+    @property
+    def has_indices(self) -> bool:
+        """Whether every image has a whole number."""
+        return self.labels.shape == (len(self.images),) and self.labels.dtype.kind in "iu"
+
+
+def label_problem(rows: np.ndarray, rounding: float = 0.0) -> str | None:
+    """Why rows (N, K) are no weights, or None where they are; `rounding` as in `Call`."""
+    off, low = np.abs(rows.astype(float).sum(axis=1) - 1).max(), rows.min()
+    if off > LABEL_SLACK + 2 * rounding or low < -LABEL_SLACK:
+        return f"a row sums to 1 ± {off:.3g}, the least is {low:.3g}"
+    return None
 
 
 def seed_globals(seed: int) -> None:
@@ -97,7 +121,7 @@ def resolve(target: Any, *, batch_size: int, **options: Any) -> Target:
             or a callable of (images, labels). A class with parameters `num_classes` or `generator` that are not given
             gets the batch size, and a seeded `torch.Generator`.
         batch_size: N.
-        options: `adapter`, `arrays`, `layout`, `dtype`, `num_classes`, to say what the module's name does not tell.
+        options: `adapter`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`, to say what the module's name does not tell.
 
     Raises:
         ValueError: if it cannot be imported or made, with the reason, or an option is unknown.

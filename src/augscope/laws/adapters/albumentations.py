@@ -1,0 +1,15 @@
+"""Albumentations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from augscope.laws.adapters.convention import one_hot, to_numpy
+
+
+def call(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
+    """Albumentations transforms one image at a time, and knows no labels."""
+    mixed = np.stack([transform(image=image)["image"] for image in images])
+    return mixed, one_hot(to_numpy(labels), num_classes)
