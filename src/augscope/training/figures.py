@@ -116,7 +116,7 @@ def _draw_accuracy(axis: Axes, runs: Sequence[Measured], features: Sequence[Look
     axis.plot(steps, overall, color="black", linewidth=2, label="overall")
     if predicted is not None:
         axis.axhline(predicted, color="black", linewidth=0.9, linestyle=":", label=f"theorem: {predicted:g}")
-    axis.set_ylim(min(0.37, float(per_feature.min()) - 0.05), 1.02)  # below a coin flip there is room for the legend
+    axis.set_ylim(min(0.27, float(per_feature.min()) - 0.05), 1.02)  # below a coin flip there is room for the legend
     axis.legend(loc="lower right", fontsize=8, frameon=False)
     flows = np.issubdtype(runs[0].history.steps.dtype, np.floating)
     axis.set_xlabel(
