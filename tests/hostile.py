@@ -75,6 +75,7 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {  # the quickest use of
     "law check": (["augscope.images:BoxCutMix()"], {"num-calls": 64}),
     "explore": ([], {"browser": "false"}),
     "images show": (["photos/image.png"], {"out": "x.png", "size": 32, "grid": 2, "num-cut": 1}),
+    "images samples": (["sampled"], {}),
     "images canvas": ([], CANVAS),
     "images audit": (["audit/data.csv"], AUDIT),
 }

@@ -15,13 +15,14 @@ import pytest
 from commands import COMMAND, ONE_THREAD, run_here
 from sweep_cases import TINY_TOML, tiny
 
-from augscope.cli.show import FILES, table
+from augscope.cli.show import table
 from augscope.cli.terminal import console, words
 from augscope.support.plain_data import csv_text
 from augscope.support.wording import printable
 from augscope.sweep.cells import failed_row
 from augscope.sweep.folder import SweepFolder
 from augscope.sweep.schema import SCHEMA
+from augscope.theorems.reporting import FILES
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x9b31m\r\x7f\u202etxt"
 RUN = ("verify", "--num-steps", "4", "--num-samples", "12", "--record-at", "0,4", "--dim", "2000", "--seeds", "2")
@@ -156,3 +157,12 @@ def test_head_ends_a_query_quietly(folder):
     assert done.stdout.split() == ["range", "0"]
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("line", [["train", "--num-steps", "1"], ["images", "show"]])
+def test_a_name_that_is_no_utf8_is_refused_before_any_work(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused = run_here(*line, "--out", "\udce9.png")
+    assert refused.returncode == 2
+    assert "`out` must be a name in UTF-8, got '\\udce9.png'" in refused.stderr
+    assert not list(tmp_path.iterdir())

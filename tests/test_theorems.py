@@ -92,6 +92,7 @@ class TestCorners:
         assert [finding.samples_failing for finding in verdict.findings] == [0] * 5
         assert verdict.exit_status == 3
 
+    @pytest.mark.slow  # the limit's flow begins at a huge step there, and takes minutes
     def test_steps_that_are_too_large_violate_nothing(self):
         verdict = ag.verify(THEOREM.replace(num_steps=20, step_size=1e6, methods=("cutmix",)), [0])
         assert verdict.theorems[0].verdict == "assumptions not met"

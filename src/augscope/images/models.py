@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from augscope.support.naming import import_named
+from augscope.support.naming import Named, import_named
 from augscope.support.values import check
 
 BUILT_IN = ("small", "resnet")
@@ -90,22 +90,26 @@ def build_model(name_or_path: str, *, channels: int, size: int, num_classes: int
     """
     check(num_classes >= 2, f"`num_classes` must be at least 2, got {num_classes}")
     with torch.random.fork_rng(devices=[]):
+        named = None if name_or_path in BUILT_IN else _named(name_or_path)  # a file may draw where it is first run
         torch.manual_seed(seed)
-        if name_or_path in BUILT_IN:
+        if named is None:
             check(size >= SMALLEST, f"`size` must be at least {SMALLEST} pixels for a built-in model, got {size}")
             model = Small(channels, num_classes) if name_or_path == "small" else ResNet(channels, num_classes)
         else:
             sizes = {"channels": channels, "in_channels": channels, "size": size, "image_size": size}
-            model = _imported(name_or_path, {"num_classes": num_classes, **sizes})
+            model = _made(named, name_or_path, {"num_classes": num_classes, **sizes})
         trainable = any(weight.requires_grad for weight in model.parameters())
         check(trainable, f"`model` must have weights to train, got {name_or_path!r}")
         _check_output(model, name_or_path, (2, channels, size, size), num_classes)
     return model
 
 
-def _imported(path: str, known: dict[str, int]) -> nn.Module:
+def _named(path: str) -> Named:
     check(":" in path, f"`model` must be {', '.join(BUILT_IN)} or an import path package.module:Class, got {path!r}")
-    named = import_named("model", path)
+    return import_named("model", path)
+
+
+def _made(named: Named, path: str, known: dict[str, int]) -> nn.Module:
     exists = isinstance(named.value, nn.Module)
     made = named.value if exists else named.make(known)
     kind = type(made).__name__
