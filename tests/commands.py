@@ -46,6 +46,11 @@ def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
     return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
 
 
+def run_code(code: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, where nothing is loaded yet."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
 def run_installed(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a process of its own, without a terminal."""
     command = [COMMAND, *map(str, arguments)]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import grimp
 import pytest
+from commands import run_code
 
 from augscope.cli import main
 
@@ -84,7 +83,7 @@ def test_a_missing_package_is_named(module, package, capsys, monkeypatch):
 
 def test_help_loads_neither_jax_nor_sklearn():
     code = "import sys; from augscope.cli import app; app(['images', 'canvas', '--help'], result_action='return_value'); assert not {'torch', 'sklearn', 'jax', 'matplotlib'} & set(sys.modules)"
-    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    completed = run_code(code)
     assert completed.returncode == 0, completed.stderr
     assert "template" in completed.stdout
 

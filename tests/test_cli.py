@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import cyclopts
 import numpy as np
 import pytest
-from commands import run_here, run_installed
+from commands import run_code, run_here, run_installed
 from rich.console import Console
 
 import augscope as ag
@@ -327,7 +327,7 @@ def test_train_prints_and_diverges_with_a_sentence():
 def test_help_is_quick_to_import():
     # Not a timing: the help must not import JAX, which is what makes it slow.
     code = "import sys; sys.argv=['augscope','--help']\nfrom augscope.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nassert 'jax' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert done.returncode == 0, done.stderr
 
 

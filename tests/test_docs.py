@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import pytest
 import tomli_w
-from commands import COMMAND, run_here
+from commands import COMMAND, run_code, run_here
 
 import augscope as ag
 from augscope.sweep.grid import Sweep
@@ -306,7 +306,7 @@ def test_help_loads_nothing_heavy():
         "heavy = {'jax', 'torch', 'matplotlib', 'pyarrow', 'duckdb', 'scipy', 'numpy', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = run_code(code)
     assert found.returncode == 0, found.stderr
 
 

@@ -132,14 +132,14 @@ class TestSettings:
         problems = chosen.problems()
         assert any(sentence in problem for problem in problems[control])
         assert bool(chosen.errors()) == refused
-        said = page.said_of(chosen)
+        said = page.form_state(chosen)
         assert said["wrong"] == refused
         assert said["problems"]["rho_2" if control == "frequencies" else control] == problems[control]
 
     @pytest.mark.parametrize("end", [0, -1])
     @pytest.mark.parametrize("name", CONTROLS)
     def test_at_its_ends_a_slider_is_safe(self, name, end):
-        said = page.said_of(THEOREM.moved({name: CONTROLS[name].marks[end]}))
+        said = page.form_state(THEOREM.moved({name: CONTROLS[name].marks[end]}))
         assert said["wrong"] <= any(said["problems"].values())
         assert said["preset"] in ("", "theorem", "no feature noise")
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from commands import run_code
 from PIL import Image
 
 import augscope as ag
@@ -336,4 +335,4 @@ class TestPictures:
 
 def test_importing_augscope_loads_no_torch():
     code = "import sys, augscope, augscope.images, augscope.laws, augscope.cli; assert not {'torch', 'jax'} & set(sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_code(code).returncode == 0

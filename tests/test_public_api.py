@@ -6,10 +6,9 @@ import doctest
 import importlib
 import inspect
 import pkgutil
-import subprocess
-import sys
 
 import pytest
+from commands import run_code
 
 import augscope as ag
 
@@ -48,4 +47,4 @@ def test_docstring_examples(name):
 
 def test_importing_sets_nothing_in_jax():
     code = "import augscope, jax; augscope.presets; assert not jax.config.read('jax_enable_x64')"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert run_code(code).returncode == 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from commands import run_here
+from commands import run_code, run_here
 from verdict_cases import CUTOUT, ERM, TERMS, made_run
 
 import augscope as ag
@@ -25,7 +24,7 @@ def test_the_practice_is_loaded_on_first_use():
         "assert ag.laws.BoxLaw and ag.images.__name__ == 'augscope.images'\n"
         "assert 'torch' not in sys.modules and {'images', 'laws'} <= set(dir(ag))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_code(code)
     assert done.returncode == 0, done.stderr
 
 

@@ -191,10 +191,9 @@ def test_of_an_explorer_nothing_can_be_reached_without_the_token():
             answers = other_user(KNOCKING, port=port, paths=paths)
         finally:
             served.kill()
-    let_in = [(method, path, way, status) for method, path, way, (status, _) in answers if status not in (401, 403)]
+    let_in = [(method, path, way, status) for method, path, way, (status, _) in answers if status != 401]
     assert let_in == []
     assert len(answers) > 30
-    assert {status for *_, (status, _) in answers} == {401, 403}  # 403: a websocket, of which there are none
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def read_axes(query: dict[str, str]) -> tuple[str, str]:
     return axes if set(axes) <= set(AXES) and axes[0] != axes[1] else DEFAULT_AXES
 
 
-def said_of(settings: Settings) -> dict[str, Any]:
+def form_state(settings: Settings) -> dict[str, Any]:
     """Return what the form shows beside its controls, and the address that restores the settings."""
     errors = settings.errors()
     beside = {"frequencies": "rho_2"}

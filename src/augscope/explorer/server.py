@@ -70,7 +70,13 @@ class Explorer:
         import uvicorn
 
         threading.Thread(target=_room, args=("page",), daemon=True).start()  # ready when the browser is
-        config = uvicorn.Config(self.application, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            self.application,
+            log_level="error",
+            lifespan="off",
+            ws="none",  # whatever else is installed
+            timeout_graceful_shutdown=1,
+        )
         if browser:
             webbrowser.open(self.address)
         with self.listening, suppress(KeyboardInterrupt):
@@ -176,17 +182,17 @@ class Visits:
     async def events(self, request: Any) -> Any:
         """Answer with a stream: what is said of the settings, and all that changes on the page until everything is computed."""
         settings, _, axes = await asyncio.to_thread(_read, request)
-        said = await asyncio.to_thread(_room("page").said_of, settings)
+        state = await asyncio.to_thread(_room("page").form_state, settings)
         begin = partial(self._begin, settings, axes, request.query_params.get("earlier", ""))
-        return _response(self._stream(request, said, begin), "text/event-stream")
+        return _response(self._stream(request, state, begin), "text/event-stream")
 
-    async def _stream(self, request: Any, said: dict[str, Any], begin: Any) -> AsyncIterator[str]:
-        if said["wrong"]:
-            yield _event("settings", said)
+    async def _stream(self, request: Any, state: dict[str, Any], begin: Any) -> AsyncIterator[str]:
+        if state["wrong"]:
+            yield _event("settings", state)
             yield _event("end", {})
             return
         name, visit = await asyncio.to_thread(begin)
-        yield _event("settings", {**said, "visit": name})
+        yield _event("settings", {**state, "visit": name})
         page, shown, rows = _room("page"), None, None
         try:
             while not await request.is_disconnected():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,3 +129,10 @@ def bundled_pictures(size: int) -> list[Picture]:
         raise ValueError("`images` must be given, or scikit-learn installed for its photographs") from None
     photographs = {name: Image.fromarray(load_sample_image(f"{name}.jpg")) for name in BUNDLED}
     return [Picture(name, np.asarray(ImageOps.fit(image, (size, size)))) for name, image in photographs.items()]
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    """Return a picture as the content of a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    return buffer.getvalue()

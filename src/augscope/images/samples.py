@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from augscope.images.reading import png_bytes
 from augscope.support.values import check
 
 LABELS, THICK = (3, 8), 5  # threes and eights; the mean grey level, of 0 to 16, above which one is thick
@@ -37,14 +36,8 @@ def write_samples(folder: Path) -> int:
             for name, image in images.items():
                 path = Path(staging, folder.name, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(_png(image))
-            shutil.move(Path(staging, folder.name), folder)
+                path.write_bytes(png_bytes(Image.fromarray((image * 15.9).astype("uint8"))))
+            Path(staging, folder.name).rename(folder)
     except OSError as error:
         raise ValueError(f"`folder` could not be written, got {folder}: {error.strerror}") from None
     return len(images)
-
-
-def _png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray((image * 15.9).astype("uint8")).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -168,7 +168,7 @@ class _Cutout(MaskTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        values = self.fill if isinstance(self.fill, Sequence) else (self.fill,)
+        values = self._fills
         good = len(values) > 0 and all(isinstance(value, int | float) and isfinite(value) for value in values)
         check(good, f"`fill` must be a finite number or one a channel, got {self.fill!r}")
 
@@ -177,10 +177,14 @@ class _Cutout(MaskTransform):
         pixels = _spread(self._applied_mask(images), *images.shape[-2:])
         return torch.where(pixels[:, None], fill, images), soft.clone()
 
+    @property
+    def _fills(self) -> Sequence[float]:
+        """The fill of each channel, or one for all."""
+        return self.fill if isinstance(self.fill, Sequence) else (self.fill,)
+
     def _fill_for(self, images: Tensor) -> Tensor:
         """The fill in the images' dtype, (C or 1, 1, 1). Raises ValueError where it does not fit."""
-        values = self.fill if isinstance(self.fill, Sequence) else (self.fill,)
-        channels = images.shape[1]
+        values, channels = self._fills, images.shape[1]
         check(
             len(values) in (1, channels), f"`fill` must be one number or {channels}, one a channel, got {len(values)}"
         )

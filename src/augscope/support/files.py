@@ -18,7 +18,7 @@ from typing import Any
 
 from psutil import pid_exists
 
-from augscope.support.values import check
+from augscope.support.values import check, check_utf8
 
 RECORD = "record.json"
 
@@ -128,7 +128,7 @@ def check_file(out: Path | None) -> None:
     """Raise ValueError, before any work, unless a file can be written there (None: nothing is). Killed writers' files go."""
     if out is None:
         return
-    _check_name(out)
+    check_utf8("out", str(out), "a name")
     try:
         if out.exists() and not out.is_file():
             raise ValueError(f"`out` must be a file, not a {'folder' if out.is_dir() else 'device or pipe'}, got {out}")
@@ -146,7 +146,7 @@ def check_file(out: Path | None) -> None:
 
 def check_folder(out: Path) -> None:
     """Raise ValueError, before any work, unless files can be written in a folder, which need not exist."""
-    _check_name(out)
+    check_utf8("out", str(out), "a name")
     made: list[Path] = []
     try:
         links = [path for path in (out, *out.absolute().parents) if path.is_symlink() and not path.exists()]
@@ -166,14 +166,6 @@ def check_folder(out: Path) -> None:
         with suppress(OSError):  # another process uses them already
             for path in reversed(made):
                 path.rmdir()
-
-
-def _check_name(out: Path) -> None:
-    """Raise ValueError for a name in bytes that are no UTF-8: reports say where they lie."""
-    try:
-        str(out).encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"`out` must be a name in UTF-8, got {str(out)!r}") from None
 
 
 def _shown(path: Path) -> str:

@@ -128,7 +128,7 @@ def _load_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-_FILES: dict[tuple[str, int], ModuleType] = {}  # by path and time of change: a file is run once, as a module is
+_FILES: dict[tuple[str, Path, int], ModuleType] = {}  # by path and time of change: a file is run once, as a module is
 
 
 def _load_file(source: str) -> ModuleType:
@@ -139,7 +139,7 @@ def _load_file(source: str) -> ModuleType:
         raise FileNotFoundError(f"no file {path}")
     _search(os.getcwd())
     _search(str(path.resolve().parent))
-    place = f"{source} {path.resolve()}", path.stat().st_mtime_ns
+    place = source, path.resolve(), path.stat().st_mtime_ns
     if place not in _FILES:
         module = sys.modules[source] = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(module)

@@ -70,6 +70,18 @@ def check(condition: bool, sentence: str) -> None:
         raise ValueError(sentence)
 
 
+def check_utf8(argument: str, text: str, what: str) -> None:
+    """Raise ValueError for a text that is no UTF-8: bytes of the command line may be anything, and what is written holds it.
+
+    Args:
+        argument: its name. text: what was given. what: it must be, such as "a name".
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"`{argument}` must be {what} in UTF-8, got {text!r}") from None
+
+
 def check_positive(name: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number above 0."""
     check(isinstance(value, Real) and not isinstance(value, bool), f"`{name}` must be a number, got {value!r}")

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
-from augscope.support.values import check
+from augscope.support.values import check, check_utf8
 
 INTERRUPT_SECONDS = 0.1  # between two interrupts: one that comes before the query has started is lost
 
@@ -52,10 +52,7 @@ def _literal(text: str) -> str:
 
 def check_select(sql: str) -> None:
     """Raise ValueError unless the text is one SELECT statement: queries never write."""
-    try:
-        sql.encode()
-    except UnicodeEncodeError:  # bytes on the command line that are no UTF-8
-        raise ValueError(f"`sql` must be text in UTF-8, got {sql!r}") from None
+    check_utf8("sql", sql, "text")
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:

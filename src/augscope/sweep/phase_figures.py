@@ -15,11 +15,12 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.tri import Triangulation
 
+from augscope.model.methods import METHOD_NAMES, read_method
 from augscope.support.rendering import shown_name
 from augscope.support.styles import BOUNDARIES, Style
 from augscope.sweep.phase_panels import Panel, Panels
 
-METHOD_TITLES = {"erm": "ERM", "cutout": "Cutout", "cutmix": "CutMix"}  # of panels that are methods
+METHOD_TITLES = {name: read_method(name).title for name in METHOD_NAMES}  # of panels that are methods
 RASTER = 240  # pixels a side where places do not form a full grid
 OUTLINE = (Stroke(linewidth=3.5, foreground="0.2"), Normal())  # so that a white line shows on a light ground
 SIZE = (4.0, 3.4)  # inches of a panel
@@ -71,9 +72,7 @@ def draw_phase(axes: np.ndarray, diagram: Panels, *, complete: bool = True) -> N
         if spread:
             shown.append(_heat(axes[1, column], diagram, panel, panel.spread, (0.0, widest), "magma"))
         if column == columns - 1:
-            for row, label in enumerate(
-                (_name(diagram, diagram.value, diagram.shown_value), "largest − smallest seed")[:rows]
-            ):
+            for row, label in enumerate((_name(diagram, diagram.value), "largest − smallest seed")[:rows]):
                 figure.colorbar(shown[row], ax=axes[row, :].tolist(), label=label)
     for row in axes:
         row[0].set_ylabel(_name(diagram, diagram.y))
@@ -85,9 +84,10 @@ def draw_phase(axes: np.ndarray, diagram: Panels, *, complete: bool = True) -> N
         figure.suptitle(shown_name(diagram.title, 90))
 
 
-def _name(diagram: Panels, column: str, otherwise: str = "") -> str:
+def _name(diagram: Panels, column: str) -> str:
+    """A column's label, or itself; of the value in words."""
     label = diagram.labels.get(column, column)
-    return shown_name(otherwise if otherwise and label == column else label, 60)
+    return shown_name(diagram.shown_value if label == diagram.value else label, 60)
 
 
 def _scaled(diagram: Panels, panel: Panel) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from augscope.theorems.verdicts import Finding, TheoremVerdict
 from augscope.theorems.verification import Verdict, judge_runs
 from augscope.training.experiment import Experiment
 from augscope.training.measures import History, features_learned
-from augscope.training.seed_run import SeedRun, runs_by_method
+from augscope.training.seed_run import SeedRun, drawn_seeds, runs_by_method
 
 COMMANDS = ("verify", "train")
 MOST_SHOWN = 12  # runs in a `repr`
@@ -85,7 +85,7 @@ class Results(Shown):
     @property
     def drawn_seeds(self) -> tuple[int, ...]:
         """The seeds from which samples were drawn; none of a population, or of the limit alone."""
-        return tuple(seed for seed in self.seeds if seed is not None)
+        return drawn_seeds(self.seeds)
 
     @property
     def shown(self) -> dict[Method, list[SeedRun]]:

@@ -18,7 +18,7 @@ from augscope.training.experiment import Experiment
 from augscope.training.loading import load_run
 from augscope.training.loop import Run
 from augscope.training.preparation import prepare_runs
-from augscope.training.seed_run import SeedRun
+from augscope.training.seed_run import SeedRun, drawn_seeds
 
 FILES = ("record.json", "config.toml", "features.svg", "features.png", "features.csv", "report.html")
 
@@ -91,14 +91,14 @@ def training_results(
     population: tuple[SeedRun, ...],
 ) -> Results:
     """Return finished trainings as results; arguments as the attributes of `Results`."""
-    drawn = tuple(seed for seed in seeds if seed is not None)
+    drawn = drawn_seeds(seeds)
     again = command_line("train", options={"config": "config.toml", "seeds": seeds_text(drawn) if drawn else None})
     return Results("train", experiment, seeds, tuple(runs), None, again, population)
 
 
 def verdict_results(verdict: Verdict, *, own_limits: bool = False) -> Results:
     """Return a verdict as results; `own_limits` says whether the limits of all samples were asked for."""
-    drawn = tuple(seed for seed in verdict.seeds if seed is not None)
+    drawn = drawn_seeds(verdict.seeds)
     tolerances = {"tolerance": verdict.terms.tolerance, "rarity-tolerance": verdict.terms.rarity_tolerance}
     options = {"config": "config.toml", "seeds": seeds_text(drawn) if drawn else "none", **tolerances}
     again = command_line("verify", options={**options, "own-limits": own_limits})

@@ -20,6 +20,7 @@ import numpy as np
 DAMPING = 2 / 13
 SAFETY = 0.8  # of the step size that the last error suggests
 LARGEST_CHANGE = 10.0  # of the step size, from one step to the next
+STABILITY = 1.54  # m² − 1 for each unit of step × spectral radius: 1/0.65
 TINY_ERROR = 1e-10  # errors below count as this: a step without any error would grow without bound
 
 
@@ -31,7 +32,7 @@ def stages_needed(step_times_radius: float) -> int:
         >>> [stages_needed(stiffness) for stiffness in (0.1, 10.0, 1000.0, 100_000.0)]
         [2, 5, 40, 393]
     """
-    return max(2, 1 + isqrt(int(1 + 1.54 * step_times_radius)))
+    return max(2, 1 + isqrt(int(1 + STABILITY * step_times_radius)))
 
 
 class Stages(NamedTuple):
@@ -48,14 +49,20 @@ def stages_of(count: int) -> Stages:
 
     One stage is the evaluation of the velocity alone and has no w_1; it gets 0.
     """
-    w0 = 1 + DAMPING / count**2
     if count == 1:
-        return Stages(count, w0, 0.0)
-    angle = np.arccosh(w0)
+        return Stages(count, 1 + DAMPING, 0.0)
+    stages = stages_in(np, count)
+    return stages._replace(w1=float(stages.w1))
+
+
+def stages_in(numpy: Any, count: Any) -> Stages:
+    """Return `stages_of` two stages or more, computed by NumPy or, to be traced, by `jax.numpy`."""
+    w0 = 1 + DAMPING / count**2
+    angle = numpy.arccosh(w0)
     # T_m = cosh(m θ), w = cosh θ: the derivatives in closed form.
-    first = count * np.sinh(count * angle) / np.sinh(angle)
-    second = (count**2 * np.cosh(count * angle) - w0 * first) / np.sinh(angle) ** 2
-    return Stages(count, w0, float(first / second))
+    first = count * numpy.sinh(count * angle) / numpy.sinh(angle)
+    second = (count**2 * numpy.cosh(count * angle) - w0 * first) / numpy.sinh(angle) ** 2
+    return Stages(count, w0, first / second)
 
 
 class _Chebyshev(NamedTuple):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from augscope.training import chebyshev_steps
-from augscope.training.chebyshev_steps import DAMPING, Stages
+from augscope.training.chebyshev_steps import STABILITY, stages_in
 from augscope.training.descent import start, take_steps
 from augscope.training.problem import Problem, evaluate
 
@@ -40,8 +40,8 @@ def coarse_end(problem: Problem, num_steps: Any) -> Any:
         direction, radius = _curvature(lambda there: velocity(time, there)[0], at, slope, direction)
         longest = 0.6 * (MOST_STAGES**2 - 1) / radius
         length = jnp.minimum(jnp.minimum(reach, longest), end - time)
-        count = jnp.maximum(2, jnp.ceil(jnp.sqrt(1 + 1.54 * length * radius)))
-        at, slope, _ = chebyshev_steps.advance(velocity, (time, length), _stages(count), at, slope)
+        count = jnp.maximum(2, jnp.ceil(jnp.sqrt(1 + STABILITY * length * radius)))
+        at, slope, _ = chebyshev_steps.advance(velocity, (time, length), stages_in(jnp, count), at, slope)
         is_still = _size(slope) < STILL
         reach = jnp.minimum(GROWTH * reach, LOG_STEP)
         return jnp.where(is_still, end, time + length), at, slope, direction, reach
@@ -64,12 +64,3 @@ def _curvature(velocity: Any, at: Any, slope: Any, direction: Any) -> tuple[Any,
 
 def _size(tree: Any) -> Any:
     return jnp.sqrt(sum(jnp.sum(part**2) for part in jax.tree.leaves(tree)))
-
-
-def _stages(count: Any) -> Stages:
-    """`chebyshev_steps.stages_of` for tracing, of two stages or more."""
-    w0 = 1 + DAMPING / count**2
-    angle = jnp.arccosh(w0)
-    first = count * jnp.sinh(count * angle) / jnp.sinh(angle)
-    second = (count**2 * jnp.cosh(count * angle) - w0 * first) / jnp.sinh(angle) ** 2
-    return Stages(count, w0, first / second)

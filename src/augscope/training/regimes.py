@@ -193,11 +193,10 @@ def _train(settings: Sequence[Setting], method: Method, coarse: bool) -> dict[Se
     unit = settings[0].distribution.replace(feature_noise=1.0)  # so that α multiplies `noise_members`
     dataset, method = smallest_population(unit, settings[0].num_samples, method)
     template, answers = geometry(dataset), []
-    outcomes = _coarse_outcomes if coarse else _outcomes
     weight = len(template.labels) if not isinstance(method, PlacedCutMix) else len(template.labels) ** 2
     for part, size in _batches(settings, BATCH_TYPES if coarse else weight):
         lanes = _Lanes.of(part, size)
-        accuracies, diverged = map(np.asarray, outcomes(network, method, template, lanes))
+        accuracies, diverged = map(np.asarray, _outcomes(network, method, template, lanes, coarse))
         answers += [Regime(accuracies[lane], bool(diverged[lane])) for lane in range(len(part))]
     return dict(zip(settings, answers, strict=True))
 
@@ -214,31 +213,22 @@ def _batches(settings: Sequence[Setting], num_types: int) -> Iterator[tuple[Sequ
         first += size
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 4))
 def _outcomes(
-    network: BaseNetwork, method: Method, template: FeatureNoiseGeometry, lanes: _Lanes
+    network: BaseNetwork, method: Method, template: FeatureNoiseGeometry, lanes: _Lanes, coarse: bool
 ) -> tuple[Float[Array, "B 2 K"], Bool[Array, " B"]]:
-    """Accuracies and whether the descent diverged, of each lane."""
+    """Accuracies of each lane, and whether it diverged: of the descent, or of its preview."""
 
     def outcome(lane: Any) -> tuple[Any, Any]:
         data = _geometry(template, lane)
-        state = take_steps(Problem(data, network, (method,), lane.step_size), start(data), lane.num_steps + 1)
-        accuracies = limit_accuracies(state.point.coefficients.feature, lane.feature_noise, network)
-        return accuracies, has_diverged(state)
-
-    return jax.vmap(outcome)(lanes)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _coarse_outcomes(
-    network: BaseNetwork, method: Method, template: FeatureNoiseGeometry, lanes: _Lanes
-) -> tuple[Float[Array, "B 2 K"], Bool[Array, " B"]]:
-    """Likewise, a preview."""
-
-    def outcome(lane: Any) -> tuple[Any, Any]:
-        data = _geometry(template, lane)
-        at = coarse_end(Problem(data, network, (method,), lane.step_size), lane.num_steps)
-        return limit_accuracies(at.feature, lane.feature_noise, network), ~jnp.isfinite(at.feature).all()
+        problem = Problem(data, network, (method,), lane.step_size)
+        if coarse:
+            at = coarse_end(problem, lane.num_steps)
+            diverged = ~jnp.isfinite(at.feature).all()
+        else:
+            state = take_steps(problem, start(data), lane.num_steps + 1)
+            at, diverged = state.point.coefficients, has_diverged(state)
+        return limit_accuracies(at.feature, lane.feature_noise, network), diverged
 
     return jax.vmap(outcome)(lanes)
 

@@ -93,6 +93,11 @@ class SeedRun(Shown):
 _OUTCOME = ("status", "message", "oscillating", "seconds")  # kept as one text, under "said"
 
 
+def drawn_seeds(seeds: Iterable[int | None]) -> tuple[int, ...]:
+    """Return the seeds from which samples were drawn; None is a population's."""
+    return tuple(seed for seed in seeds if seed is not None)
+
+
 def runs_by_method(methods: Iterable[Method], runs: Iterable[SeedRun]) -> dict[Method, list[SeedRun]]:
     """Return the runs for means and pictures, by method: those with records. Methods without any are left out.
 

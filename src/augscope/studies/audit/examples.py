@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from augscope.images.reading import png_bytes
 from augscope.studies.audit.settings import REFERENCE
 from augscope.studies.audit.study import Runs, Study
 from augscope.studies.audit.subgroups import correctness
@@ -51,7 +51,4 @@ def png(image: np.ndarray) -> bytes:
     """An image (C, size, size) as a PNG file, as the model sees it, enlarged so that people see it too."""
     factor = -(-SMALLEST_SHOWN // image.shape[1])
     enlarged = image.repeat(factor, axis=1).repeat(factor, axis=2)
-    picture = Image.fromarray(enlarged[0] if len(enlarged) == 1 else enlarged.transpose(1, 2, 0))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="png")
-    return buffer.getvalue()
+    return png_bytes(Image.fromarray(enlarged[0] if len(enlarged) == 1 else enlarged.transpose(1, 2, 0)))

@@ -10,7 +10,7 @@ import numpy as np
 from augscope.images.plan import METHODS
 from augscope.studies.audit.csv_files import csv_files
 from augscope.studies.audit.examples import examples
-from augscope.studies.audit.explanations import INTRODUCTION, size_warning
+from augscope.studies.audit.explanations import INTRODUCTION
 from augscope.studies.audit.exposure import MAX_BATCHES, Exposure
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit
@@ -46,7 +46,7 @@ def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep) -> str:
         "audit.html",
         words=audit.words,
         collapsed=audit.measured.collapsed,
-        warnings=[*filter(None, [size_warning(data)]), *audit.measured.warnings],
+        warnings=audit.warnings,
         notes=data.notes,
         methods=[METHODS[method] for method in audit.study.settings.methods],
         svg=picture(svg, LABEL, min_width=36, max_width=50),

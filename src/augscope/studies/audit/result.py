@@ -36,6 +36,11 @@ class Audit(Shown):
     words: Words
     versions: dict[str, str]
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on subgroups with few images: on those that are too small, then on those known only coarsely."""
+        return [*filter(None, [size_warning(self.study.data)]), *self.measured.warnings]
+
     def __str__(self) -> str:
         words = self.words
         return "\n".join(["Audit: " + words.headline, words.recommendation, *words.findings])
@@ -83,7 +88,7 @@ def record(audit: Audit) -> dict[str, Any]:
         "recommendation": audit.words.recommendation,
         "findings": list(audit.words.findings),
         "collapsed": [network._asdict() for network in measured.collapsed],
-        "warnings": [*filter(None, [size_warning(data)]), *measured.warnings],
+        "warnings": audit.warnings,
         "notes": list(data.notes),
         "subgroups": _subgroups(data),
         "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
