@@ -52,22 +52,22 @@ clean:
 
 .venv/installed-all: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[images,canvas,explorer]'
+	$(PIP) install -c constraints.txt -e '.[images,canvas,explorer,sweep]'
 	@touch $@ .venv/installed
 
 .venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[test,images,explorer]'
+	$(PIP) install -c constraints.txt -e '.[test,images,explorer,sweep]'
 	@touch $@ .venv/installed
 
 .venv/installed-bench: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[images]'
+	$(PIP) install -c constraints.txt -e '.[images,sweep]'
 	@touch $@ .venv/installed
 
 .venv/installed-docs: pyproject.toml constraints.txt | .venv/bin/python
 	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[images,docs]'
+	$(PIP) install -c constraints.txt -e '.[images,docs,sweep]'
 	@touch $@ .venv/installed
 
 .venv/installed-compare: pyproject.toml constraints.txt | .venv/bin/python

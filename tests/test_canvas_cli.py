@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import grimp
 import pytest
@@ -76,7 +77,7 @@ def test_divergence_is_a_sentence_and_status_1(tmp_path, capsys):
 
 @pytest.mark.parametrize(("module", "package"), [("sklearn", "scikit-learn"), ("PIL", "Pillow")])
 def test_a_missing_package_is_named(module, package, capsys, monkeypatch):
-    monkeypatch.setattr("augscope.cli.canvas.find_spec", lambda name: None if name == module else object())
+    monkeypatch.setitem(sys.modules, module, None)
     assert canvas() == 2
     assert capsys.readouterr().err == f"augscope: `images canvas` needs {package}: pip install 'augscope[canvas]'\n"
 

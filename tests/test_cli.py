@@ -324,6 +324,24 @@ def test_train_prints_and_diverges_with_a_sentence():
     assert "diverged: from step" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [("sweep --status .", "pyarrow"), ("query .", "duckdb"), ("phase . --x rho --y speed", "duckdb")],
+)
+def test_without_the_extra_a_sweep_says_what_to_install(command, package):
+    code = f"import sys; sys.modules[{package!r}] = None; from augscope.cli import main; main({command.split()})"
+    done = run_code(code)
+    assert done.returncode == 2
+    assert f"needs {package}: pip install 'augscope[sweep]'" in done.stderr
+
+
+def test_without_the_extra_records_say_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    monkeypatch.delitem(sys.modules, "augscope.sweep.records", raising=False)
+    with pytest.raises(ImportError, match=r"augscope.Records needs duckdb: pip install 'augscope\[sweep\]'"):
+        _ = ag.Records
+
+
 def test_help_is_quick_to_import():
     # Not a timing: the help must not import JAX, which is what makes it slow.
     code = "import sys; sys.argv=['augscope','--help']\nfrom augscope.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nassert 'jax' not in sys.modules"

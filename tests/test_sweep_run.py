@@ -347,7 +347,7 @@ def test_engines_that_cannot_be(tmp_path, options, sentence):
 
 def test_dask_is_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ValueError, match=r"`scheduler` needs dask.distributed: pip install 'augscope\[cluster\]'"):
+    with pytest.raises(ValueError, match=r"`scheduler` needs distributed: pip install 'augscope\[cluster\]'"):
         ag.run_sweep(tiny(), tmp_path / "out", scheduler="tcp://127.0.0.1:1")
 
 

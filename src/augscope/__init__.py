@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,11 @@ def __getattr__(name: str) -> Any:
         return import_module(f"augscope.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'augscope' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    from augscope.support.extras import needs_extra
+
+    home = _HOME_OF[name]
+    with needs_extra(f"augscope.{name}", "sweep") if home.startswith("augscope.sweep.") else nullcontext():
+        return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

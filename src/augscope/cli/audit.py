@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from augscope.cli.options import Flag, Json, changed_options, given_values, options_for
 from augscope.support.command_line import NextStep, command_line, read_seeds
+from augscope.support.extras import needs_extra
 from augscope.support.fields import FieldText, fields_of
 
 if TYPE_CHECKING:
@@ -118,15 +119,13 @@ def audit(
     device
         Such as cpu or cuda; by default a GPU if there is one.
     """
-    try:
+    with needs_extra("`images audit`", "images"):
         from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
         from augscope.studies.audit.explanations import next_options, size_warning
         from augscope.studies.audit.kept import remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import prepare
-    except ModuleNotFoundError as error:
-        raise ValueError(f"`images audit` needs {error.name}: pip install 'augscope[images]'") from None
     from augscope.cli.terminal import console
     from augscope.support.files import claim
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from augscope.cli.options import Flag, Json, given_values, options_for
 from augscope.support.command_line import parse_list, read_seeds
+from augscope.support.extras import needs_extra
 from augscope.support.fields import fields_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def canvas(
 
     settings = CanvasSettings(**(options or CanvasOptions()).fields())
     chosen = read_seeds(seeds)
-    _check_extra()
+    with needs_extra("`images canvas`", "canvas"):
+        import PIL  # noqa: F401
+        import sklearn  # noqa: F401
     set_up_jax()
     from augscope.studies.canvas.record import COMMAND, FILES, files_of, next_step
     from augscope.studies.canvas.study import run_study, study_cost
@@ -88,13 +90,6 @@ def canvas(
         print(f"Written to {folder.path}: {', '.join(path.name for path in written)}", file=sys.stderr)
     print(f"Next: {next_step(study)}", file=sys.stderr)
     return 0
-
-
-def _check_extra() -> None:
-    """Raise ValueError if a package of the extra is missing."""
-    for module, package in (("sklearn", "scikit-learn"), ("PIL", "Pillow")):
-        if find_spec(module) is None:
-            raise ValueError(f"`images canvas` needs {package}: pip install 'augscope[canvas]'")
 
 
 def _show(study: Study, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cyclopts
 
 from augscope.cli.options import Json, Whole, given_values, options_for
+from augscope.support.extras import needs_extra
 from augscope.support.fields import fields_of
 
 if TYPE_CHECKING:
@@ -62,10 +63,8 @@ def show(*images: Path, out: Path, options: PictureOptions | None = None, json: 
     if panels["grid"] < 1 or options.size % panels["grid"] != 0:
         raise ValueError(f"`grid` must divide `size`, got {panels['grid']} for {options.size} pixels")
     check_file(out)
-    try:
+    with needs_extra("`images show`", "images"):
         from augscope.images.gallery import draw_panels, gallery
-    except ModuleNotFoundError as error:
-        raise ValueError(f"`images show` needs {error.name}: pip install 'augscope[images]'") from None
     pictures, all_read = _pictures(images, options.size)
     rows = draw_panels(pictures, **panels)
     write_file(out, gallery(rows, form))
@@ -85,10 +84,8 @@ def samples(folder: Path) -> int:
     folder
         A new folder.
     """
-    try:
+    with needs_extra("`images samples`", "canvas"):
         from augscope.images.samples import write_samples
-    except ModuleNotFoundError as error:
-        raise ValueError(f"`images samples` needs {error.name}: pip install 'augscope[images]'") from None
     count = write_samples(folder)
     print(f"Written: {count} images in {folder}", file=sys.stderr)
     return 0

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from augscope.cli.options import Json, Whole, changed_options
 from augscope.support.command_line import command_line
+from augscope.support.extras import needs_extra
 from augscope.sweep.phase_options import PhaseOptions
 
 
@@ -61,9 +62,11 @@ def phase(
     from augscope.cli.show import progress_bar
     from augscope.cli.tables import open_records
     from augscope.support.files import check_folder
-    from augscope.sweep.folder import SweepFolder
-    from augscope.sweep.phase import phase_diagram
-    from augscope.sweep.phase_page import write_phase
+
+    with needs_extra("`phase`", "sweep"):
+        from augscope.sweep.folder import SweepFolder
+        from augscope.sweep.phase import phase_diagram
+        from augscope.sweep.phase_page import write_phase
 
     if out is not None:
         check_folder(out)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cyclopts import Parameter
 
 from augscope.cli.options import Flag, Json, Whole
+from augscope.support.extras import needs_extra
 from augscope.support.wording import in_words
 
 SILENT_SECONDS = 60.0  # a running sweep writes its progress after each batch of cells
@@ -61,8 +62,8 @@ def sweep(
     json
         Print the result as JSON on stdout, everything else on stderr.
     """
-    from augscope.sweep.folder import SweepFolder
-
+    with needs_extra("`sweep`", "sweep"):
+        from augscope.sweep.folder import SweepFolder
     if status is not None:
         state = SweepFolder(status).read_progress()
         print(json_module.dumps(asdict(state)) if json else state)

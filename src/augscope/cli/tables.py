@@ -10,6 +10,7 @@ from rich.text import Text
 
 from augscope.cli.show import table
 from augscope.cli.terminal import console
+from augscope.support.extras import needs_extra
 from augscope.support.plain_data import csv_text, plain
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ MOST_ROWS = 200  # on a terminal; --csv and --json give all
 
 def open_records(folder: Path) -> Records:
     """Return a sweep's records; parts that cannot be read are named on stderr."""
-    from augscope.sweep.records import Records
+    with needs_extra("a sweep", "sweep"):
+        from augscope.sweep.records import Records
 
     records = Records(folder)
     for name, reason in records.problems.items():

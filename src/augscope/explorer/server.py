@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from augscope.support.extras import needs_extra
 from augscope.support.values import check
 
 HOST = "127.0.0.1"
@@ -95,13 +96,11 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
     Raises:
         ValueError: if the extra is not installed, or the port is not free.
     """
-    try:
+    with needs_extra("`explore`", "explorer"):
         from starlette.applications import Starlette
         from starlette.routing import Route
 
         import_module("uvicorn")
-    except ModuleNotFoundError as error:
-        raise ValueError(f"`explore` needs {error.name}: pip install 'augscope[explorer]'") from None
     from augscope.explorer.access import WithToken, local_only
 
     listening = listen(port)

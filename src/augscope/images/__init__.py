@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from augscope.support.extras import needs_extra
+
 if TYPE_CHECKING:
     from augscope.images.kept import KeptTrainings
     from augscope.images.plan import TrainingOptions, TrainingPlan
@@ -41,12 +43,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'augscope.images' has no attribute {name!r}")
-    try:
+    with needs_extra(f"augscope.images.{name}", "images"):
         return getattr(import_module(f"augscope.images.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"augscope.images.{name} needs {error.name}: pip install 'augscope[images]'", name=error.name
-        ) from None
 
 
 def __dir__() -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import wait
 from typing import Any, Protocol
 
+from augscope.support.extras import needs_extra
 from augscope.support.values import check
 from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
@@ -65,10 +66,8 @@ def check_engine(workers: int, scheduler: str | None) -> None:
         return
     rule = "`workers` counts local processes and `scheduler` names a cluster that has its own: give one"
     check(workers == 1, f"{rule}, got {workers} and {scheduler}")
-    try:
+    with needs_extra("`scheduler`", "cluster"):
         import distributed  # noqa: F401
-    except ImportError:
-        raise ValueError("`scheduler` needs dask.distributed: pip install 'augscope[cluster]'") from None
 
 
 @contextmanager
