@@ -431,6 +431,11 @@ class TestDoor:
     def test_without_a_token_all_of_this_machine_come_in(self):
         assert answer(WithToken(HELLO, "", "augscope-99"), {})[0]["status"] == 200
 
+    @pytest.mark.parametrize(("count", "drawn"), [("5", 5), ("2", 3), ("40", 8), ("", 3), ("-1", 3), ("9" * 30, 3)])
+    def test_the_model_is_drawn_with_as_many_patches_as_fit(self, count, drawn):
+        assert page.drawn_model(count) == page.drawn_model(str(drawn))
+        assert page.drawn_model(count).count(b"<image") == 4 * drawn
+
     @pytest.mark.parametrize(
         "path", ["/page.py", "/front.html", "/../server.py", "/download/explored.csv", "/stop", "/events/1"]
     )

@@ -179,7 +179,7 @@ def test_of_an_explorer_nothing_can_be_reached_without_the_token():
     while not hasattr(inner, "routes"):
         inner = getattr(inner, "app", None) or inner._application
     paths = sorted({"/nothing", *(route.path.replace("{name}", "explored.csv") for route in inner.routes)})
-    assert len(paths) == 7
+    assert len(paths) == 8
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from augscope.cli import main; main()"
     )

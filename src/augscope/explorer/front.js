@@ -42,6 +42,7 @@ function settle(said) {
   $("results").hidden = said.wrong;
   if (said.wrong) $("state").textContent = "nothing to train";
   $("preset").value = said.preset;
+  $("schematic").src = `/schematic.svg?num_patches=${said.values.num_patches}`;
   const address = new URLSearchParams(said.query);
   for (const axis of ["x", "y"]) address.set(axis, $(axis).value);
   history.replaceState(null, "", `?${address}`);

@@ -14,6 +14,7 @@ from augscope.explorer.plane import AXES
 from augscope.explorer.runs import Training, Visit
 from augscope.explorer.settings import CONTROLS, GROUPS, MAX_FEATURES, PRESETS, Knob, Settings
 from augscope.model.distribution import learning_ratios
+from augscope.model.schematic import SHOWN, schematic_svg
 from augscope.theorems.assumptions import LARGEST_NOISE_RATIO, noise_ratio, setting_assumptions
 from augscope.theorems.statements import theorem_for
 from augscope.training.seed_run import SeedRun
@@ -46,7 +47,13 @@ def page_html(settings: Settings, address_problems: list[str], axes: tuple[str, 
         downloads={name: label for name, (label, _) in DOWNLOADS.items()},
         problems=address_problems,
         num_features=MAX_FEATURES,
+        schematic=SHOWN,
     )
+
+
+def drawn_model(num_patches: str) -> bytes:
+    """Return the picture of a data point of so many patches as SVG; of the fewest where that is no number."""
+    return schematic_svg(int(num_patches) if num_patches.isdecimal() and len(num_patches) < 9 else 0)
 
 
 def _rarity(settings: Settings) -> str:

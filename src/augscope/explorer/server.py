@@ -110,6 +110,7 @@ def prepare(*, port: int | None = None, with_token: bool = True) -> Explorer:
     routes = [
         Route("/", _front),
         *(Route(f"/{name}", _file) for name in FILES),
+        Route("/schematic.svg", _schematic),
         Route("/events", visits.events),
         Route("/stop", visits.stop, methods=["POST"]),
         Route("/download/{name}", visits.download),
@@ -151,6 +152,10 @@ def _front(request: Any) -> Any:
 def _file(request: Any) -> Any:
     name = request.url.path[1:]
     return _response(Path(__file__).with_name(name).read_bytes(), FILES[name])
+
+
+def _schematic(request: Any) -> Any:
+    return _response(_room("page").drawn_model(request.query_params.get("num_patches", "")), "image/svg+xml")
 
 
 class Visits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST, MOST = 3, 8  # patches that fit into the picture
+SHOWN = "Two data points as patches (feature, dominant noise, background noise), a Cutout of the first and a CutMix of both, with their labels"
 PIXELS = 9  # of a patch's side; a vector of d numbers in truth
 DOMINANT, BACKGROUND = 0.42, 0.11  # how strongly noise shows, as standard deviations of grey levels
 
@@ -53,6 +55,14 @@ def schematic(num_patches: int = 4) -> Figure:
         words.text(0.04, 0.72, row.title, fontsize=12, fontweight="bold", color=INK, va="center")
         words.text(0.04, 0.5, row.about, fontsize=9.5, color=INK, va="top", linespacing=1.4)
     return figure
+
+
+@cache
+def schematic_svg(num_patches: int) -> bytes:
+    """Return the picture as an SVG file, of the nearest number of patches that fits into it."""
+    from augscope.support.rendering import to_bytes
+
+    return to_bytes(schematic(min(max(num_patches, LEAST), MOST)), "svg")
 
 
 def _rows(num_patches: int) -> list[_Row]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from augscope.support.pages import Download, picture, render
+from augscope.model.schematic import SHOWN, schematic_svg
+from augscope.support.pages import Download, data_address, picture, render
 from augscope.support.wording import versions
 from augscope.theorems.distance import distance_sentences
 from augscope.theorems.explanations import introduction, next_step, reasons
@@ -155,6 +156,10 @@ def html_report(results: Results, svg: bytes) -> str:
         title="The three theorems against exact training" if verdict else "Exact training",
         lead=_lead(results),
         introduction=introduction(results.experiment),
+        schematic={
+            "address": data_address(schematic_svg(results.experiment.distribution.num_patches), "svg"),
+            "alt": SHOWN,
+        },
         reasons=reasons(verdict) if verdict else [],
         verdict=verdict,
         findings=[_finding_context(finding) for finding in verdict.findings] if verdict else [],
