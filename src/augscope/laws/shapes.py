@@ -27,6 +27,11 @@ def extents(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return _span(np.any(masks, axis=2)), _span(np.any(masks, axis=1))
 
 
+def corners(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First row and first column of every mask of (m, H, W); 0 where there are no pixels."""
+    return np.any(masks, axis=2).argmax(axis=1), np.any(masks, axis=1).argmax(axis=1)
+
+
 def _span(line: np.ndarray) -> np.ndarray:
     length = line.shape[1]
     first, last = line.argmax(axis=1), length - line[:, ::-1].argmax(axis=1)
