@@ -193,13 +193,6 @@ class TestOddBatches:
         assert certificate["odd batches"].evidence.endswith("never sample 7")
 
 
-def test_a_blend_near_0_or_1_is_read_with_the_tolerance_of_a_blend():
-    case = CORRECT["torchvision RandomChoice, 0.3, Beta(0.2)"]
-    for seed in range(4):
-        certificate = certify(case.make(), claims=case.claims, seed=seed, num_calls=80)
-        assert certificate["label weight = pixel share"].verdict == "holds", certificate
-
-
 def test_fixed_partners_can_be_claimed():
     claims = Claims(kind="mixup", alpha=0.2, per="batch", partner="fixed")
     assert certify(batch_mixup, claims=claims, num_calls=64).defects == ("partners are not fixed",)

@@ -84,7 +84,7 @@ def pairing_check(batches: Batches, claims: Claims | None, level: float) -> Chec
     if claims is None:
         return judge("pairing", figures, good=None)
     if claims.partner == "fixed":
-        return judge("pairing", figures, good=fixed, defect="partners are not fixed")
+        return judge("pairing", kind, good=fixed, defect="partners are not fixed")
     defect = f"fixed partner ({kind})" if fixed else "partners are not equally likely"
     return judge("pairing", figures, good=not fixed and p_value >= level, defect=defect, p_value=p_value)
 

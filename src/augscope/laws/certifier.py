@@ -197,7 +197,7 @@ def _kind_checks(main: Batches, claims: Claims | None) -> list[Check]:
     if claims is None:
         return []
     wanted = {"choice": ["mixup", "cutmix"], "erasing": ["cutout"]}.get(claims.kind, [claims.kind])
-    some = main.blended.any() if claims.kind == "choice" else main.blend
+    some = main.blend if claims.erases else main.blended.any()  # a pixel of noise may lie between two samples
     signs = {
         "cutout": (main.erased > 0).any(),
         "mixup": some,

@@ -21,7 +21,7 @@ from augscope.laws.placement import (
     swapped_axes,
 )
 from augscope.laws.probing import BLEND_EDGE, Batches, Evidence
-from augscope.laws.shapes import extents, whole_patches
+from augscope.laws.shapes import extents, patch_grid, whole_patches
 from augscope.laws.statistics import binomial_test, cdf_test, normal_test
 from augscope.support.wording import p_value_in_words
 
@@ -105,7 +105,7 @@ class LawChecks:
 
     def _named_mask_laws(self) -> list[MaskLaw]:
         laws: list[MaskLaw] = [BoxLaw(boxes="clipped"), BoxLaw(boxes="unclipped")]
-        grid = self._grid()
+        grid = patch_grid(self.batches.pasted[self.pasted])
         return laws if grid is None else [*laws, PatchLaw(grid=grid)]
 
     def _rules(self, law: MaskLaw | BlendLaw) -> dict[str, Rule]:
@@ -149,17 +149,6 @@ class LawChecks:
         """The law of `comparison`, if it is one of masks."""
         law = self.comparison[0]
         return law if isinstance(law, MaskLaw) else None
-
-    def _grid(self) -> tuple[int, int] | None:
-        """The grid whose patches the masks are made of, or None where they are made of single pixels."""
-        masks = self.batches.pasted[self.pasted]
-        rows = np.flatnonzero((masks[:, 1:, :] != masks[:, :-1, :]).any(axis=(0, 2))) + 1
-        columns = np.flatnonzero((masks[:, :, 1:] != masks[:, :, :-1]).any(axis=(0, 1))) + 1
-        height, width = (
-            int(np.gcd.reduce(np.append(edges, side))) for edges, side in zip((rows, columns), self.size, strict=True)
-        )
-        grid = (self.size[0] // height, self.size[1] // width)
-        return grid if min(height, width) > 1 and grid != (1, 1) else None
 
     # The share
 

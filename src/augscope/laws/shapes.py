@@ -45,6 +45,18 @@ def centres(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows, (masks.sum(axis=-2) @ np.arange(masks.shape[-1])) / total
 
 
+def patch_grid(masks: np.ndarray) -> tuple[int, int] | None:
+    """The grid whose patches (m, H, W) masks are made of, or None where they are made of single pixels, or are whole."""
+    size = masks.shape[1:]
+    rows = np.flatnonzero((masks[:, 1:, :] != masks[:, :-1, :]).any(axis=(0, 2))) + 1
+    columns = np.flatnonzero((masks[:, :, 1:] != masks[:, :, :-1]).any(axis=(0, 1))) + 1
+    height, width = (
+        int(np.gcd.reduce(np.append(edges, side))) for edges, side in zip((rows, columns), size, strict=True)
+    )
+    grid = (size[0] // height, size[1] // width)
+    return grid if min(height, width) > 1 and grid != (1, 1) else None
+
+
 def whole_patches(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Whether each of (m, H, W) masks is made of whole patches of the grid, which divides the image."""
     count, height, width = masks.shape
