@@ -18,7 +18,7 @@ os.environ["KERAS_BACKEND"] = "jax"  # chosen at import
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no look-up of newer versions
 
 from augscope.laws import BoxLaw, Certificate, Claims, certify
-from augscope.laws.named import Boxes
+from augscope.laws.boxes import Boxes
 from augscope.support.files import write_whole
 
 PAGE = Path(__file__).parents[1] / "docs" / "augmentation-laws.md"

@@ -30,8 +30,8 @@ class ClaimOptions:
     """What is claimed of the target."""
 
     claims: str | None = None
-    """`cutmix`, `cutout`, `mixup`, or a TOML file with kind and parameters. Without: label weight = pixel share, labels
-    permuted with the images, batch size kept, input untouched."""
+    """`cutmix`, `cutout` (one box), `erasing` (RandomErasing), `mixup`, `choice` (of CutMix or Mixup), or a TOML file with kind
+    and parameters. Without: label weight = pixel share, labels permuted with the images, batch size kept, input untouched."""
 
     def read(self) -> Claims | None:
         """Return the claims, or None where none are made. Raises ValueError naming the option."""

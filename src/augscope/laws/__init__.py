@@ -1,9 +1,10 @@
 """Laws of augmentations as exact values, and `certify`, which finds the law of anybody's transform. Knows nothing of JAX."""
 
+from augscope.laws.boxes import BoxLaw, ErasingLaw, MinMaxLaw
 from augscope.laws.certificate import Certificate, Check
 from augscope.laws.certifier import certify
 from augscope.laws.claims import Claims, read_claims
-from augscope.laws.named import BlendLaw, BoxLaw, MaskLaw, PartnerLaw, PatchLaw, ShareLaw
+from augscope.laws.named import BlendLaw, MaskLaw, PartnerLaw, PatchLaw, ShareLaw
 
 __all__ = [
     "BlendLaw",
@@ -11,7 +12,9 @@ __all__ = [
     "Certificate",
     "Check",
     "Claims",
+    "ErasingLaw",
     "MaskLaw",
+    "MinMaxLaw",
     "PartnerLaw",
     "PatchLaw",
     "ShareLaw",

@@ -6,8 +6,8 @@ import numpy as np
 
 from augscope.laws.certificate import Check, judge
 from augscope.laws.claims import Claims
-from augscope.laws.draws import Draws
-from augscope.laws.probing import ODD, Batches, Evidence
+from augscope.laws.draws import Draws, mates_of
+from augscope.laws.probing import BLEND_EDGE, ODD, Batches, Evidence
 from augscope.laws.shapes import FLIP, SAME_PARTNERS, pairing_kind
 from augscope.laws.statistics import uniform_test
 from augscope.support.wording import p_value_in_words
@@ -23,7 +23,7 @@ def batch_checks(evidence: Evidence, claims: Claims | None, draws: Draws) -> lis
     """
     main, pairs, odd, level = evidence.main, evidence.pairs, evidence.odd, evidence.trial.level
     assert main is not None
-    checks = [draws_check(draws, claims, level), pairing_check(main, claims, level)]
+    checks = [draws_check(draws, claims, level, random=evidence.random), pairing_check(main, claims, level)]
     if pairs is not None:
         checks.append(meeting_check(main, pairs))
     if odd is not None:
@@ -42,14 +42,14 @@ def refusal_checks(evidence: Evidence) -> list[Check]:
     return [judge("other batch sizes", "; ".join(parts), good=None)] if parts else []
 
 
-def draws_check(draws: Draws, claims: Claims | None, level: float) -> Check:
-    """One draw per sample, per pair or per batch, and no other dependence."""
+def draws_check(draws: Draws, claims: Claims | None, level: float, *, random: bool | None) -> Check:
+    """One draw per sample, per pair or per batch, and no other dependence; not judged where nothing is `random`."""
     figures = f"one draw per {draws.unit} (all alike in {draws.identical:.3f} of calls); "
     if draws.dependent:
         figures += f"alike within a call: {', '.join(draws.dependent)}"
     else:
         figures += f"no dependence found ({p_value_in_words(draws.p_value)})"
-    if claims is None:
+    if claims is None or random is False:
         return judge("draws", figures, good=None)
     if claims.per == "batch":
         good = draws.identical == 1 or draws.never_pasted
@@ -68,7 +68,9 @@ def draws_check(draws: Draws, claims: Claims | None, level: float) -> Check:
 def pairing_check(batches: Batches, claims: Claims | None, level: float) -> Check:
     """Who is mixed with whom."""
     partner = batches.partner
-    known = partner >= 0
+    known = (partner >= 0) & (
+        ~batches.blended | (batches.share > BLEND_EDGE)
+    )  # near 1, some are better seen than others
     if not known.any():
         return judge("pairing", "no partner is ever seen", good=None)
     calls, count = partner.shape
@@ -81,6 +83,8 @@ def pairing_check(batches: Batches, claims: Claims | None, level: float) -> Chec
     figures = f"{kind}; offsets of the partner uniform: {p_value_in_words(p_value)}"
     if claims is None:
         return judge("pairing", figures, good=None)
+    if claims.partner == "fixed":
+        return judge("pairing", kind, good=fixed, defect="partners are not fixed")
     defect = f"fixed partner ({kind})" if fixed else "partners are not equally likely"
     return judge("pairing", figures, good=not fixed and p_value >= level, defect=defect, p_value=p_value)
 
@@ -101,9 +105,13 @@ def odd_check(batches: Batches, odd: Batches, level: float) -> Check:
     figures = f"batches of {ODD}: a sample has something pasted in {rates.min():.2f} to {rates.max():.2f} of calls"
     # A sample that is never mixed, though it should be as often as in large batches (less, for meeting itself).
     rate = float(batches.pasted_at_all.mean()) * (1 - 1 / ODD)
-    # Fixed partners may have a fixed point, which is never seen to be mixed; that of a flip is the middle.
+    # Fixed partners may have a fixed point, which is never seen to be mixed: the middle of a flip, or any, unless all are in
+    # pairs: then it is the one that is left over.
     kind = pairing_kind(odd.partner)[0]
+    excused = kind == SAME_PARTNERS and mates_of(batches.partner) is None
     judged = np.delete(rates, ODD // 2) if kind == FLIP else rates
-    never = judged.min() == 0 and kind != SAME_PARTNERS
+    never = judged.min() == 0 and not excused
+    if rates.min() == 0:
+        figures += f"; never sample {' and '.join(str(i + 1) for i in np.flatnonzero(rates == 0))}"
     p_value = min(1.0, ODD * (1 - rate) ** len(odd.share)) if never else 1.0
     return judge("odd batches", figures, good=p_value >= level, defect="odd batch dropped", p_value=p_value)

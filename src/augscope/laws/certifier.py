@@ -10,15 +10,17 @@ from augscope.laws import coding
 from augscope.laws.batch_checks import batch_checks
 from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
+from augscope.laws.draws import Draws
 from augscope.laws.label_checks import LabelRows, call_checks, label_checks
-from augscope.laws.law_checks import LawChecks
+from augscope.laws.law_checks import LawChecks, law_checks
 from augscope.laws.named import PatchLaw
-from augscope.laws.probing import Evidence, Prober, Trial
+from augscope.laws.probing import Batches, Evidence, Prober, Trial
 from augscope.laws.targets import resolve
 from augscope.support.values import check
 from augscope.support.wording import versions
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
+LEAST_CHANNELS = 3  # in which noise is never taken for a sample
 LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")
 NO_CLAIMS = "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched"
 
@@ -104,27 +106,29 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 
 
 def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
-    checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.kind == "cutout")
+    checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.erases)
     readable = _readable_check(evidence)
     if not evidence.ended:
         checks.append(readable)
-    laws = None
+    laws: list[LawChecks] = []
     if evidence.main is not None and not evidence.ended and readable.verdict == HOLDS:
-        laws = LawChecks(evidence, claims)
+        laws = law_checks(evidence, claims)
         checks += [_position_check(evidence), _fill_check(evidence, claims)]
         checks += label_checks(evidence.main, None if claims is None else claims.smoothing)
-        checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims, laws.draws)]
+        checks += _kind_checks(evidence.main, claims)
+        checks += [check for part in laws for check in part.all()]
+        checks += batch_checks(evidence, claims, laws[0].draws)
     checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
         claims=NO_CLAIMS if claims is None else str(claims),
         coding=_coding_sentence(evidence),
         checks=tuple(checks),
-        measured=_measured(evidence, laws),
+        measured=_measured(evidence, laws[0].draws if laws else None),
         false_alarm_rate=evidence.trial.false_alarm_rate,
         seed=evidence.trial.seed,
         versions=versions(LIBRARIES),
-        **_pictures(laws),
+        **_pictures(laws[0] if laws else None),
     )
 
 
@@ -157,6 +161,11 @@ def _readable_check(evidence: Evidence) -> Check:
         share = evidence.erased_share
         return judge(name, f"{share:.3f} of pixels come from no sample and have no one value", good=False)
     several = (main.sources > 1).mean()
+    if evidence.fill_varies and evidence.trial.channels < LEAST_CHANNELS:
+        reason = (
+            f"cannot be told: erased pixels vary, and may look like samples in {evidence.trial.channels} of 3 channels"
+        )
+        return judge(name, reason, good=None)
     if several > 0:
         reason = f"{several:.3f} of images show more than one other sample: there is no one partner"
         return judge(name, reason, good=False)
@@ -183,21 +192,23 @@ def _fill_check(evidence: Evidence, claims: Claims | None) -> Check:
     return judge(name, shown if good else f"{shown}, claimed {claimed:g}", good=good, defect="another fill value")
 
 
-def _kind_checks(laws: LawChecks) -> list[Check]:
+def _kind_checks(main: Batches, claims: Claims | None) -> list[Check]:
     """Whether it is the kind of augmentation that is claimed: pastes, erases or blends."""
-    if laws.claims is None:
+    if claims is None:
         return []
-    main, kind = laws.batches, laws.claims.kind
+    wanted = {"choice": ["mixup", "cutmix"], "erasing": ["cutout"]}.get(claims.kind, [claims.kind])
+    some = main.blend if claims.erases else main.blended.any()  # a pixel of noise may lie between two samples
     signs = {
         "cutout": (main.erased > 0).any(),
-        "mixup": laws.blend,
+        "mixup": some,
         "cutmix": ((main.partner >= 0) & ~main.blended & (main.own > 0)).any(),
     }
     kinds = [name for name, seen in signs.items() if seen]
     uneven = main.spread.max() > 0.02
-    good = kinds == [kind] and not (kind == "mixup" and uneven)
+    good = kinds == wanted and not (uneven and "mixup" in wanted)
     sentence = f"it does what {' and '.join(kinds) or 'nothing of the three'} does" + (", unevenly" if uneven else "")
-    return [judge("kind", sentence, good=good, defect=f"not a {kind}")]
+    what = "a choice of CutMix and Mixup" if claims.kind == "choice" else f"a {wanted[0]}"
+    return [judge("kind", sentence, good=good, defect=f"not {what}")]
 
 
 def _seed_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
@@ -222,20 +233,21 @@ def _seed_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:
     return [*checks, judge("random", sentence, good=good, defect="not random")]
 
 
-def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
+def _measured(evidence: Evidence, draws: Draws | None) -> dict[str, Any]:
     """The figures for programs."""
-    if laws is None:
+    main = evidence.main
+    if draws is None or main is None:
         return {"num_calls": evidence.num_calls}
-    rows = LabelRows(laws.batches)
-    error, shares = rows.error[rows.comparable], laws.shares
+    rows, pasted = LabelRows(main), main.pasted_at_all
+    error, shares = rows.error[rows.comparable], main.share[draws.rows(None) & pasted]
     figures: dict[str, Any] = {
         "num_calls": evidence.num_calls,
         "label_error_max": float(error.max()),
         "label_error_mean": float(error.mean()),
         "label_smoothing": rows.smoothing,
-        "applied": float(laws.pasted.mean()),
+        "applied": float(pasted.mean()),
         "fill": None if evidence.fill is None else evidence.fill.tolist(),
-        "identical_draws": laws.draws.identical,
+        "identical_draws": draws.identical,
     }
     if len(shares):
         figures |= {
@@ -247,7 +259,7 @@ def _measured(evidence: Evidence, laws: LawChecks | None) -> dict[str, Any]:
 
 
 def _pictures(laws: LawChecks | None) -> dict[str, Any]:
-    if laws is None or laws.blend or not laws.pasted.any():
+    if laws is None or laws.blend or not len(laws.masks):
         return {}
     masks = laws.masks
     return {

@@ -7,6 +7,7 @@ colours lie near a line, so a blend of two samples tells which two. 0 and 255, t
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 LOW, HIGH = 8, 247
 # One colour for a whole batch shows what the transform does to values; no usual fill is among these (0.5 is 128/256).
 CONSTANTS = (61, 127, 193)
+NUM_CONSTANT = 4  # batches at each of these levels
+NUM_FREQUENT = 4  # values at a level that may be what the level goes to
+LEAST_ON_LINE = 0.3  # of pixels: where fewer go through one line, nothing says that it is the one of values
 EXACT = 0.1  # levels: an untouched pixel, after float32 or float16 arithmetic
 BLENDED = {"uint8": 0.51, "float32": 0.1}  # levels in every channel: a blended pixel; integers are rounded
+FEW = 8  # pixels of noise show that it is no blend
 SELF = -1  # no partner to be seen
 
 
@@ -63,13 +68,17 @@ class ValueMap:
         return "normalised: " + ", ".join(f"{scale:.4g}·x {shift:+.4g}" for scale, shift in pairs)
 
 
-def find_value_map(outputs: list[Float[np.ndarray, "N H W C"]]) -> ValueMap | None:
-    """Return the map from outputs of three constant batches, or None where values do not go through one line a channel.
+def find_value_map(outputs: list[list[Float[np.ndarray, "N H W C"]]]) -> ValueMap | None:
+    """Return the map from outputs of constant batches, or None where values do not go through one line a channel.
 
-    In every channel the value that a level goes to is the most frequent one, after those that occur at all three levels
-    (a fill) are set aside.
+    In every channel it is the line on which most pixels lie, through one of the frequent values at each level. A fill, the same
+    at all levels or at some, lies on no such line. Noise as a fill is frequent nowhere.
+
+    Args:
+        outputs: at each of the levels `CONSTANTS`, those of several calls: a transform may leave a whole batch alone, or not.
     """
-    lines = [_line([output[..., channel] for output in outputs]) for channel in range(outputs[0].shape[-1])]
+    batches = [np.concatenate(calls) for calls in outputs]
+    lines = [_line([batch[..., channel] for batch in batches]) for channel in range(batches[0].shape[-1])]
     if any(line is None for line in lines):
         return None
     scale, shift = np.array(lines, float).T
@@ -77,18 +86,23 @@ def find_value_map(outputs: list[Float[np.ndarray, "N H W C"]]) -> ValueMap | No
 
 
 def _line(outputs: list[np.ndarray]) -> tuple[float, float] | None:
-    rounded = [np.round(output.astype(float), 4) for output in outputs]
-    common = set.intersection(*(set(np.unique(values).tolist()) for values in rounded))
-    means = []
-    for values, output in zip(rounded, outputs, strict=True):
-        unique, counts = np.unique(values[~np.isin(values, list(common))], return_counts=True)
-        if not len(unique) or counts.max() < 0.9 * counts.sum():
-            return None
-        means.append(output[values == unique[counts.argmax()]].mean())
-    low, middle, high = means
-    scale = (high - low) / (CONSTANTS[2] - CONSTANTS[0])
-    straight = abs(low + high - 2 * middle) <= 2 * EXACT * abs(scale) + 2e-4
-    return (float(scale), float(middle - scale * CONSTANTS[1])) if straight and scale != 0 else None
+    frequent = [_frequent(output.astype(float)) for output in outputs]
+    best, most = None, LEAST_ON_LINE
+    for (low, *lows), (middle, *middles), (high, *highs) in itertools.product(*frequent):
+        scale = (high - low) / (CONSTANTS[2] - CONSTANTS[0])
+        straight = abs(low + high - 2 * middle) <= 2 * EXACT * abs(scale) + 2e-4
+        pixels = min(lows[0], middles[0], highs[0])
+        if straight and abs(scale) > 1e-9 and pixels > most:
+            best, most = (float(scale), float(middle - scale * CONSTANTS[1])), pixels
+    return best
+
+
+def _frequent(output: np.ndarray) -> list[tuple[float, float]]:
+    """The most frequent values, to four digits, as the mean of what was rounded, and the share of pixels that have them."""
+    rounded = np.round(output, 4)
+    values, counts = np.unique(rounded, return_counts=True)
+    order = counts.argsort()[::-1][:NUM_FREQUENT]
+    return [(float(output[rounded == values[k]].mean()), float(counts[k] / output.size)) for k in order]
 
 
 @dataclass(frozen=True)
@@ -161,6 +175,10 @@ def _blend(
     """
     candidates = np.array([known]) if known >= 0 else np.delete(np.arange(len(codes)), i)
     if not len(candidates):
+        return None
+    if (pixels == pixels[0]).all():  # as of images of one colour
+        pixels = pixels[:1]
+    elif len(pixels) > FEW and _blend(pixels[:FEW], codes, i, tolerance, known) is None:
         return None
     line = codes[i] - codes[candidates]  # (J, C)
     weights = (pixels @ line.T - (codes[candidates] * line).sum(1)) / (line**2).sum(1)  # (m, J)

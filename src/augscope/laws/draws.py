@@ -54,7 +54,7 @@ class Draws:
 
 def read_draws(batches: Batches, level: float) -> Draws:
     """Find the level of the draws; what is alike within a call is tested at `level`."""
-    identical, mates = identical_draws(batches), _mates(batches.partner)
+    identical, mates = identical_draws(batches), mates_of(batches.partner)
     unit: Unit = "batch" if identical > 0.5 else "sample"
     if unit == "sample" and mates is not None and _alike_in_pairs(batches, mates) > 0.5:
         unit = "pair"
@@ -105,7 +105,7 @@ def _alike(batches: Batches, call: int, samples: np.ndarray) -> bool:
     return bool((masks == masks[0]).all() and np.ptp(shares) < 1e-3 + reading)
 
 
-def _mates(partner: np.ndarray) -> np.ndarray | None:
+def mates_of(partner: np.ndarray) -> np.ndarray | None:
     """Of every sample of (R, N) partners its only partner, where partners are so in pairs; else None."""
     count = partner.shape[1]
     mates = partner.max(axis=0)

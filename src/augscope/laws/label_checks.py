@@ -95,7 +95,10 @@ class LabelRows:
         self.comparable = self.known | ((batches.partner < 0) & ~batches.blended)
         self.error = np.where(self.comparable, np.abs(own_label - self.expected), 0.0)
         self.rounding = batches.label_rounding / (1 - self.smoothing)
-        self.tolerance = self.rounding + np.where(batches.blended | batches.blend, batches.resolution, TOLERANCE)
+        # Where some are blends, an image that is wholly its own, or its partner's, may be a blend close to it.
+        whole = (batches.own == 0) | (batches.own == 1)
+        as_blend = batches.blended | batches.blend | (whole & batches.blended.any())
+        self.tolerance = self.rounding + np.where(as_blend, np.maximum(batches.resolution, TOLERANCE), TOLERANCE)
         self.elsewhere = np.where(self.known, 1 - own_label - theirs, 0.0)
         self.wrong = self.error > self.tolerance
         # Whether labels name classes that are not in the picture.

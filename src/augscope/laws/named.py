@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import AfterValidator
-from scipy.special import betainc
 from scipy.stats import beta as beta_distribution
 
-from augscope.support.values import Value, check, check_positive
-
-Boxes = Literal["clipped", "unclipped"]
+from augscope.support.values import Value, check_positive
 
 
 def _checked_alpha(alpha: float) -> float:
@@ -65,9 +62,14 @@ class ShareLaw:
         """P(share = 0)."""
         return float(self.probabilities[self.values == 0].sum())
 
-    def given_pasted(self) -> ShareLaw:
-        """The law given that at least one pixel is pasted."""
-        kept = self.values > 0
+    @property
+    def at_one(self) -> float:
+        """P(share = 1)."""
+        return float(self.probabilities[self.values == 1].sum())
+
+    def given_pasted(self, *, whole: bool = True) -> ShareLaw:
+        """The law given that at least one pixel is pasted, and without `whole`, that not all are."""
+        kept = (self.values > 0) & (whole | (self.values < 1))
         return ShareLaw(self.values[kept], self.probabilities[kept] / self.probabilities[kept].sum())
 
     def cdf(self, points: np.ndarray) -> np.ndarray:
@@ -91,81 +93,6 @@ class MaskLaw(Value):
     def coverage(self, height: int, width: int) -> Float[np.ndarray, "H W"]:
         """P(pixel is pasted), for every pixel."""
         raise NotImplementedError
-
-
-class BoxLaw(MaskLaw):
-    """One box: of random size √(1−λ) in height and width with λ ~ Beta(α, α), or of fixed size; clipped or unclipped.
-
-    Clipped: a uniform centre pixel, the box clipped at the border. Random sides (Yun et al. 2019) are int(H√(1−λ)), half of it
-    (rounded down) to either side; a fixed box has its size in pixels (the program of DeVries & Taylor 2017 rounds an odd
-    one down to even). Unclipped: sides rounded, placed uniformly where they fit whole.
-
-    Args:
-        alpha: α > 0 of the random size; without effect where `size` is given.
-        boxes: "clipped" or "unclipped".
-        size: fixed height and width in pixels.
-
-    Example:
-        >>> from augscope.laws import BoxLaw
-        >>> round(BoxLaw(boxes="clipped").share(224, 224).mean, 3), round(BoxLaw(boxes="unclipped").share(224, 224).mean, 3)
-        (0.318, 0.5)
-    """
-
-    alpha: Alpha = 1.0
-    boxes: Boxes = "clipped"
-    size: tuple[int, int] | None = None
-
-    @property
-    def title(self) -> str:
-        """Such as "clipped box, Beta(1, 1)"."""
-        what = f"Beta({self.alpha:g}, {self.alpha:g})" if self.size is None else f"{self.size[0]}×{self.size[1]} pixels"
-        return f"{self.boxes} box, {what}"
-
-    def sizes(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Every size that the box can have before clipping, (m, 2), and its probability, (m,)."""
-        if self.size is not None:
-            return np.array([self.size]), np.ones(1)
-        shift = 0.0 if self.boxes == "clipped" else 0.5  # int(x) or round(x)
-        edges = np.unique([0.0, 1.0, *((k - shift) / side for side in (height, width) for k in range(1, side + 1))])
-        middle = (edges[:-1] + edges[1:]) / 2
-        probabilities = np.diff(betainc(self.alpha, self.alpha, edges**2))  # 1 − λ has λ's law
-        sizes = np.floor(middle[:, None] * np.array([height, width]) + shift).astype(int)
-        return sizes, probabilities
-
-    def extents(self, height: int, width: int) -> Float[np.ndarray, "H+1 W+1"]:
-        """P(the visible box is h × w), row h and column w; a box with no pixels may have one side above 0."""
-        return self._both_axes(0, height, width)
-
-    def share(self, height: int, width: int) -> ShareLaw:
-        """The law of the pasted share. Cost O((H + W) H W)."""
-        area = np.outer(np.arange(height + 1), np.arange(width + 1)) / (height * width)
-        return ShareLaw.of(area, self.extents(height, width))
-
-    def coverage(self, height: int, width: int) -> Float[np.ndarray, "H W"]:
-        """P(pixel is pasted), for every pixel. Cost O((H + W) H W)."""
-        return self._both_axes(1, height, width)
-
-    def _both_axes(self, part: int, height: int, width: int) -> np.ndarray:
-        """The mean over sizes of the outer product of a part of `axis` along rows with that along columns."""
-        sizes, probabilities = self.sizes(height, width)
-        rows = np.array([self.axis(size, height)[part] for size in sizes[:, 0]])
-        columns = np.array([self.axis(size, width)[part] for size in sizes[:, 1]])
-        return (rows * probabilities[:, None]).T @ columns
-
-    def axis(self, size: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Along one axis: the law of the visible extent, (length + 1,), and P(position covered), (length,)."""
-        if self.boxes == "clipped":
-            before = np.arange(length) - size // 2
-            after = before + (size if self.size is not None else 2 * (size // 2))
-            starts, ends = np.maximum(before, 0), np.minimum(after, length)
-        else:
-            check(size <= length, f"`size` must fit into the image where boxes are unclipped, got {size} in {length}")
-            starts = np.arange(length - size + 1)
-            ends = starts + size
-        extent = np.bincount(ends - starts, minlength=length + 1) / len(starts)
-        positions = np.arange(length)
-        covered = (positions >= starts[:, None]) & (positions < ends[:, None])
-        return extent, covered.mean(axis=0)
 
 
 class PatchLaw(MaskLaw):
@@ -216,22 +143,28 @@ class PatchLaw(MaskLaw):
 
 
 class BlendLaw(Value):
-    """Mixup's λ ~ Beta(α, α), the weight of the sample itself (Zhang et al. 2018).
+    """Mixup's λ ~ Beta(α, β), the weight of the sample itself (Zhang et al. 2018, where β = α).
 
     Args:
         alpha: α > 0.
+        beta: β > 0; without, α.
     """
 
     alpha: Alpha = 1.0
+    beta: Alpha | None = None
 
     @property
     def title(self) -> str:
         """Such as "blend, Beta(1, 1)"."""
-        return f"blend, Beta({self.alpha:g}, {self.alpha:g})"
+        return f"blend, Beta({self.alpha:g}, {self.beta or self.alpha:g})"
 
     def cdf(self, weights: np.ndarray) -> np.ndarray:
-        """P(λ ≤ weight), for every weight; 1−λ has the same law."""
-        return beta_distribution.cdf(weights, self.alpha, self.alpha)
+        """P(λ ≤ weight), for every weight."""
+        return beta_distribution.cdf(weights, self.alpha, self.beta or self.alpha)
+
+    def share_cdf(self, shares: np.ndarray) -> np.ndarray:
+        """P(1 − λ ≤ share), for every share of the partner."""
+        return beta_distribution.cdf(shares, self.beta or self.alpha, self.alpha)
 
 
 class PartnerLaw(Value):

@@ -117,6 +117,11 @@ class Batches:
         return bool(self.blended[changed].mean() > 0.5) if changed.any() else False
 
     @property
+    def differ(self) -> bool:
+        """Whether not all calls are alike."""
+        return any((values != values[0]).any() for values in (self.own, self.pasted, self.partner))
+
+    @property
     def pasted_at_all(self) -> np.ndarray:
         """Samples with something pasted, (R, N); of blends, those with more than 5 % of somebody else."""
         return self.share > (BLEND_EDGE if self.blend else 0)
@@ -202,7 +207,8 @@ class Prober:
         settle(self.target, example, self._classes(trial.batch_size))
         self.target.seed(trial.seed)
         flat = [np.full((trial.batch_size, *trial.image_size, trial.channels), level) for level in coding.CONSTANTS]
-        evidence.value_map = coding.find_value_map([self._values(self._call(levels)) for levels in flat])
+        outputs = [[self._values(self._call(levels)) for _ in range(coding.NUM_CONSTANT)] for levels in flat]
+        evidence.value_map = coding.find_value_map(outputs)
         if evidence.value_map is None:
             return
         self._probe_positions()
@@ -211,7 +217,7 @@ class Prober:
         self.target.seed(trial.seed + 1)
         evidence.pairs = self._other_batches(PAIR, NUM_PAIRS)
         self._other_batches(1, NUM_SINGLE)
-        evidence.odd = self._other_batches(ODD, NUM_ODD)
+        evidence.odd = self._other_batches(ODD, self._num_odd())
 
     @property
     def blend_tolerance(self) -> float:
@@ -302,6 +308,14 @@ class Prober:
                 self.evidence.note(rule, sentence)
         return None
 
+    def _num_odd(self) -> int:
+        """Calls after which a sample that takes part as often as in large batches has done so, whichever of `ODD` it is."""
+        main = self.evidence.main
+        assert main is not None
+        rate = float(main.pasted_at_all.mean()) * (1 - 1 / ODD)
+        enough = np.log(self.trial.level / ODD / 2) / np.log1p(-min(max(rate, 1e-3), 0.99))
+        return int(np.clip(np.ceil(enough), NUM_ODD, max(NUM_ODD, self.trial.num_calls)))
+
     def _read(self, call: Call, codes: np.ndarray) -> dict[str, np.ndarray]:
         """One call's rows of `Batches`."""
         levels = self._levels(call)
@@ -327,14 +341,19 @@ class Prober:
         evidence, seed = self.evidence, self.trial.seed
         codes = coding.colours(self.trial.batch_size, self.trial.channels)
         levels = coding.coded_batch(codes, *self.trial.image_size)
+        main = evidence.main
+        assert main is not None
+        touched = min(max(float(main.pasted_at_all.any(axis=1).mean()), 0.05), 0.99)
+        num_calls = max(4, int(np.ceil(np.log(1e-4) / np.log1p(-touched))))  # a few that change something
 
         def outputs(seed: int, elsewhere: int | None = None) -> list[np.ndarray]:
             self.target.seed(seed, elsewhere=elsewhere)
-            return [self._call(levels).images for _ in range(4)]
+            return [self._call(levels).images for _ in range(num_calls)]
 
         first, again, other = outputs(seed), outputs(seed), outputs(seed + 1)
         evidence.reproducible = _same(first, again)
-        evidence.random = not (_same(first, other) and all(np.array_equal(first[0], images) for images in first))
+        alike = _same(first, other) and all(np.array_equal(first[0], images) for images in first)
+        evidence.random = not alike or main.differ
         if self.target.has_generator:
             evidence.generator_obeyed = _same(first, outputs(seed, elsewhere=seed + 17))
 

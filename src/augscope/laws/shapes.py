@@ -27,6 +27,11 @@ def extents(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return _span(np.any(masks, axis=2)), _span(np.any(masks, axis=1))
 
 
+def corners(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First row and first column of every mask of (m, H, W); 0 where there are no pixels."""
+    return np.any(masks, axis=2).argmax(axis=1), np.any(masks, axis=1).argmax(axis=1)
+
+
 def _span(line: np.ndarray) -> np.ndarray:
     length = line.shape[1]
     first, last = line.argmax(axis=1), length - line[:, ::-1].argmax(axis=1)
@@ -38,6 +43,18 @@ def centres(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     total = np.maximum(masks.sum(axis=(-2, -1)), 1)
     rows = (masks.sum(axis=-1) @ np.arange(masks.shape[-2])) / total
     return rows, (masks.sum(axis=-2) @ np.arange(masks.shape[-1])) / total
+
+
+def patch_grid(masks: np.ndarray) -> tuple[int, int] | None:
+    """The grid whose patches (m, H, W) masks are made of, or None where they are made of single pixels, or are whole."""
+    size = masks.shape[1:]
+    rows = np.flatnonzero((masks[:, 1:, :] != masks[:, :-1, :]).any(axis=(0, 2))) + 1
+    columns = np.flatnonzero((masks[:, :, 1:] != masks[:, :, :-1]).any(axis=(0, 1))) + 1
+    height, width = (
+        int(np.gcd.reduce(np.append(edges, side))) for edges, side in zip((rows, columns), size, strict=True)
+    )
+    grid = (size[0] // height, size[1] // width)
+    return grid if min(height, width) > 1 and grid != (1, 1) else None
 
 
 def whole_patches(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+MANY = 20_000  # trials
+
 
 def cdf_test(samples: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
     """Distance of an empirical cdf from a law's, and the bound 2 exp(−2nD²) on its p-value (Dvoretzky–Kiefer–Wolfowitz–Massart).
@@ -36,6 +38,20 @@ def binomial_test(successes: np.ndarray | int, trials: int, probability: np.ndar
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
     """One-sided exact p-value of a count that is too large."""
     return float(stats.binom.sf(successes - 1, trials, min(max(probability, 0.0), 1.0)))
+
+
+def mixed_binomial_test(successes: int, trials: np.ndarray, probabilities: np.ndarray) -> float:
+    """Two-sided exact p-value of a count of successes in groups of trials, each group with a probability of its own.
+
+    Cost: the square of the number of trials, at worst; from `MANY` trials on, the sum is taken as normal.
+    """
+    mean, variance = float(trials @ probabilities), float(trials @ (probabilities * (1 - probabilities)))
+    if trials.sum() > MANY:
+        return normal_test(successes, mean, variance)
+    law = np.ones(1)
+    for count, probability in zip(trials, probabilities, strict=True):
+        law = np.convolve(law, stats.binom.pmf(np.arange(count + 1), count, probability))
+    return float(min(1.0, 2 * min(law[: successes + 1].sum(), law[successes:].sum())))
 
 
 def normal_test(count: float, mean: float, variance: float) -> float:
