@@ -113,6 +113,7 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 
 def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
     checks = call_checks(evidence, hard_labels_allowed=_hard_labels_allowed(evidence, claims))
+    checks += conduct_checks(evidence, claims)
     readable = _readable_check(evidence)
     if not evidence.ended:
         checks.append(readable)
@@ -122,7 +123,7 @@ def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
         checks += [_position_check(evidence), _fill_check(evidence, claims)]
         checks += label_checks(evidence.main, None if claims is None else claims.smoothing)
         checks += [*_kind_checks(laws), *laws.all(), *batch_checks(evidence, claims, laws.draws)]
-    checks += [*_seed_checks(evidence, claims), *conduct_checks(evidence, claims)]
+    checks += _seed_checks(evidence, claims)
     return Certificate(
         target=evidence.target.name,
         claims=NO_CLAIMS if claims is None else str(claims),

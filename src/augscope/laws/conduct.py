@@ -32,7 +32,8 @@ def hints(evidence: Evidence, checks: list[Check]) -> tuple[str, ...]:
     sentences, defects = [], {check.defect for check in checks}
     if "one draw for the whole batch" in defects:
         hint = 'Claim one draw a batch (`per="batch"`, --per batch), and the other rules are judged by that'
-        if evidence.target.convention.form in ("pair", "images", "batch_dict"):
+        main, form = evidence.main, evidence.target.convention.form
+        if main is not None and (main.partner < 0).all() and form in ("pair", "images", "batch_dict"):
             hint += "; or, if it is meant for one image at a time, say so: `form` (--form) image, sample or sample_dict"
         sentences.append(f"{hint}.")
     if "one draw for each pair" in defects:
