@@ -55,7 +55,7 @@ SHORTER = {"--seeds 30": "--seeds 2"}  # minutes each, as shown
 EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
 FILES = {  # what a page says to write first
     "your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"},
-    "augmentation-laws.md": {"mix.py": r"```python\n(import torch\n\n\ndef flat.*?)```"},
+    "augmentation-laws.md": {"mix.py": r"```python\n(import numpy as np\nimport torch\n[^`]*?def flat.*?)```"},
 }
 
 

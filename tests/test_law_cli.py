@@ -30,8 +30,8 @@ def half(images, labels):
 def unmixed(images, labels):
     return half(images, labels)[0], torch.eye(max(16, len(labels)))[labels]
 
-def image_alone(image):
-    return image
+def strange(images, labels):
+    return "strange"
 """
 
 
@@ -98,8 +98,8 @@ def test_claims_that_do_not_hold(folder):
     [
         (["nowhere:Thing()"], "`target` could not be imported, got 'nowhere:Thing()': ModuleNotFoundError"),
         (
-            ["mine.py:image_alone"],
-            "`target` cannot be checked, got mine.py:image_alone: it takes (image), and not torch",
+            ["mine.py:strange"],
+            "`target` cannot be checked, got mine.py:strange: with torch images (16, 3, 16, 24) and class indices it",
         ),
         (["augscope.images:BoxCutMix()", "--p", "0.5"], "`p` needs claims, such as --claims cutmix"),
     ],

@@ -470,8 +470,8 @@ class TestForms:
         certificate = certify(WrittenAs("flat"), labels="one_hot", num_calls=64)
         assert certificate.holds, certificate
         assert "one-hot labels" in certificate.coding
-        with pytest.raises(ValueError, match="`labels` belong to the adapter pair, got kornia"):
-            certify(WrittenAs("flat"), labels="one_hot", adapter="kornia")
+        with pytest.raises(ValueError, match=r"`labels` belong to a form that gives them .*, got kornia"):
+            certify(WrittenAs("flat"), labels="one_hot", form="kornia")
 
 
 def in_dtype(transform, dtype: torch.dtype):
@@ -509,7 +509,7 @@ def broken(how: str):
             return images, soft[:, :3]
         if how == "weights":
             return images, soft * 2
-        return (images,) if how == "alone" else (images, labels)
+        return (images,) if how == "alone" else (images.roll(int(how == "hard"), 0), labels)
 
     return transform
 
@@ -538,14 +538,13 @@ CANNOT_BE_CHECKED = {
     "with torch images (16, 3, 16, 24) and class indices it returned a tuple of 1 (Tensor (16, 3, 16, 24)); with": broken(
         "alone"
     ),
-    "it takes (image), and not torch images (16, 3, 16, 24) with labels": lambda image: image,
-    "it returned a dict of images, labels, and with one-hot rows the same": lambda images, labels: {
-        "images": images,
-        "labels": labels,
-    },
+    "it takes (), and not images with or without labels": lambda: None,
+    "it returned a dict of pictures, labels; ": lambda images, labels: {"pictures": images, "labels": labels},
     "it returned a tuple of 2 (Tensor (16, 3, 16, 24), list of 2)": lambda images, labels: (images, [labels, [labels]]),
     "it returned a tuple of 4": lambda images, labels: (images, labels, labels[1:], 0.5),
-    "it raised ValueError: too many values to unpack": lambda images, labels: [a for a, b in labels],
+    "it raised ValueError: too many values to unpack": lambda images, labels: [
+        a for a, b in zip(images, images, labels, strict=True)
+    ],
 }
 
 
@@ -561,7 +560,7 @@ def test_a_form_that_changes_later_is_named_with_its_call():
     calls = itertools.count()
 
     def changing(images, labels):
-        return (images, torch.eye(16)[labels]) if next(calls) < 9 else images
+        return ((images + images.flip(0)) / 2, torch.eye(16)[labels]) if next(calls) < 9 else images
 
     sentence = r"call 9 \(a batch of 16, 16×24\) returned a Tensor \(16, 3, 16, 24\)\. Give a function"
     with pytest.raises(ValueError, match=sentence):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,8 @@ app = cyclopts.App(name="law", help="Find out what an augmentation does, and che
 
 TONES = {"holds": "green", "fails": "bold red", "reported": "dim"}
 _CLAIMS = {name: field for name, field in fields_of("augscope.laws.claims:Claims").items() if name != "kind"}
-_PROBING = {name: field for name, field in fields_of("augscope.laws.certifier:certify").items() if name != "claims"}
+_CERTIFY = fields_of("augscope.laws.certifier:certify")
+_PROBING = {name: field for name, field in _CERTIFY.items() if name not in ("claims", "progress")}
 _CONVENTION = fields_of("augscope.laws.adapters.convention:Convention")
 
 
@@ -48,9 +51,16 @@ class ProbingOptions:
     """How the target is tried."""
 
 
-@options_for(_CONVENTION, {"adapter": "How to call it: pair, kornia, keras, albumentations."}, defaults=False)
+_FORMS = (
+    "How to call it: pair (images, labels), tuple, batch_dict, collate (a list of samples), images, one at a time as image, "
+    "sample (image, label) or sample_dict, or as kornia, keras, albumentations."
+)
+LONG = 5.0  # seconds from which a check says first how long it will take
+
+
+@options_for(_CONVENTION, {"form": _FORMS}, defaults=False)
 class ConventionOptions:
-    """How the target takes and returns batches; by default as its package has it."""
+    """How the target takes and returns batches; by default as its package has it, or found by trying."""
 
     num_classes: Whole | None = None
     "Classes of the labels that are fed."
@@ -74,8 +84,8 @@ def check(
     Parameters
     ----------
     target
-        `package.module:Class(arguments)`, such as 'keras.layers:CutMix()', or `file.py:function`, which gets images and
-        labels and returns (images, soft labels), (images, y_a, y_b, λ) or (images, (y_a, y_b, λ)).
+        `package.module:Class(arguments)`, such as 'keras.layers:CutMix()', or `file.py:function` in the form that it has: of
+        images and labels, of a tuple, a dict, a list of samples, or of one image. The form is found by trying.
     out
         Folder for law.html and law.json.
     json
@@ -93,9 +103,32 @@ def check(
     options = given_values(convention, _CONVENTION)
     if convention.num_classes is not None:
         options["num_classes"] = convention.num_classes
-    certificate = certify(target, claims=claims, **given_values(probing or ProbingOptions(), _PROBING), **options)
+    options |= given_values(probing or ProbingOptions(), _PROBING)
+    with _progress() as progress:
+        certificate = certify(target, claims=claims, progress=progress, **options)
     _show(certificate, out, json)
     return certificate.exit_status
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float, float], None]]:
+    """Yield what says how long a check takes, and how far it is, where it takes a while."""
+    from augscope.cli.show import progress_bar
+    from augscope.support.wording import in_words
+
+    with ExitStack() as stack:
+        bar: list[Callable[[str, float], None]] = []
+
+        def report(seconds: float, share: float) -> None:
+            left = seconds * (1 - share)
+            if left < LONG and not bar:
+                return
+            if not bar:
+                print(f"It will take about {in_words(left)}.", file=sys.stderr, flush=True)
+                bar.append(stack.enter_context(progress_bar()))
+            bar[0](f"{10 * int(10 * share)} % of its calls", share)
+
+        yield report
 
 
 def _show(certificate: Certificate, out: Path | None, as_json: bool) -> None:
@@ -131,4 +164,6 @@ def _print(certificate: Certificate, screen: Console) -> None:
     screen.print(f"Checked against: {certificate.claims}.")
     screen.print(table(("rule", "verdict", "evidence"), rows, numbers=False))
     screen.print(f"\n{certificate.summary}", style="bold")
+    for hint in certificate.hints:
+        screen.print(hint)
     screen.print(certificate.conditions)

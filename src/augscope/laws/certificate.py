@@ -50,6 +50,7 @@ class Certificate:
         measured: the figures by name, for programs.
         false_alarm_rate: probability with which a correct transform fails, at most, over all statistical rules together.
         seed: of the run.
+        hints: what to try next, a sentence each.
         coverage: P(pixel is pasted | something is) as measured, (H, W), or None where masks could not be read.
         expected_coverage: the claimed law's.
         examples: up to twelve masks, true where pasted, (m, H, W).
@@ -63,6 +64,7 @@ class Certificate:
     false_alarm_rate: float
     seed: int
     versions: dict[str, str] = field(default_factory=dict)
+    hints: tuple[str, ...] = ()
     coverage: np.ndarray | None = None
     expected_coverage: np.ndarray | None = None
     examples: np.ndarray | None = None
@@ -119,6 +121,7 @@ class Certificate:
             "exit_status": self.exit_status,
             "defects": list(self.defects),
             "checks": [vars(check) for check in self.checks],
+            "hints": list(self.hints),
             "measured": self.measured,
             "coding": self.coding,
             "false_alarm_rate": self.false_alarm_rate,
@@ -133,4 +136,4 @@ class Certificate:
         for check in self.checks:
             evidence = f"{check.defect}: {check.evidence}" if check.defect else check.evidence
             lines.append(f"{check.name:{width}}  {check.verdict:8}  {evidence}")
-        return "\n".join([*lines, self.summary, self.conditions])
+        return "\n".join([*lines, self.summary, *self.hints, self.conditions])

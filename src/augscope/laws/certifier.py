@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from augscope.laws import coding
+from augscope.laws.adapters import FORMS
 from augscope.laws.batch_checks import batch_checks
 from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
+from augscope.laws.conduct import conduct_checks, hints
 from augscope.laws.draws import Draws
 from augscope.laws.label_checks import LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import LawChecks, law_checks
 from augscope.laws.named import PatchLaw
-from augscope.laws.probing import Batches, Evidence, Prober, Trial
+from augscope.laws.probing import Batches, Evidence, Prober, Progress, Trial
 from augscope.laws.targets import resolve
 from augscope.support.values import check
 from augscope.support.wording import versions
@@ -35,6 +37,8 @@ def certify(
     channels: int = 3,
     seed: int = 0,
     false_alarm_rate: float = 1e-3,
+    time_limit: float = 60.0,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Certificate:
     """Find out what a transform of image batches does, and compare it with what is claimed of it.
@@ -42,9 +46,10 @@ def certify(
     Batches whose pixels code their sample are fed to it, so that mask and partner can be read off every output.
 
     Args:
-        transform: a callable of (images, labels), or an import path such as
-            `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or `file.py:function`. It returns images and soft
-            labels, or `(images, y_a, y_b, λ)`, or `(images, (y_a, y_b, λ))`, where λ is the weight of y_a.
+        transform: a callable, or an import path such as `kornia.augmentation:RandomCutMixV2(data_keys=["input","class"])` or
+            `file.py:function`. It takes images and labels (apart, in a tuple, a dict or a list of samples), or images alone, or
+            one image, with or without its label; it returns images and soft labels, or `(images, y_a, y_b, λ)`, or
+            `(images, (y_a, y_b, λ))`, where λ is the weight of y_a, or what it was given. The form is found by trying.
         claims: what is claimed of it; without, that label weight equals pixel share, labels are permuted with the images,
             batch size is kept, and the input is untouched.
         batch_size: N in [4, 4096]; up to 240 samples differ in every channel.
@@ -54,13 +59,15 @@ def certify(
         seed: of every draw: of the global generators and of the transform's own; from 0 to 2³¹ − 1.
         false_alarm_rate: probability that a transform whose claims are true fails, in (0, 0.1], shared out evenly over all
             statistical rules.
-        options: `adapter`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`, as in `Convention`; by default as the target's
-            package has it.
+        time_limit: seconds for one call, above 0; 60 leave time to compile. A call that takes longer is interrupted and counts as
+            one that raises. It needs Python's main thread, and a system other than Windows; elsewhere nothing is interrupted.
+        progress: called after every call with the seconds that all calls will take, as those so far have it, and the share done.
+        options: `form`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`, as in `Convention`: what need not be found by trying.
 
     Raises:
         ValueError: on a target that cannot be imported or made, sizes out of range, a transform that raises at once, or one
             that returns a form that is not read. One that raises later, or returns another shape, has a certificate
-            that says so.
+            that says so. What it prints to standard output is counted and left out.
 
     Cost: about num_calls + 150 calls of the transform.
 
@@ -82,10 +89,11 @@ def certify(
         channels=channels,
         seed=seed,
         false_alarm_rate=false_alarm_rate,
+        time_limit=time_limit,
     )
     _check_laws_fit(claims, *trial.image_size)
-    target = resolve(transform, batch_size=batch_size, **options)
-    return _certificate(Prober(target, trial).run(), claims)
+    target = resolve(transform, batch_size=batch_size, seconds=time_limit, **options)
+    return _certificate(Prober(target, trial, progress).run(), claims)
 
 
 def _default_size(claims: Claims | None) -> tuple[int, int]:
@@ -106,7 +114,8 @@ def _check_laws_fit(claims: Claims | None, height: int, width: int) -> None:
 
 
 def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
-    checks = call_checks(evidence, hard_labels_allowed=claims is not None and claims.erases)
+    checks = call_checks(evidence, hard_labels_allowed=_hard_labels_allowed(evidence, claims))
+    checks += conduct_checks(evidence, claims)
     readable = _readable_check(evidence)
     if not evidence.ended:
         checks.append(readable)
@@ -128,8 +137,17 @@ def _certificate(evidence: Evidence, claims: Claims | None) -> Certificate:
         false_alarm_rate=evidence.trial.false_alarm_rate,
         seed=evidence.trial.seed,
         versions=versions(LIBRARIES),
+        hints=hints(evidence, checks),
         **_pictures(laws[0] if laws else None),
     )
+
+
+def _hard_labels_allowed(evidence: Evidence, claims: Claims | None) -> bool:
+    """Whether class indices may come back: of a Cutout, and without claims where no image shows another sample."""
+    if claims is not None:
+        return claims.erases
+    main = evidence.main
+    return main is not None and not main.blended.any() and bool((main.partner < 0).all())
 
 
 def _coding_sentence(evidence: Evidence) -> str:
@@ -140,10 +158,13 @@ def _coding_sentence(evidence: Evidence) -> str:
     how = "distinct in every channel" if count <= coding.HIGH - coding.LOW + 1 else "distinct as a triple"
     colours = "one grey level a sample" if trial.channels == 1 else f"one colour a sample, {how}"
     values_kept = "" if evidence.value_map is None else f"; {evidence.value_map.describe(convention.unit)}"
+    form = FORMS[convention.form].words
+    classes = "" if evidence.target.num_classes is None else f" of {evidence.target.num_classes} classes"
+    kind = "one-hot labels" if convention.labels == "one_hot" else "labels" if classes else ""
     return (
-        f"Coding: {colours}, {values} from {coding.LOW} to {coding.HIGH}{values_kept}; batches of {count} samples, "
+        f"Called with {form}. Coding: {colours}, {values} from {coding.LOW} to {coding.HIGH}{values_kept}; batches of {count} samples, "
         f"{height}×{width} pixels, {convention.arrays} arrays, {convention.layout.replace('_', ' ')}"
-        f"{', one-hot labels' if convention.labels == 'one_hot' else ''}."
+        f"{f', {kind}{classes}' if kind else ''}."
     )
 
 
@@ -158,8 +179,12 @@ def _readable_check(evidence: Evidence) -> Check:
     if main is None:
         return judge(name, "no batch could be read", good=False)
     if evidence.fill_varies and evidence.erased_share > UNREADABLE:
-        share = evidence.erased_share
-        return judge(name, f"{share:.3f} of pixels come from no sample and have no one value", good=False)
+        reason = f"{evidence.erased_share:.3f} of pixels come from no sample and have no one value"
+        if any(problem.rule == "input untouched" for problem in evidence.problems):
+            reason += (
+                "; the input is changed in place, so partners may be mixed in place during the batch: copy it first"
+            )
+        return judge(name, reason, good=False)
     several = (main.sources > 1).mean()
     if evidence.fill_varies and evidence.trial.channels < LEAST_CHANNELS:
         reason = (
@@ -168,6 +193,9 @@ def _readable_check(evidence: Evidence) -> Check:
         return judge(name, reason, good=None)
     if several > 0:
         reason = f"{several:.3f} of images show more than one other sample: there is no one partner"
+        reason += (
+            ", as where partners are mixed in place during the batch: copy the batch first, and take them from the copy"
+        )
         return judge(name, reason, good=False)
     return judge(name, f"{main.own.size:,} images of {main.own.shape[1]} samples a batch", good=True)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from pydantic import model_validator
 
 from augscope.laws import coding
 from augscope.laws.adapters.convention import FormUnknown, error_in_words
+from augscope.laws.guarding import global_states
 from augscope.laws.settling import REMEDY, settle
 from augscope.laws.targets import Call, Target, label_problem
 from augscope.support.naming import FOREIGN_ERRORS
@@ -22,7 +24,8 @@ from augscope.support.values import Value, check
 
 ODD, NUM_ODD = 7, 40
 PAIR, NUM_PAIRS = 2, 60
-NUM_SINGLE, NUM_POSITIONS = 4, 6
+NUM_SINGLE, NUM_POSITIONS, NUM_SEEDED = 4, 6, 4
+MAX_SECONDS = 1_000_000  # of one call: more is a typing error, and beyond what timers hold
 MIN_CALLS, MAX_CALLS, MIN_BATCH, MAX_BATCH = 64, 1_000_000, 4, 4096
 MAX_VALUES = 2**28  # in a batch: above, it is a typing error
 NUM_TESTS = 12  # statistical rules of one certificate, at most; they share the false-alarm rate
@@ -38,6 +41,7 @@ class Trial(Value):
     channels: int
     seed: int
     false_alarm_rate: float
+    time_limit: float = 60.0
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Trial:
@@ -52,12 +56,23 @@ class Trial(Value):
         enough = channels >= 2 or batch <= 240
         check(enough, f"`batch_size` must be at most 240 with one channel, got {batch}")
         check(0 < rate <= 0.1, f"`false_alarm_rate` must be in (0, 0.1], got {rate}")
+        limit = self.time_limit
+        check(0 < limit <= MAX_SECONDS, f"`time_limit` must be above 0 and at most {MAX_SECONDS:,} s, got {limit:g}")
         return self
+
+    @property
+    def total_calls(self) -> int:
+        """About all calls of a run that nothing ends, apart from those that find out the form; more where draws are rare."""
+        constant = len(coding.CONSTANTS) * coding.NUM_CONSTANT
+        return constant + NUM_POSITIONS + self.num_calls + 4 * NUM_SEEDED + NUM_PAIRS + NUM_SINGLE + NUM_ODD
 
     @property
     def level(self) -> float:
         """The largest p-value at which one statistical rule fails."""
         return self.false_alarm_rate / NUM_TESTS
+
+
+Progress = Callable[[float, float], None]  # gets the seconds that the whole run will take, and the share that is done
 
 
 class Problem(NamedTuple):
@@ -144,7 +159,9 @@ class Evidence:
         erased_share: of the pixels of large batches.
         misplaced: pixels that hold what was elsewhere.
         reproducible, generator_obeyed, random: what seeds decide, or None where that was not tried.
+        seeded_generators: whose global generators the target seeds itself.
         num_calls: all calls.
+        num_shared: calls whose images lie in the memory of those that went in.
         image_rounding, label_rounding: the largest of any `Call`.
     """
 
@@ -165,7 +182,9 @@ class Evidence:
     reproducible: bool | None = None
     generator_obeyed: bool | None = None
     random: bool | None = None
+    seeded_generators: tuple[str, ...] = ()
     num_calls: int = 0
+    num_shared: int = 0
     image_rounding: float = 0.0
     label_rounding: float = 0.0
 
@@ -178,10 +197,11 @@ class Evidence:
 class Prober:
     """Calls a target, checks the form of all that it returns, and reads it."""
 
-    def __init__(self, target: Target, trial: Trial) -> None:
-        self.target, self.trial = target, trial
+    def __init__(self, target: Target, trial: Trial, progress: Progress | None = None) -> None:
+        self.target, self.trial, self.progress = target, trial, progress
         self.evidence = Evidence(target, trial)
         self._soft = False
+        self._start = 0.0
         self._fills: list[np.ndarray] = [np.empty((0, trial.channels))]
         self._moved: list[np.ndarray] = [np.empty((0, trial.channels))]
 
@@ -206,6 +226,7 @@ class Prober:
         example = coding.coded_batch(coding.colours(trial.batch_size, trial.channels), *trial.image_size)
         settle(self.target, example, self._classes(trial.batch_size))
         self.target.seed(trial.seed)
+        self._start = time.perf_counter()
         flat = [np.full((trial.batch_size, *trial.image_size, trial.channels), level) for level in coding.CONSTANTS]
         outputs = [[self._values(self._call(levels)) for _ in range(coding.NUM_CONSTANT)] for levels in flat]
         evidence.value_map = coding.find_value_map(outputs)
@@ -240,11 +261,18 @@ class Prober:
             raise ValueError(f"`target` cannot be checked, got {sight}. {REMEDY}") from None
         except FOREIGN_ERRORS as error:  # whatever foreign code raises is a result
             raise TargetFailed("runs", f"{where} raised {error_in_words(error)}") from error
+        self._report_progress()
+        evidence.num_shared += call.shared
         evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)
         evidence.label_rounding = max(evidence.label_rounding, call.label_rounding)
         self._check_shapes(call, tuple(self.target.convention.encode(levels).shape), where)
         self._check_values(call, where)
         return call
+
+    def _report_progress(self) -> None:
+        if self.progress is not None:
+            share = min(1.0, self.evidence.num_calls / self.trial.total_calls)
+            self.progress((time.perf_counter() - self._start) / share, share)
 
     def _check_shapes(self, call: Call, shape: tuple[int, ...], where: str) -> None:
         if call.images.shape != shape:
@@ -292,6 +320,12 @@ class Prober:
         codes = coding.colours(count, self.trial.channels)
         levels = coding.coded_batch(codes, *self.trial.image_size)
         calls = [self._read(self._call(levels), codes) for _ in range(num_calls)]
+        widths = {rows["labels"].shape[1] for rows in calls}
+        if len(widths) > 1:
+            numbers = f"{min(widths)} and {max(widths)} classes come back in batches of {count}"
+            self.evidence.note("soft labels", f"the number of classes changes: {numbers}")
+        for rows in calls:
+            rows["labels"] = np.pad(rows["labels"], ((0, 0), (0, max(widths) - rows["labels"].shape[1])))
         arrays = {name: np.array([rows[name] for rows in calls]) for name in calls[0]}
         return Batches(**arrays, classes=self._classes(count), label_rounding=self.evidence.label_rounding)
 
@@ -344,13 +378,21 @@ class Prober:
         main = evidence.main
         assert main is not None
         touched = min(max(float(main.pasted_at_all.any(axis=1).mean()), 0.05), 0.99)
-        num_calls = max(4, int(np.ceil(np.log(1e-4) / np.log1p(-touched))))  # a few that change something
+        num_calls = max(NUM_SEEDED, int(np.ceil(np.log(1e-4) / np.log1p(-touched))))  # a few that change something
+
+        states = []  # of the global generators after each call
 
         def outputs(seed: int, elsewhere: int | None = None) -> list[np.ndarray]:
             self.target.seed(seed, elsewhere=elsewhere)
-            return [self._call(levels).images for _ in range(num_calls)]
+            images = []
+            for _ in range(num_calls):
+                images.append(self._call(levels).images)
+                states.append(global_states())
+            return images
 
         first, again, other = outputs(seed), outputs(seed), outputs(seed + 1)
+        pairs = list(zip(states[:num_calls], states[2 * num_calls :], strict=True))
+        evidence.seeded_generators = tuple(name for name in states[0] if any(a[name] == b[name] for a, b in pairs))
         evidence.reproducible = _same(first, again)
         alike = _same(first, other) and all(np.array_equal(first[0], images) for images in first)
         evidence.random = not alike or main.differ

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from augscope.laws.adapters import ADAPTERS, CONVENTIONS
+from augscope.laws.adapters import FORMS, LIBRARIES
 from augscope.laws.adapters.convention import Convention, one_hot, rounding, to_numpy
+from augscope.laws.guarding import Prints, seed_globals, time_limit
 from augscope.support.naming import import_named
 from augscope.support.values import check
 
@@ -28,9 +29,12 @@ class Target:
     Attributes:
         name: as it was given.
         transform: the object.
-        convention: how it takes and returns batches.
+        convention: how it takes and returns batches, as far as it is known.
         num_classes: K of the labels that it gets, or None for as many as a batch has samples.
         factory: makes it anew, where it was given by import path.
+        fixed: the fields of `convention` that are known, by the user or by the library; the others are found by trying.
+        seconds: time limit of a call.
+        prints: what it prints.
     """
 
     name: str
@@ -38,12 +42,16 @@ class Target:
     convention: Convention
     num_classes: int | None
     factory: Factory | None = None
+    fixed: frozenset[str] = frozenset()
+    seconds: float = 60.0
+    prints: Prints = field(default_factory=Prints)
 
     def seed(self, seed: int, *, elsewhere: int | None = None) -> None:
         """Start every source of randomness from a seed: the transform's own, and the global ones (from `elsewhere`)."""
         seed_globals(seed if elsewhere is None else elsewhere)
         if self.factory is not None:
-            self.transform = self.factory()
+            with redirect_stdout(self.prints):
+                self.transform = self.factory()
         if self.has_generator:
             self.transform.generator.manual_seed(seed)
         if callable(getattr(self.transform, "set_random_seed", None)):  # Albumentations
@@ -60,10 +68,20 @@ class Target:
         num_classes = self.num_classes or len(levels)
         given = one_hot(labels, num_classes) if self.convention.labels == "one_hot" else labels
         native_labels = self.convention.array(given)
-        images, soft = ADAPTERS[self.convention.adapter](self.transform, native, native_labels, num_classes)
+        with time_limit(self.seconds), redirect_stdout(self.prints):
+            call = FORMS[self.convention.form].call
+            images, soft = call(self.transform, native, native_labels, num_classes)
         untouched = np.array_equal(to_numpy(native), to_numpy(self.convention.encode(levels)))
         untouched = untouched and np.array_equal(to_numpy(native_labels), given)
-        return Call(to_numpy(images), to_numpy(soft), untouched, rounding(images), rounding(soft))
+        arrays = to_numpy(images), to_numpy(soft)
+        return Call(
+            arrays[0].copy(),  # the next call may write into the same memory
+            arrays[1].copy(),
+            untouched=untouched,
+            shared=np.may_share_memory(arrays[0], to_numpy(native)),
+            image_rounding=rounding(images),
+            label_rounding=rounding(soft),
+        )
 
 
 @dataclass(frozen=True)
@@ -73,12 +91,14 @@ class Call:
     Attributes:
         images, labels: the batch.
         untouched: whether the arguments are as they were.
+        shared: whether the images lie in the memory of those that went in.
         image_rounding, label_rounding: how far a number in [0, 1] may be off in half precision, or 0.
     """
 
     images: np.ndarray
     labels: np.ndarray
     untouched: bool
+    shared: bool
     image_rounding: float
     label_rounding: float
 
@@ -103,41 +123,41 @@ def label_problem(rows: np.ndarray, rounding: float = 0.0) -> str | None:
     return None
 
 
-def seed_globals(seed: int) -> None:
-    """Seed the global generators of Python, NumPy, and of PyTorch and Keras where they are loaded."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - the libraries under check use it
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
-    if "keras" in sys.modules:
-        sys.modules["keras"].utils.set_random_seed(seed)
-
-
-def resolve(target: Any, *, batch_size: int, **options: Any) -> Target:
+def resolve(target: Any, *, batch_size: int, seconds: float = 60.0, **options: Any) -> Target:
     """Return the target behind an import path, or behind a callable.
 
     Args:
         target: `package.module:Class(arguments)` with literal arguments, `package.module:function`, `file.py:function`,
-            or a callable of (images, labels). A class with parameters `num_classes` or `generator` that are not given
+            or a callable of images and labels. A class with parameters `num_classes` or `generator` that are not given
             gets the batch size, and a seeded `torch.Generator`.
         batch_size: N.
-        options: `adapter`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`, to say what the module's name does not tell.
+        seconds: time limit of a call.
+        options: `form`, `arrays`, `layout`, `dtype`, `labels`, `num_classes`: what need not be found by trying.
 
     Raises:
         ValueError: if it cannot be imported or made, with the reason, or an option is unknown.
     """
-    num_classes = options.pop("num_classes", None)
+    num_classes, prints = options.pop("num_classes", None), Prints()
     if isinstance(target, str):
-        name, (transform, root, factory) = target, _import(target, batch_size)
+        with redirect_stdout(prints):
+            name, (transform, root, factory) = target, _import(target, batch_size)
     else:
         check(callable(target), f"`target` must be an import path or a callable, got {target!r}")
         name = getattr(target, "__qualname__", type(target).__qualname__)
-        transform, root, factory = target, type(target).__module__.split(".")[0], None
+        transform, root, factory = target, "", None
     check(not isinstance(transform, type), f"`target` must be a transform, got the class {name}: call it")
-    convention = CONVENTIONS.get(root, CONVENTIONS["default"]).replace(**options)
+    library = _library(options.get("form"), root, type(transform).__module__.split(".")[0])
+    convention = (library or Convention()).replace(**options)
     own_classes = getattr(transform, "num_classes", None)
     classes = num_classes or (own_classes if isinstance(own_classes, int) else None)
-    return Target(name, transform, convention, classes, factory)
+    fixed = frozenset(options if library is None else Convention.model_fields)
+    return Target(name, transform, convention, classes, factory, fixed, seconds, prints)
+
+
+def _library(form: str | None, *packages: str) -> Convention | None:
+    """What is known of a library's transforms: of the form's, where one was given, or of that of the first known package."""
+    names = packages if form is None else (form,)
+    return next((LIBRARIES[name] for name in names if name in LIBRARIES), None)
 
 
 def _import(path: str, batch_size: int) -> tuple[Any, str, Factory | None]:

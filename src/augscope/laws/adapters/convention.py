@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,27 +16,62 @@ class FormUnknown(ValueError):
     """What a target returned has no form that is read; the message is that form in words."""
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a transform is called.
+
+    Attributes:
+        words: what goes in, for messages.
+        call: an adapter, `(transform, images, labels, num_classes) → (images, labels)`.
+        num_arguments: that the transform gets.
+        takes_labels: whether labels are among them, as class indices or one-hot rows.
+        one_image: whether it gets one image at a time.
+    """
+
+    words: str
+    call: Callable[[Any, Any, Any, int], tuple[Any, Any]]
+    num_arguments: int = 1
+    takes_labels: bool = True
+    one_image: bool = False
+
+
+FormName = Literal[
+    "pair",
+    "sample",
+    "images",
+    "image",
+    "tuple",
+    "collate",
+    "sample_dict",
+    "batch_dict",
+    "kornia",
+    "keras",
+    "albumentations",
+]
+WITH_LABELS = ("pair", "sample", "tuple", "collate", "sample_dict", "batch_dict")  # either kind of labels can be given
+
+
 class Convention(Value):
-    """The arrays that a target takes.
+    """How a target is called, and the arrays that it takes.
 
     Args:
-        adapter: how to call it, a name in `ADAPTERS`.
+        form: how to call it, a name in `FORMS`.
         arrays: "torch", "numpy" or "jax".
         layout: "channels_first" (N, C, H, W) or "channels_last" (N, H, W, C), of input and output.
         dtype: of the images, "float32" (levels/256, which bfloat16 holds exactly too) or "uint8" (levels).
-        labels: what `pair` gives, class "indices" (N,) or "one_hot" rows (N, K); None for indices, or one-hot rows where only
-            these work.
+        labels: what goes in, class "indices" (N,) or "one_hot" rows (N, K); None where the form gives no labels, or has its own.
     """
 
-    adapter: Literal["pair", "kornia", "keras", "albumentations"] = "pair"
+    form: FormName = "pair"
     arrays: Literal["torch", "numpy", "jax"] = "torch"
     layout: Literal["channels_first", "channels_last"] = "channels_first"
     dtype: Literal["float32", "uint8"] = "float32"
     labels: Literal["indices", "one_hot"] | None = None
 
     @model_validator(mode="after")
-    def _labels_of_pair(self) -> Convention:
-        check(self.labels is None or self.adapter == "pair", f"`labels` belong to the adapter pair, got {self.adapter}")
+    def _labels_fit(self) -> Convention:
+        fits = self.labels is None or self.form in WITH_LABELS
+        check(fits, f"`labels` belong to a form that gives them ({', '.join(WITH_LABELS)}), got {self.form}")
         return self
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from augscope.laws.adapters.convention import one_hot, to_numpy
+from augscope.laws.adapters.convention import Form, one_hot, to_numpy
 
 
 def call(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
@@ -12,3 +12,6 @@ def call(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[An
     batch = {"images": images, "labels": one_hot(to_numpy(labels), num_classes)}
     output = transform(batch, training=True)
     return output["images"], output["labels"]
+
+
+FORM = Form("a batch, as Keras takes it", call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from augscope.laws.adapters.convention import one_hot, to_numpy
+from augscope.laws.adapters.convention import Form, one_hot, to_numpy
 from augscope.support.values import check
 
 
@@ -25,3 +25,6 @@ def call(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[An
     kept = weight if getattr(transform, "use_correct_lambda", False) else 1 - weight
     rows = [one_hot(part.astype(int), num_classes) for part in (own, permuted)]
     return mixed, kept[:, None] * rows[0] + (1 - kept)[:, None] * rows[1]
+
+
+FORM = Form("a batch, as kornia takes it", call)
