@@ -26,17 +26,21 @@ if TYPE_CHECKING:
     from augscope.theorems.reporting import load, train_seeds, write_report
     from augscope.theorems.statements import THEOREMS
     from augscope.theorems.verification import Verdict, verify
-    from augscope.training.descent import default_record_steps, train
+    from augscope.training.descent import default_record_steps
     from augscope.training.experiment import Experiment, presets
     from augscope.training.flow import FlowRun, flow
     from augscope.training.loop import Run
     from augscope.training.measures import History, feature_scores, features_learned, noise_memorised, unevenness
     from augscope.training.regimes import derive_rarity
+    from augscope.training.sampling import Sampling
+    from augscope.training.train import train
 
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
     "accuracy.exact": ("TestAccuracy", "test_accuracy"),
-    "training.descent": ("default_record_steps", "train"),
+    "training.descent": ("default_record_steps",),
+    "training.sampling": ("Sampling",),
+    "training.train": ("train",),
     "model.distribution": ("FeatureNoise", "Rarity", "learning_ratios"),
     "training.experiment": ("Experiment", "presets"),
     "training.flow": ("FlowRun", "flow"),
@@ -88,6 +92,7 @@ __all__ = [
     "Records",
     "Results",
     "Run",
+    "Sampling",
     "SubsetMethod",
     "Sweep",
     "SweepOutcome",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from pydantic import model_serializer
 
 from augscope.model.arrays import checked_probabilities, checked_scores
@@ -29,6 +29,18 @@ class Plateau(NamedTuple):
     positive: float
     negative: float
     loss: float
+
+
+class Draws(NamedTuple):
+    """Augmented points drawn at random: each takes some patches of a point X_i, the others of a partner X_j.
+
+    Attributes:
+        own: (draws, P), which patches are X_i's.
+        share: (draws,), the label weight of X_i; None where there is no partner and the other patches are 0.
+    """
+
+    own: Bool[Array, "draws P"]
+    share: Float[Array, " draws"] | None
 
 
 NO_PLATEAU = Plateau(float("nan"), float("nan"), float("nan"))
@@ -138,6 +150,15 @@ class Method(Value):
     ) -> Float[Array, ""]:
         """Return the training loss alone; arguments and errors as in `loss_and_gradient`."""
         return self.loss_and_gradient(scores, labels, probabilities)[0]
+
+    def draw(self, key: Any, num_draws: int, num_patches: int) -> Draws:
+        """Return independent draws of the augmentation whose expectation the loss is; traceable. Raises ValueError where none is known."""
+        raise ValueError(f"`method` must know how its augmentation is drawn, got {self.title}: define its `draw`")
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether it defines `draw`."""
+        return type(self).draw is not Method.draw
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation. NumPy's or JAX's arrays."""
