@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from augscope.model.augmented_points import AugmentedPoint, cutmix_point, cutout_point
     from augscope.model.dataset import Dataset
     from augscope.model.distribution import FeatureNoise, Rarity, learning_ratios
-    from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
+    from augscope.model.methods import (
+        CutMix,
+        Cutout,
+        Erm,
+        FunctionMethod,
+        LabelSmoothing,
+        Method,
+        Mixup,
+        SubsetMethod,
+        cutmix_plateau,
+    )
     from augscope.model.methods.monte_carlo import Estimate, estimate
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
     from augscope.model.sampling import population, sample_dataset
@@ -47,7 +57,17 @@ _HOMES = {
     "training.loop": ("Run",),
     "training.measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
     "training.regimes": ("derive_rarity",),
-    "model.methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
+    "model.methods": (
+        "CutMix",
+        "Cutout",
+        "Erm",
+        "FunctionMethod",
+        "LabelSmoothing",
+        "Method",
+        "Mixup",
+        "SubsetMethod",
+        "cutmix_plateau",
+    ),
     "model.methods.monte_carlo": ("Estimate", "estimate"),
     "model.network": ("CustomNetwork", "FunctionNetwork", "Network"),
     "sweep.phase": ("PhaseDiagram", "phase_diagram"),
@@ -84,7 +104,9 @@ __all__ = [
     "FunctionMethod",
     "FunctionNetwork",
     "History",
+    "LabelSmoothing",
     "Method",
+    "Mixup",
     "Network",
     "PhaseDiagram",
     "PhaseOptions",

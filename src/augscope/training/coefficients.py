@@ -159,7 +159,18 @@ class FeatureNoiseGeometry(NamedTuple):
         """
         by_slot = jnp.take_along_axis(by_score, self.slots, axis=1)
         signs = jnp.asarray([1, -1], by_score.dtype)[:, None, None]
-        along = signs * by_slot[None] * network.activation_slope(projections)
+        return self._on_vectors(signs * by_slot[None] * network.activation_slope(projections))
+
+    def projections(self, coefficients: Coefficients) -> Float[Array, "2 n P"]:
+        """Return ⟨w_s, x⟩ for every patch, by position."""
+        return jnp.take_along_axis(self._slot_projections(coefficients), self.slot_of_position[None], axis=2)
+
+    def pulled_back(self, by_projection: Float[Array, "2 n P"]) -> Coefficients:
+        """Return ∂loss/∂w as coefficients, given ∂loss/∂⟨w_s, x⟩ by position."""
+        return self._on_vectors(jnp.take_along_axis(by_projection, self.slots[None], axis=2))
+
+    def _on_vectors(self, along: Float[Array, "2 n P"]) -> Coefficients:
+        """A derivative in projections, by slot, as coefficients of the vectors that the patches are made of."""
         on_features = along[:, :, 0] @ self.feature_members + along[:, :, 1] @ self.noise_members
         on_noise = along[:, :, 1:].reshape(2, -1)
         return Coefficients(

@@ -59,7 +59,7 @@ def checked_descent(
     check_positive("step_size", step_size)
     check_count("num_steps", num_steps)
     check_precision(dataset.dtype)
-    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
     return checked_record_steps(record_at, num_steps)
 
 
@@ -235,7 +235,7 @@ class Descent(Steps):
 
 def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted."""
-    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
     return time_problem(Problem(geometry(dataset), network, (method,), 0.0))
 
 

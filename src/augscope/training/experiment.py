@@ -124,7 +124,7 @@ class Experiment(Value):
             check(self.until is None, "`sampling` must be left out with `until`: a gradient flow has no steps to draw")
             self.sampling.check_fits(self.num_samples, self.methods)
         for method in self.methods:
-            check_method(method, self.distribution.num_patches, weighted=self.is_limit)
+            check_method(method, self.num_samples, self.distribution.num_patches, weighted=self.is_limit)
         return self
 
     def replace(self, **changes: Any) -> Experiment:

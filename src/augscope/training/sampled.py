@@ -60,8 +60,21 @@ def sampled_gradient(problem: Problem, sampling: Sampling, key: Any, coefficient
         if batch is not None:  # rows of the points' geometry from here on
             points, partner = jnp.concatenate([batch, partner]), size + jnp.arange(len(own))
     seen = data if points is None else data.of_points(points)
+    if problem.method.of_projections:
+        blend = partial(_blended_loss, draws, labels=seen.labels, own=own, partner=partner, network=network)
+        return seen.pulled_back(jax.grad(blend)(seen.projections(coefficients)))
     scores, projections = seen.scores(coefficients, network)
     return seen.gradient(_by_score(draws, scores, seen.labels, own, partner), projections, network)
+
+
+def _blended_loss(draws: Any, projections: Any, *, labels: Any, own: Any, partner: Any, network: BaseNetwork) -> Any:
+    """The mean loss of points whose patches are blended with their partners', by the shares in `draws.own`."""
+    shares = draws.own.astype(projections.dtype)[None]
+    active = network.activation(shares * projections[:, own] + (1 - shares) * projections[:, partner])
+    output = (active[0] - active[1]).sum(axis=1)
+    share = draws.share.astype(projections.dtype)
+    own_loss, other_loss = (logistic(labels[points] * output)[0] for points in (own, partner))
+    return (share * own_loss + (1 - share) * other_loss).mean()
 
 
 def _by_score(draws: Any, scores: Any, labels: Any, own: Any, partner: Any) -> Any:

@@ -81,7 +81,7 @@ def estimate(
         ((2, 1000), True)
     """
     check_key(key)
-    known = isinstance(method, Method) and method.can_draw
+    known = isinstance(method, Method) and method.can_draw and not method.of_projections
     check(known, f"`method` must be Erm, Cutout or CutMix, or define `draw`, got {method!r}")
     scores, labels = checked_scores(scores, labels)
     probabilities = checked_probabilities(probabilities, scores)
