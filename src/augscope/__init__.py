@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from augscope.model.augmented_points import AugmentedPoint, cutmix_point, cutout_point
     from augscope.model.dataset import Dataset
     from augscope.model.distribution import FeatureNoise, Rarity, learning_ratios
-    from augscope.model.methods import CutMix, Cutout, Erm, FunctionMethod, Method, SubsetMethod, cutmix_plateau
+    from augscope.model.methods import (
+        CutMix,
+        Cutout,
+        Erm,
+        FunctionMethod,
+        LabelSmoothing,
+        Method,
+        Mixup,
+        SubsetMethod,
+        cutmix_plateau,
+    )
     from augscope.model.methods.monte_carlo import Estimate, estimate
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
     from augscope.model.sampling import population, sample_dataset
@@ -26,24 +36,38 @@ if TYPE_CHECKING:
     from augscope.theorems.reporting import load, train_seeds, write_report
     from augscope.theorems.statements import THEOREMS
     from augscope.theorems.verification import Verdict, verify
-    from augscope.training.descent import default_record_steps, train
+    from augscope.training.descent import default_record_steps
     from augscope.training.experiment import Experiment, presets
     from augscope.training.flow import FlowRun, flow
     from augscope.training.loop import Run
     from augscope.training.measures import History, feature_scores, features_learned, noise_memorised, unevenness
     from augscope.training.regimes import derive_rarity
+    from augscope.training.sampling import Sampling
+    from augscope.training.train import train
 
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
     "accuracy.exact": ("TestAccuracy", "test_accuracy"),
-    "training.descent": ("default_record_steps", "train"),
+    "training.descent": ("default_record_steps",),
+    "training.sampling": ("Sampling",),
+    "training.train": ("train",),
     "model.distribution": ("FeatureNoise", "Rarity", "learning_ratios"),
     "training.experiment": ("Experiment", "presets"),
     "training.flow": ("FlowRun", "flow"),
     "training.loop": ("Run",),
     "training.measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
     "training.regimes": ("derive_rarity",),
-    "model.methods": ("CutMix", "Cutout", "Erm", "FunctionMethod", "Method", "SubsetMethod", "cutmix_plateau"),
+    "model.methods": (
+        "CutMix",
+        "Cutout",
+        "Erm",
+        "FunctionMethod",
+        "LabelSmoothing",
+        "Method",
+        "Mixup",
+        "SubsetMethod",
+        "cutmix_plateau",
+    ),
     "model.methods.monte_carlo": ("Estimate", "estimate"),
     "model.network": ("CustomNetwork", "FunctionNetwork", "Network"),
     "sweep.phase": ("PhaseDiagram", "phase_diagram"),
@@ -80,7 +104,9 @@ __all__ = [
     "FunctionMethod",
     "FunctionNetwork",
     "History",
+    "LabelSmoothing",
     "Method",
+    "Mixup",
     "Network",
     "PhaseDiagram",
     "PhaseOptions",
@@ -88,6 +114,7 @@ __all__ = [
     "Records",
     "Results",
     "Run",
+    "Sampling",
     "SubsetMethod",
     "Sweep",
     "SweepOutcome",

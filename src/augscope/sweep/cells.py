@@ -90,7 +90,7 @@ def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
         dataset = experiment.sample(message["seed"])
         dataset.initial_weights.block_until_ready()
         sampled = time.perf_counter()
-        run = experiment.run(experiment.methods[0], dataset)
+        run = experiment.run(experiment.methods[0], dataset, seed=message["seed"])
         measures = _measures(run, row["predicted_accuracy"])
         row |= {"status": run.status, "message": run.message, **measures}
         row |= {"sample_seconds": sampled - start, "seconds": run.seconds}

@@ -196,7 +196,9 @@ def run_own_limits(
     """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps."""
     runs = []
     for method, seeds in seeds_of.items():
-        own = experiment.with_judged_steps().replace(coordinates="limit", frame="standard", methods=(method,))
+        own = experiment.with_judged_steps().replace(
+            coordinates="limit", frame="standard", sampling=None, methods=(method,)
+        )
         for seed in seeds:
             if progress is not None:
                 progress(f"{method.title}, the limit of seed {seed}", 1.0)

@@ -206,6 +206,8 @@ def _lead(results: Results) -> str:
 
 def training(experiment: Experiment) -> str:
     """Return how the networks were trained, in words."""
+    if experiment.until is None and experiment.sampling is not None:
+        return f"{experiment.num_steps:,} gradient steps, {experiment.sampling}"
     if experiment.until is None:
         return f"{experiment.num_steps:,} exact gradient steps"
     return f"gradient flow to t = {experiment.until:g}, theorems judged at t = {experiment.horizon:,g}"

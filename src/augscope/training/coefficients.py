@@ -52,6 +52,10 @@ class NoiseVectors(NamedTuple):
         """Return ⟨Σ c ξ, ξ⟩ for coefficients c."""
         return noise @ self.gram if self.gram is not None else (noise @ self.vectors) @ self.vectors.T
 
+    def projections_on(self, noise: Float[Array, "2 N"], rows: Int[Array, " M"]) -> Float[Array, "2 M"]:
+        """Return ⟨Σ c ξ, ξ⟩ for some of the vectors alone. Cost O(N M) with the Gram matrix, O(D (N + M)) without."""
+        return noise @ self.gram[rows].T if self.gram is not None else (noise @ self.vectors) @ self.vectors[rows].T
+
     def shift(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 D"]:
         """Return Σ c ξ. Cost O(N D)."""
         return noise @ self.vectors
@@ -64,6 +68,21 @@ class NoiseVectors(NamedTuple):
         """Return M, the Gram matrix of the weights' parts orthogonal to the features, residual included. Cost O(N D)."""
         orthogonal = self.beside + self.shift(noise)
         return orthogonal @ orthogonal.T + self.residual_gram
+
+
+class SomeVectors(NamedTuple):
+    """Some of a sample's noise vectors, by row; coefficients remain those of all."""
+
+    all: NoiseVectors
+    rows: Int[Array, " M"]
+
+    def projections(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 M"]:
+        """Return ⟨Σ c ξ, ξ⟩ for coefficients c of all vectors."""
+        return self.all.projections_on(noise, self.rows)
+
+    def of_all(self, noise: Float[Array, "2 M"]) -> Float[Array, "2 N"]:
+        """Return coefficients of these vectors as those of all: zero elsewhere; a vector that comes twice has the sum."""
+        return jnp.zeros((2, len(self.all.lengths)), noise.dtype).at[:, self.rows].add(noise)
 
 
 class OrthogonalNoise(NamedTuple):
@@ -100,7 +119,7 @@ class FeatureNoiseGeometry(NamedTuple):
     noise_members: Float[Array, "n 2K"]  # α where the feature hides in the point's dominant patch
     slots: Int[Array, "n P"]  # position of each slot (feature, dominant, background …)
     slot_of_position: Int[Array, "n P"]
-    noise: NoiseVectors | OrthogonalNoise
+    noise: Any  # NoiseVectors, OrthogonalNoise or SomeVectors
     features: Float[Array, "2K D"]
     initial_weights: Float[Array, "2 D"]
     initial_feature: Float[Array, "2 2K"]
@@ -109,6 +128,23 @@ class FeatureNoiseGeometry(NamedTuple):
     def start(self) -> Coefficients:
         """Return the coefficients of W(0): zeros."""
         return Coefficients(jnp.zeros_like(self.initial_feature), jnp.zeros_like(self.initial_noise))
+
+    def of_points(self, points: Int[Array, " m"]) -> FeatureNoiseGeometry:
+        """Return the geometry as a loss of some of the points sees it; their gradient moves along their vectors alone.
+
+        A point may come more than once. What needs all points (`observe`, `lengths`) belongs to the whole geometry.
+        """
+        per_point = self.slots.shape[1] - 1
+        rows = (points[:, None] * per_point + jnp.arange(per_point)[None, :]).ravel()
+        return self._replace(
+            labels=self.labels[points],
+            feature_members=self.feature_members[points],
+            noise_members=self.noise_members[points],
+            slots=self.slots[points],
+            slot_of_position=self.slot_of_position[points],
+            noise=SomeVectors(self.noise, rows),
+            initial_noise=self.initial_noise[:, rows],
+        )
 
     def scores(self, coefficients: Coefficients, network: BaseNetwork) -> tuple[Any, Any]:
         """Return the patch scores (n, P) by position, and the projections ⟨w_s, x⟩ (2, n, P) by slot."""
@@ -123,9 +159,23 @@ class FeatureNoiseGeometry(NamedTuple):
         """
         by_slot = jnp.take_along_axis(by_score, self.slots, axis=1)
         signs = jnp.asarray([1, -1], by_score.dtype)[:, None, None]
-        along = signs * by_slot[None] * network.activation_slope(projections)
+        return self._on_vectors(signs * by_slot[None] * network.activation_slope(projections))
+
+    def projections(self, coefficients: Coefficients) -> Float[Array, "2 n P"]:
+        """Return ⟨w_s, x⟩ for every patch, by position."""
+        return jnp.take_along_axis(self._slot_projections(coefficients), self.slot_of_position[None], axis=2)
+
+    def pulled_back(self, by_projection: Float[Array, "2 n P"]) -> Coefficients:
+        """Return ∂loss/∂w as coefficients, given ∂loss/∂⟨w_s, x⟩ by position."""
+        return self._on_vectors(jnp.take_along_axis(by_projection, self.slots[None], axis=2))
+
+    def _on_vectors(self, along: Float[Array, "2 n P"]) -> Coefficients:
+        """A derivative in projections, by slot, as coefficients of the vectors that the patches are made of."""
         on_features = along[:, :, 0] @ self.feature_members + along[:, :, 1] @ self.noise_members
-        return Coefficients(on_features, along[:, :, 1:].reshape(2, -1))
+        on_noise = along[:, :, 1:].reshape(2, -1)
+        return Coefficients(
+            on_features, self.noise.of_all(on_noise) if isinstance(self.noise, SomeVectors) else on_noise
+        )
 
     def norm(self, coefficients: Coefficients) -> Float[Array, ""]:
         """Return ‖Σ γ v + Σ c ξ‖. Cost O(N D)."""

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from augscope.training.experiment import Experiment
 
 TABLES = ("distribution", "network")
+SAMPLING = "sampling"  # a table that an experiment has only where something of it is set
 _CLASSES = {  # whose fields are set by name, by table or method; None: the experiment's own
     "distribution": "augscope.model.distribution:FeatureNoise",
     "network": "augscope.model.network:Network",
+    "sampling": "augscope.training.sampling:Sampling",
     "cutout": "augscope.model.methods.cutout:Cutout",
     "cutmix": "augscope.model.methods.cutmix:CutMix",
     None: "augscope.training.experiment:Experiment",
 }
-_UNNAMED = {(None, "distribution"), (None, "network"), (None, "methods"), ("cutout", "algorithm")}  # set in files only
+_UNNAMED = {
+    (None, "sampling"),
+    (None, "distribution"),
+    (None, "network"),
+    (None, "methods"),
+    ("cutout", "algorithm"),
+}  # set in files only
 _RENAMED = {("cutmix", "tolerance"): "interpolation_tolerance"}  # `verify` has a tolerance of its own
 
 
@@ -41,7 +49,7 @@ class Parameter:
     @property
     def of_method(self) -> bool:
         """Whether it is a method's."""
-        return self.owner is not None and self.owner not in TABLES
+        return self.owner is not None and self.owner not in (*TABLES, SAMPLING)
 
     @property
     def is_whole(self) -> bool:
@@ -125,6 +133,8 @@ def with_values(tables: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
             filled[name] = value
         elif parameter.owner in TABLES:
             filled[parameter.owner][name] = value
+        elif parameter.owner == SAMPLING:
+            filled[SAMPLING] = {**(filled.get(SAMPLING) or {}), name: value}
         elif isinstance(methods, list):
             owners = [one for one in methods if isinstance(one, dict) and one.get("name") == parameter.owner]
             if not owners:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,9 +17,8 @@ from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
 from augscope.support.values import check, check_count, check_positive
 from augscope.training import loop
-from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
 from augscope.training.coefficients import geometry
-from augscope.training.loop import Loop, Run, Standing, Status, checked_targets
+from augscope.training.loop import Standing, Status, checked_targets
 from augscope.training.problem import Point, Problem, evaluate, observe
 
 TRIAL_SECONDS, MOST_TRIALS = 0.02, 100_000  # of steps that are timed to predict a run's cost
@@ -54,68 +52,6 @@ def default_record_steps(num_steps: int, count: int = DEFAULT_RECORDS) -> tuple[
         spaced += 1
 
 
-def train(
-    dataset: Dataset,
-    network: BaseNetwork,
-    method: Method,
-    *,
-    step_size: float,
-    num_steps: int,
-    record_at: Sequence[int] | None = None,
-    progress: Callable[[int, float], Any] | None = None,
-    store_gram: bool | None = None,
-    checkpoint: str | Path | None = None,
-) -> Run:
-    """Train by W(t+1) = W(t) − η ∇L(W(t)) and measure at chosen steps (paper, §2.3).
-
-    The steps run compiled, in chunks of about a second whose length changes no bit of the result. Divergence is a
-    result with a sentence, not an exception; Ctrl-C ends the run and keeps what was recorded.
-
-    Args:
-        dataset: training set and W(0), from `sample_dataset`.
-        network: the activation.
-        method: `Erm()`, `Cutout(num_cut)` or `CutMix()`.
-        step_size: η > 0.
-        num_steps: T ≥ 1.
-        record_at: increasing steps in 0 … T at which to measure; by default 40, log-spaced. Step T is always measured.
-        progress: called with (step, its loss) about once a second, first at step 0.
-        store_gram: see `training.coefficients.geometry`.
-        checkpoint: a file in which to keep where the descent stands, every 10 s, at the end and on Ctrl-C. If it holds this
-            run's checkpoint the descent goes on from there, and its results have the same bits as without interruption.
-
-    Raises:
-        ValueError: on bad arguments, or a checkpoint that is truncated or of another configuration or version, before any
-            work.
-
-    Cost: a step reads the N × N Gram matrix of the N = n(P−1) noise vectors once and evaluates the method.
-
-    Example:
-        >>> import jax, augscope as ag
-        >>> jax.config.update("jax_enable_x64", True)
-        >>> preset = ag.presets.theorem
-        >>> dataset = ag.sample_dataset(jax.random.key(0), preset.distribution, num_samples=60, init_std=0.001,
-        ...                             coordinates="reduced")
-        >>> run = ag.train(dataset, preset.network, ag.CutMix(), step_size=1.0, num_steps=50)
-        >>> run.status, bool(run.history.loss[-1] < run.history.loss[0])
-        ('completed', True)
-    """
-    steps = checked_descent(dataset, method, step_size, num_steps, record_at)
-    began, file = time.perf_counter(), None
-    if checkpoint is not None:
-        configuration = {
-            "network": network.model_dump(mode="json"),
-            "method": method.model_dump(mode="json"),
-            "step_size": float(step_size),
-            "num_steps": int(num_steps),
-            "record_at": [int(step) for step in steps],
-            "store_gram": store_gram,
-            "dataset": dataset_digest(dataset),
-        }
-        file = DescentCheckpoint(checkpoint, configuration)
-    problem = Problem(geometry(dataset, store_gram), network, (method,), step_size)
-    return Loop(Descent(problem, num_steps), [dataset], steps, progress, file, began).finish()[0]
-
-
 def checked_descent(
     dataset: Dataset, method: Method, step_size: float, num_steps: int, record_at: Sequence[int] | None
 ) -> tuple[int, ...]:
@@ -123,7 +59,7 @@ def checked_descent(
     check_positive("step_size", step_size)
     check_count("num_steps", num_steps)
     check_precision(dataset.dtype)
-    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
     return checked_record_steps(record_at, num_steps)
 
 
@@ -218,38 +154,21 @@ def outcome(state: State, num_steps: int) -> tuple[Status, str]:
     return "completed", f"completed {step:,} steps"
 
 
-class Descent:
-    """One descent, as a stepper of `loop.Loop`.
+class Steps:
+    """Compiled steps in chunks of about `loop.CHUNK_SECONDS`: what steppers of `loop.Loop` that count steps share.
 
-    Args:
-        problem: with one method.
-        num_steps: T.
-        state: where it stands; by default at its start.
-        chunk_seconds: how often the host hears from it; by default `loop.CHUNK_SECONDS`.
+    A subclass says how to go on: `_after(count)` is the state after so many steps more.
     """
 
-    def __init__(
-        self, problem: Problem, num_steps: int, state: State | None = None, chunk_seconds: float | None = None
-    ) -> None:
-        self.problem, self.num_steps = problem, num_steps
+    def __init__(self, problem: Problem, num_steps: int, state: Any, chunk_seconds: float | None = None) -> None:
+        self.problem, self.num_steps, self.state = problem, num_steps, state
         self._chunk_seconds = chunk_seconds
-        self.state = start(problem.data) if state is None else state
         self._count = 1  # steps of the next chunk
 
     @property
     def place(self) -> int:
-        """The step reached; −1 before the first chunk."""
+        """The step reached; −1 before the first chunk of a descent."""
         return int(self.state.step)
-
-    @property
-    def loss(self) -> float:
-        """The loss there."""
-        return float(np.mean(self.state.point.loss))
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has diverged."""
-        return bool(np.all(has_diverged(self.state)))
 
     def has_reached(self, target: float) -> bool:
         """Whether it has come to this step."""
@@ -262,6 +181,35 @@ class Descent:
         rate = count / (time.perf_counter() - began)
         chunk = int(rate * (self._chunk_seconds or loop.CHUNK_SECONDS))
         self._count = max(1, min(8 * self._count, chunk))  # it grows gently: the first chunk also compiles
+
+    def _after(self, count: int) -> Any:
+        raise NotImplementedError
+
+
+class Descent(Steps):
+    """One descent, as a stepper of `loop.Loop`.
+
+    Args:
+        problem: with one method.
+        num_steps: T.
+        state: where it stands; by default at its start.
+        chunk_seconds: how often the host hears from it; by default `loop.CHUNK_SECONDS`.
+    """
+
+    def __init__(
+        self, problem: Problem, num_steps: int, state: State | None = None, chunk_seconds: float | None = None
+    ) -> None:
+        super().__init__(problem, num_steps, start(problem.data) if state is None else state, chunk_seconds)
+
+    @property
+    def loss(self) -> float:
+        """The loss there."""
+        return float(np.mean(self.state.point.loss))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has diverged."""
+        return bool(np.all(has_diverged(self.state)))
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that it stands at, and what is measured there."""
@@ -287,16 +235,22 @@ class Descent:
 
 def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted."""
-    check_method(method, dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
     return time_problem(Problem(geometry(dataset), network, (method,), 0.0))
 
 
 def time_problem(problem: Problem) -> float:
     """Return the seconds that one step takes, compilation not counted. Its step size is to be 0: so it cannot diverge."""
-    state, seconds, count = start(problem.data), 0.0, 1
-    jax.block_until_ready(compiled_steps(problem, state, 1))
+    state = start(problem.data)
+    return seconds_per_step(lambda count: compiled_steps(problem, state, count))
+
+
+def seconds_per_step(steps: Callable[[int], Any]) -> float:
+    """Return the seconds that one step takes, by a compiled function that takes so many; compilation not counted."""
+    seconds, count = 0.0, 1
+    jax.block_until_ready(steps(1))
     while seconds < TRIAL_SECONDS and count <= MOST_TRIALS:  # one step alone is mostly overhead where steps are short
         began = time.perf_counter()
-        jax.block_until_ready(compiled_steps(problem, state, count))
+        jax.block_until_ready(steps(count))
         seconds, count = time.perf_counter() - began, 4 * count
     return 4 * seconds / count

@@ -19,11 +19,14 @@ from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork, Network, read_network
 from augscope.model.sampling import check_memory, needed_bytes, num_types, population, sample_dataset, sample_limit
 from augscope.support.values import Value, check, check_positive, checked_seeds
-from augscope.training.descent import checked_record_steps, train
+from augscope.training.descent import checked_record_steps
 from augscope.training.flow import default_record_times, flow
 from augscope.training.loop import Run
+from augscope.training.sampling import Sampling
+from augscope.training.train import train
 
 NUM_JUDGED = 9  # steps from T/2 to T at which a verdict looks (model.md §5)
+DRAWN_STEPS = 2**31  # what a seed's key is folded with for drawn steps: apart from what its sample is drawn from
 MOST_ROWS = 512  # to which the types of a sample are split
 
 
@@ -43,6 +46,7 @@ class Experiment(Value):
             at T η, and the windows in which accuracies hold are stated too.
         coordinates: "reduced" (the same law, any d at the same cost) or "dense"; "limit": a sample at d → ∞, "population": the same
             at n → ∞, both at fixed noise energies from a start at 0 (`init_std` = 0).
+        sampling: draw augmentations, and batches of points, anew in each step; None: descend the exact loss.
         frame: "standard" or "random" features (random: dense coordinates only).
 
     Raises:
@@ -66,6 +70,7 @@ class Experiment(Value):
     until: float | None = None
     coordinates: Literal["dense", "reduced", "limit", "population"] = "reduced"
     frame: Literal["standard", "random"] = "standard"
+    sampling: Sampling | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -114,8 +119,12 @@ class Experiment(Value):
             self.frame == "standard" or self.coordinates == "dense",
             f"`frame` = 'random' needs `coordinates` = 'dense', got {self.coordinates!r}",
         )
+        if self.sampling is not None:
+            check(not self.is_limit, f"`sampling` must be left out with `coordinates` = {self.coordinates!r}")
+            check(self.until is None, "`sampling` must be left out with `until`: a gradient flow has no steps to draw")
+            self.sampling.check_fits(self.num_samples, self.methods)
         for method in self.methods:
-            check_method(method, self.distribution.num_patches, weighted=self.is_limit)
+            check_method(method, self.num_samples, self.distribution.num_patches, weighted=self.is_limit)
         return self
 
     def replace(self, **changes: Any) -> Experiment:
@@ -151,7 +160,8 @@ class Experiment(Value):
     @property
     def canonical(self) -> str:
         """The canonical JSON: equal if and only if the configurations are."""
-        unused = {"until"} if self.until is None else None  # a descent is named as it was before there were flows
+        later = ("until", "sampling")  # a descent is named as it was before there were these
+        unused = {name for name in later if getattr(self, name) is None}
         return json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
 
     @property
@@ -183,7 +193,7 @@ class Experiment(Value):
 
     def in_population(self, methods: Sequence[Method]) -> Experiment:
         """Return the experiment's population, with these methods. Raises ValueError where one takes no probabilities."""
-        return self.replace(coordinates="population", frame="standard", methods=tuple(methods))
+        return self.replace(coordinates="population", frame="standard", sampling=None, methods=tuple(methods))
 
     @property
     def horizon(self) -> float:
@@ -216,6 +226,7 @@ class Experiment(Value):
         dataset: Dataset,
         progress: Callable[[Any, float], Any] | None = None,
         checkpoint: Path | None = None,
+        seed: int | None = None,
     ) -> Run:
         """Train one method on a dataset drawn by `sample`; every method of a seed shares data and initial weights.
 
@@ -223,6 +234,7 @@ class Experiment(Value):
             method, dataset: what to train on what.
             progress: called with (step or time, loss) about once a second.
             checkpoint: as for `train`; a flow keeps none, and begins anew with the same bits.
+            seed: of the dataset, from which drawn steps are drawn too (key: `jax.random.fold_in(jax.random.key(seed), 2**31)`).
         """
         if isinstance(dataset, Limit):  # one program for the limits of all samples
             dataset = dataset.in_rows(min(num_types(dataset.distribution), MOST_ROWS))
@@ -238,6 +250,8 @@ class Experiment(Value):
             record_at=self.record_at,
             progress=progress,
             checkpoint=checkpoint,
+            sampling=self.sampling,
+            key=jax.random.fold_in(jax.random.key(seed or 0), DRAWN_STEPS),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from augscope.support.wording import in_words
 from augscope.training.descent import time_step
 from augscope.training.experiment import Experiment
 from augscope.training.kept_runs import KeptRuns
+from augscope.training.sampled import time_sampled_step
 from augscope.training.seed_run import SeedRun
 from augscope.training.seeds import run_seeds, side_by_side
 
@@ -146,8 +147,10 @@ def _step_seconds(experiment: Experiment, methods: list[Method], workers: int) -
     dataset, seconds = experiment.sample(None if experiment.is_population else 0), {}
     with ThreadPoolExecutor(workers) as threads:
         for method in methods:
-            trial = (dataset, experiment.network, method)
-            time_step(*trial)  # compiles
-            trials = [threads.submit(time_step, *trial) for _ in range(workers)]
+            trial = partial(time_step, dataset, experiment.network, method)
+            if experiment.sampling is not None:
+                trial = partial(time_sampled_step, dataset, experiment.network, method, experiment.sampling)
+            trial()  # compiles
+            trials = [threads.submit(trial) for _ in range(workers)]
             seconds[method.title] = max(job.result() for job in trials)
     return seconds

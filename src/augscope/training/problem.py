@@ -30,6 +30,9 @@ class Geometry(Protocol):
     - `gradient`: ∂loss/∂W as coefficients, given ∂loss/∂scores and the projections that `scores` returned: the chain rule;
     - `norm`: the length of the filters that coefficients stand for, without W(0).
 
+    For methods whose loss is one of projections: `projections(coefficients)`, (2, n, P) by position, and `pulled_back`, which makes
+    coefficients of a derivative in them.
+
     Who asks for more has more: `probabilities`, (n,), the points' weights in the loss where they are not uniform;
     `observe(point, network)`, what a recorder measures, and `weights(coefficients)`, the filters themselves, (filters, D), for
     `loop.Loop`; `lengths()` for `flow`, a tree like the coefficients with the vectors' lengths, shaped to be multiplied with it.
@@ -84,11 +87,14 @@ class Point(NamedTuple):
 
 def evaluate(problem: Problem, coefficients: Any) -> Point:
     """Return the point at these coefficients. Cost: a product with the geometry's vectors, and the method."""
-    data, network = problem.data, problem.network
+    data, network, method = problem.data, problem.network, problem.method
+    probabilities = getattr(data, "probabilities", None)
+    if method.of_projections:
+        projections = data.projections(coefficients)
+        loss, slopes = method.raw_loss_of_projections(projections, data.labels, network, probabilities)
+        return Point(coefficients, loss, data.pulled_back(slopes))
     scores, projections = data.scores(coefficients, network)
-    loss, by_score = call_loss(
-        problem.method.raw_loss_and_gradient, scores, data.labels, getattr(data, "probabilities", None)
-    )
+    loss, by_score = call_loss(method.raw_loss_and_gradient, scores, data.labels, probabilities)
     return Point(coefficients, loss, data.gradient(by_score, projections, network))
 
 

@@ -69,7 +69,7 @@ class Setting(NamedTuple):
         check_count("num_samples", self.num_samples)
         check_positive("step_size", self.step_size)
         check_count("num_steps", self.num_steps)
-        check_method(method, self.distribution.num_patches, weighted=True)
+        check_method(method, self.num_samples, self.distribution.num_patches, weighted=True)
 
     @property
     def canonical(self) -> Setting:
@@ -193,7 +193,8 @@ def _train(settings: Sequence[Setting], method: Method, coarse: bool) -> dict[Se
     unit = settings[0].distribution.replace(feature_noise=1.0)  # so that α multiplies `noise_members`
     dataset, method = smallest_population(unit, settings[0].num_samples, method)
     template, answers = geometry(dataset), []
-    weight = len(template.labels) if not isinstance(method, PlacedCutMix) else len(template.labels) ** 2
+    pairs = isinstance(method, PlacedCutMix) or method.of_projections
+    weight = len(template.labels) ** 2 if pairs else len(template.labels)
     for part, size in _batches(settings, BATCH_TYPES if coarse else weight):
         lanes = _Lanes.of(part, size)
         accuracies, diverged = map(np.asarray, _outcomes(network, method, template, lanes, coarse))

@@ -33,7 +33,7 @@ def run_seeds(
     """Train every method from every seed; return the runs in order of seed and method, and whether Ctrl-C ended it early.
 
     On a CPU, runs go side by side in threads, each the same program as alone: results do not depend on how many. On another
-    device, seeds are trained as batches (`train_many`), with the same results up to rounding; flows and limits one by one.
+    device, seeds are trained as batches (`train_many`), with the same results up to rounding; flows, limits and drawn steps one by one.
 
     Args:
         experiment: what to run.
@@ -49,7 +49,8 @@ def run_seeds(
     earlier = {} if kept is None else {job: run for job in jobs if (run := kept.load(*job)) is not None}
     left = [job for job in jobs if job not in earlier]
     work = _Work(experiment, progress, kept, num_done=len(earlier), num_runs=len(jobs))
-    if jax.default_backend() != "cpu" and experiment.until is None and not experiment.is_limit:
+    plain = experiment.until is None and experiment.sampling is None and not experiment.is_limit
+    if jax.default_backend() != "cpu" and plain:
         new, interrupted = _in_batches(work, left)
     else:
         new, interrupted = _in_threads(work, left, min(workers or side_by_side(experiment), max(1, len(left))))
@@ -126,7 +127,7 @@ def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Jo
                 raise KeyboardInterrupt  # which the run takes as its own, and ends in good order
 
         file = None if work.kept is None else work.kept.descent_file(seed, method)
-        run = SeedRun.of(seed, experiment.run(method, sample(seed), report, checkpoint=file))
+        run = SeedRun.of(seed, experiment.run(method, sample(seed), report, checkpoint=file, seed=seed))
         work.finish(run)
         return run
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from pydantic import model_serializer
 
 from augscope.model.arrays import checked_probabilities, checked_scores
@@ -29,6 +29,18 @@ class Plateau(NamedTuple):
     positive: float
     negative: float
     loss: float
+
+
+class Draws(NamedTuple):
+    """Augmented points drawn at random: each takes some patches of a point X_i, the others of a partner X_j.
+
+    Attributes:
+        own: (draws, P), which patches are X_i's.
+        share: (draws,), the label weight of X_i; None where there is no partner and the other patches are 0.
+    """
+
+    own: Bool[Array, "draws P"]
+    share: Float[Array, " draws"] | None
 
 
 NO_PLATEAU = Plateau(float("nan"), float("nan"), float("nan"))
@@ -85,6 +97,8 @@ class Method(Value):
 
     def _own_loss(self) -> Callable[..., Any]:
         """The function that decides the loss."""
+        if self.of_projections:
+            return self.raw_loss_of_projections
         plain = type(self).raw_loss_and_gradient is Method.raw_loss_and_gradient
         return self.raw_loss if plain else self.raw_loss_and_gradient
 
@@ -103,6 +117,44 @@ class Method(Value):
         JAX can differentiate the loss in either mode, and the gradient forward (`jax.jvp`, `jax.jacfwd`).
         """
         return jax.value_and_grad(partial(call_loss, self.raw_loss))(scores, labels, probabilities)
+
+    @property
+    def of_projections(self) -> bool:
+        """Whether the loss is one of the projections ⟨w_s, x⟩ and the network, as where inputs are blended, and not of scores."""
+        return type(self).raw_loss_of_projections is not Method.raw_loss_of_projections
+
+    def raw_loss_of_projections(
+        self, projections: Any, labels: Any, network: Any, probabilities: Any = None
+    ) -> tuple[Any, Any]:
+        """Return the loss and its derivative in the projections, (2, n, P) by position, without checking arguments; traceable.
+
+        A method that defines it needs neither `raw_loss` nor `raw_loss_and_gradient`; it is given to `train`, flows and limits as any other.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is a method of scores")
+
+    def loss_of_projections(
+        self,
+        projections: Float[Array, "2 n P"],
+        labels: Float[Array, " n"],
+        network: Any,
+        probabilities: Float[Array, " n"] | None = None,
+    ) -> tuple[Float[Array, ""], Float[Array, "2 n P"]]:
+        """Return the loss and its derivative in the projections ⟨w_s, x_i^(p)⟩ of the two filters.
+
+        Args:
+            projections: (2, n, P). labels: +1 or −1, (n,). network: whose φ makes scores of them. probabilities: as in `loss_and_gradient`.
+
+        Raises:
+            ValueError: as `loss_and_gradient` does, or if the method is one of scores.
+        """
+        check(self.of_projections, f"`projections` are asked for by no {self.title}: give `loss` its scores")
+        check(
+            projections.ndim == 3 and len(projections) == 2, f"`projections` must be (2, n, P), got {projections.shape}"
+        )
+        labels, projections = checked_scores(projections[0], labels)[1], jnp.asarray(projections)
+        probabilities = checked_probabilities(probabilities, projections[0])
+        self.check_evaluation(*projections.shape[1:])
+        return self.raw_loss_of_projections(projections, labels, network, probabilities)
 
     def raw_loss(self, scores: Any, labels: Any, probabilities: Any = None) -> Any:
         """Return the loss alone, without checking arguments: enough for a method of your own."""
@@ -126,6 +178,7 @@ class Method(Value):
             ValueError: on mismatched shapes, NaN, other labels, negative weights or ones that do not sum to 1, a method that
                 takes none, a size that the method cannot handle, or float64 not enabled.
         """
+        check(not self.of_projections, f"`scores` do not determine {self.title}: ask `loss_of_projections`")
         scores, labels = checked_scores(scores, labels)
         probabilities = checked_probabilities(probabilities, scores)
         self.check_evaluation(*scores.shape)
@@ -138,6 +191,15 @@ class Method(Value):
     ) -> Float[Array, ""]:
         """Return the training loss alone; arguments and errors as in `loss_and_gradient`."""
         return self.loss_and_gradient(scores, labels, probabilities)[0]
+
+    def draw(self, key: Any, num_draws: int, num_patches: int) -> Draws:
+        """Return independent draws of the augmentation whose expectation the loss is; traceable. Raises ValueError where none is known."""
+        raise ValueError(f"`method` must know how its augmentation is drawn, got {self.title}: define its `draw`")
+
+    @property
+    def can_draw(self) -> bool:
+        """Whether it defines `draw`."""
+        return type(self).draw is not Method.draw
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation. NumPy's or JAX's arrays."""
@@ -154,10 +216,12 @@ def signed_scores(scores: Any, labels: Any) -> Any:
     return labels[:, None] * scores
 
 
-def check_method(method: Any, num_patches: int, weighted: bool = False) -> None:
-    """Raise ValueError unless this is a method that can train on points of so many patches, and `weighted` ones if asked."""
+def check_method(method: Any, num_samples: int, num_patches: int, weighted: bool = False) -> None:
+    """Raise ValueError unless this is a method that can train on so many points of so many patches, `weighted` ones if asked."""
     check(isinstance(method, Method), f"`method` must be a method such as augscope.Erm(), got {method!r}")
     method.check_num_patches(num_patches)
+    if method.of_projections:
+        method.check_evaluation(num_samples, num_patches)
     if weighted:
         method.check_weighted()
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import model_serializer
 
-from augscope.model.methods.base import Method, average, call_loss, logistic
+from augscope.model.methods.base import Draws, Method, average, call_loss, logistic
 from augscope.model.methods.pair_sums import pair_sums
 from augscope.model.methods.subsets import all_subsets
 from augscope.support.naming import path_of
@@ -61,6 +62,12 @@ class SubsetMethod(Method):
         """Raise ValueError if P is too large, or the law is none."""
         _check_size(num_patches, MAX_PATCHES_ONCE, "a single evaluation")
         self._table(num_patches)
+
+    def draw(self, key: Any, num_draws: int, num_patches: int) -> Draws:
+        """Return points with the patches of drawn subsets."""
+        members, law, weights = self._table(num_patches)
+        rows = jax.random.choice(key, len(law), (num_draws,), p=jnp.asarray(law))
+        return Draws(jnp.asarray(members)[rows], None if weights is None else jnp.asarray(weights)[rows])
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import field_validator
 from scipy.special import expit
 
-from augscope.model.methods.base import NO_PLATEAU, Method, Plateau, logistic
+from augscope.model.methods.base import NO_PLATEAU, Draws, Method, Plateau, logistic
 from augscope.model.methods.erm import Erm
 from augscope.model.methods.pair_sums import pair_sums
 from augscope.model.methods.subsets import all_subsets, half_subsets
@@ -75,6 +75,13 @@ class CutMix(Method):
             f"`num_patches` must be at most {MAX_PATCHES_ONCE} for exact CutMix, got {num_patches}: "
             "use `augscope.estimate`, which takes any number",
         )
+
+    def draw(self, key: Any, num_draws: int, num_patches: int) -> Draws:
+        """Return mixed points: coin flips whose probability is uniform on [0, 1], which is the same law (model.md, identity 6.4)."""
+        key_share, key_patches = jax.random.split(key)
+        chance = jax.random.uniform(key_share, (num_draws, 1))
+        own = jax.random.uniform(key_patches, (num_draws, num_patches)) < chance
+        return Draws(own, own.mean(axis=1, dtype=chance.dtype))
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""

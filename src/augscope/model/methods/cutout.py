@@ -8,9 +8,9 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from pydantic import field_validator
 
-from augscope.model.methods.base import Method, average, logistic, signed_scores
+from augscope.model.methods.base import Draws, Method, average, logistic, signed_scores
 from augscope.model.methods.cut_frequencies import expected_loss
-from augscope.model.methods.subsets import kept_patches
+from augscope.model.methods.subsets import drawn_subsets, kept_patches
 from augscope.support.values import check
 
 MAX_SUBSETS = 100_000  # above this, a table of subsets is the wrong tool: a step would take seconds
@@ -72,6 +72,10 @@ class Cutout(Method):
             f"`num_cut` = {self.num_cut} of P = {num_patches} patches makes {subsets:,} subsets, "
             f"more than the {MAX_SUBSETS:,} that can be enumerated: ask for `algorithm` = 'frequencies'",
         )
+
+    def draw(self, key: Any, num_draws: int, num_patches: int) -> Draws:
+        """Return points without C patches, every C-subset equally likely."""
+        return Draws(~drawn_subsets(key, self.num_cut, (num_draws, num_patches)), None)
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""

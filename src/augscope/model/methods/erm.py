@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from augscope.model.methods.base import Method, average, logistic
+from augscope.model.methods.base import Draws, Method, average, logistic
 
 
 class Erm(Method):
@@ -26,6 +26,10 @@ class Erm(Method):
     def title(self) -> str:
         """ "ERM"."""
         return "ERM"
+
+    def draw(self, key: Any, num_draws: int, num_patches: int) -> Draws:
+        """Return whole points."""
+        return Draws(jnp.ones((num_draws, num_patches), bool), None)
 
     def raw_loss_and_gradient(self, scores: Any, labels: Any, probabilities: Any = None) -> tuple[Any, Any]:
         """Return the loss and gradient without checking arguments."""

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from augscope.model.arrays import check_key, checked_probabilities, checked_scores
-from augscope.model.methods import CutMix, Cutout, Erm, Method
+from augscope.model.methods import CutMix, Cutout, Method
 from augscope.model.methods.base import logistic
 from augscope.support.values import check
 
@@ -57,7 +57,7 @@ def estimate(
 
     Args:
         key: a JAX random key; the same key gives the same bits.
-        method: `Erm()`, `Cutout(num_cut)` or `CutMix()`; its `algorithm` plays no part.
+        method: `Erm()`, `Cutout(num_cut)` or `CutMix()`, whose `algorithm` plays no part, or one of your own that defines `draw`.
         scores: patch scores, shape (n, P).
         labels: +1 or −1, shape (n,).
         num_draws: at least 2.
@@ -81,7 +81,8 @@ def estimate(
         ((2, 1000), True)
     """
     check_key(key)
-    check(isinstance(method, (Erm, Cutout, CutMix)), f"`method` must be Erm, Cutout or CutMix, got {method!r}")
+    known = isinstance(method, Method) and method.can_draw and not method.of_projections
+    check(known, f"`method` must be Erm, Cutout or CutMix, or define `draw`, got {method!r}")
     scores, labels = checked_scores(scores, labels)
     probabilities = checked_probabilities(probabilities, scores)
     is_count = isinstance(num_draws, (int, np.integer)) and not isinstance(num_draws, bool)
@@ -94,8 +95,6 @@ def estimate(
         method = Cutout(num_cut=num_cut)
     elif isinstance(method, CutMix):
         method = CutMix()
-    else:
-        method = Erm()
     sums = _all_draws(method, key, scores, labels, probabilities, jnp.asarray(num_draws, jnp.int32))
     gradient = sums.slopes / num_draws
     # Most draws leave most entries at 0, so the mean square does not cancel against the squared mean; rounding may go below 0.
@@ -147,11 +146,11 @@ def _draws(method: Method, key: Any, scores: Any, labels: Any, probabilities: An
     key_i, key_j, key_patches = jax.random.split(key, 3)
     num_samples, num_patches = scores.shape
     i = jax.random.choice(key_i, num_samples, weights.shape, p=probabilities)
-    own = _own_patches(method, key_patches, (len(weights), num_patches))
-    if isinstance(method, CutMix):
+    own, share = method.draw(key_patches, len(weights), num_patches)
+    if share is not None:
         j = jax.random.choice(key_j, num_samples, weights.shape, p=probabilities)
         margins = jnp.where(own, scores[i], scores[j]).sum(axis=1)
-        share = own.mean(axis=1, dtype=scores.dtype)
+        share = share.astype(scores.dtype)
         parts = [(i, own, share), (j, ~own, 1 - share)]
     else:
         margins = jnp.where(own, scores[i], 0).sum(axis=1)
@@ -165,32 +164,3 @@ def _draws(method: Method, key: Any, scores: Any, labels: Any, probabilities: An
         total = total.at[point].add(jnp.where(patches, (weights * slopes)[:, None], 0))
         squares = squares.at[point].add(jnp.where(patches, (weights * slopes**2)[:, None], 0))
     return _Sums(mean, (weights * (losses - mean) ** 2).sum(), total, squares)
-
-
-def _own_patches(method: Method, key: Any, shape: tuple[int, int]) -> Any:
-    """Which patches of each draw, (draws, P), come from X_i; the others are cut, or come from X_j."""
-    if isinstance(method, Cutout):
-        return ~_cut_patches(key, method.num_cut, shape)
-    if isinstance(method, CutMix):
-        key_share, key_patches = jax.random.split(key)
-        share = jax.random.uniform(key_share, (shape[0], 1))
-        return jax.random.uniform(key_patches, shape) < share
-    return jnp.ones(shape, bool)
-
-
-def _cut_patches(key: Any, num_cut: int, shape: tuple[int, int]) -> Any:
-    """Uniform C-subsets, (draws, P): going through the patches, each is cut with probability (left to cut)/(patches left).
-
-    No sort: on a CPU, XLA's takes a hundred times as long.
-    """
-    num_draws, num_patches = shape
-
-    def add(to_cut: Any, step: Any) -> tuple[Any, Any]:
-        chance, patches_left = step
-        cut = chance * patches_left < to_cut
-        return to_cut - cut, cut
-
-    chances = jax.random.uniform(key, (num_patches, num_draws))
-    patches_left = jnp.arange(num_patches, 0, -1, dtype=chances.dtype)
-    start = jnp.full(num_draws, num_cut, chances.dtype)
-    return jax.lax.scan(add, start, (chances, patches_left))[1].T

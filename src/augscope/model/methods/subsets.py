@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import combinations
 from math import comb
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -17,6 +20,24 @@ def kept_patches(num_patches: int, num_cut: int) -> Bool[np.ndarray, "subsets P"
     for row, cut in enumerate(combinations(range(num_patches), num_cut)):
         kept[row, list(cut)] = False
     return kept
+
+
+def drawn_subsets(key: Any, size: int, shape: tuple[int, int]) -> Any:
+    """Return uniform subsets of so many patches, (draws, P) booleans: going through the patches, each is taken with probability (left to take)/(patches left).
+
+    No sort: on a CPU, XLA's takes a hundred times as long.
+    """
+    num_draws, num_patches = shape
+
+    def add(to_take: Any, step: Any) -> tuple[Any, Any]:
+        chance, patches_left = step
+        taken = chance * patches_left < to_take
+        return to_take - taken, taken
+
+    chances = jax.random.uniform(key, (num_patches, num_draws))
+    patches_left = jnp.arange(num_patches, 0, -1, dtype=chances.dtype)
+    start = jnp.full(num_draws, size, chances.dtype)
+    return jax.lax.scan(add, start, (chances, patches_left))[1].T
 
 
 @lru_cache(maxsize=64)

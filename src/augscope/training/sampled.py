@@ -1,0 +1,207 @@
+"""Training as people do it: augmentations drawn anew in each step, batches of points, momentum."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from augscope.model.arrays import check_key
+from augscope.model.dataset import Dataset
+from augscope.model.methods import Method
+from augscope.model.methods.base import logistic
+from augscope.model.network import BaseNetwork
+from augscope.training.coefficients import geometry
+from augscope.training.descent import BLOW_UP, Steps, seconds_per_step
+from augscope.training.loop import Standing, Status
+from augscope.training.problem import Point, Problem, evaluate, observe
+from augscope.training.sampling import Sampling
+
+EXACT_EVERY = 100  # steps from one look at the exact loss to the next
+LOOKS_ABOVE = 2  # looks in a row at a loss that has blown up: diverged
+
+
+class SampledState(NamedTuple):
+    """Where a sampled descent stands."""
+
+    step: Int[Array, ""]
+    coefficients: Any
+    velocity: Any  # of momentum, as coefficients
+    order: Int[Array, " n"]  # of the points in this epoch
+    loss: Float[Array, ""]  # exact, when it was looked at last
+    initial_loss: Float[Array, ""]
+    looks_above: Int[Array, ""]  # in a row, at losses above BLOW_UP times the initial one
+
+
+def sampled_gradient(problem: Problem, sampling: Sampling, key: Any, coefficients: Any, batch: Any) -> Any:
+    """Return the gradient, as coefficients, of the mean loss of augmentations drawn of some points; traceable.
+
+    Args:
+        problem: of one sample of the paper's data.
+        sampling: how many draws a point.
+        key: of these draws.
+        coefficients: where.
+        batch: indices of the points, (m,), or None: all of them.
+
+    Cost: O(N m P) for the projections of the points and their partners.
+    """
+    data, network = problem.data, problem.network
+    num_samples, num_patches = data.slots.shape
+    key_augmentation, key_partner = jax.random.split(key)
+    size = num_samples if batch is None else len(batch)
+    own = jnp.repeat(jnp.arange(size), sampling.draws)
+    draws = problem.method.draw(key_augmentation, len(own), num_patches)
+    points, partner = batch, None
+    if draws.share is not None:
+        partner = jax.random.randint(key_partner, own.shape, 0, num_samples)
+        if batch is not None:  # rows of the points' geometry from here on
+            points, partner = jnp.concatenate([batch, partner]), size + jnp.arange(len(own))
+    seen = data if points is None else data.of_points(points)
+    if problem.method.of_projections:
+        blend = partial(_blended_loss, draws, labels=seen.labels, own=own, partner=partner, network=network)
+        return seen.pulled_back(jax.grad(blend)(seen.projections(coefficients)))
+    scores, projections = seen.scores(coefficients, network)
+    return seen.gradient(_by_score(draws, scores, seen.labels, own, partner), projections, network)
+
+
+def _blended_loss(draws: Any, projections: Any, *, labels: Any, own: Any, partner: Any, network: BaseNetwork) -> Any:
+    """The mean loss of points whose patches are blended with their partners', by the shares in `draws.own`."""
+    shares = draws.own.astype(projections.dtype)[None]
+    active = network.activation(shares * projections[:, own] + (1 - shares) * projections[:, partner])
+    output = (active[0] - active[1]).sum(axis=1)
+    share = draws.share.astype(projections.dtype)
+    own_loss, other_loss = (logistic(labels[points] * output)[0] for points in (own, partner))
+    return (share * own_loss + (1 - share) * other_loss).mean()
+
+
+def _by_score(draws: Any, scores: Any, labels: Any, own: Any, partner: Any) -> Any:
+    """The derivative of the mean loss of augmented points in the scores of the points they are made of."""
+    mixed = jnp.where(draws.own, scores[own], 0 if partner is None else scores[partner])
+    output = mixed.sum(axis=1)
+    slopes = labels[own] * logistic(labels[own] * output)[1]
+    by_score = jnp.zeros_like(scores)
+    if partner is not None:
+        share = draws.share.astype(scores.dtype)
+        slopes = share * slopes + (1 - share) * labels[partner] * logistic(labels[partner] * output)[1]
+        by_score = by_score.at[partner].add(jnp.where(draws.own, 0, slopes[:, None] / len(own)))
+    return by_score.at[own].add(jnp.where(draws.own, slopes[:, None] / len(own), 0))
+
+
+def sampled_start(problem: Problem) -> SampledState:
+    """Return the state at W(0)."""
+    data = problem.data
+    loss = evaluate(problem, data.start()).loss
+    return SampledState(
+        step=jnp.zeros((), int),
+        coefficients=data.start(),
+        velocity=data.start(),
+        order=jnp.arange(len(data.labels)),
+        loss=loss,
+        initial_loss=loss,
+        looks_above=jnp.zeros((), jnp.int32),
+    )
+
+
+@partial(jax.jit, static_argnums=1)
+def sampled_steps(problem: Problem, sampling: Sampling, key: Any, state: SampledState, num_steps: Any) -> SampledState:
+    """Take `num_steps` steps (a run-time count), fewer if the descent diverges. A step's draws depend on key and step alone."""
+    end, num_samples = state.step + num_steps, state.order.shape[0]
+    size = sampling.batch_size or num_samples
+    key_order, key_draws = jax.random.split(key)
+
+    def body(state: SampledState) -> SampledState:
+        order, batch = state.order, None
+        if size < num_samples:
+            epoch, place = jnp.divmod(state.step, num_samples // size)
+            shuffled = partial(jax.random.permutation, jax.random.fold_in(key_order, epoch), num_samples)
+            order = jax.lax.cond(place == 0, shuffled, lambda: state.order)
+            batch = jax.lax.dynamic_slice(order, (place * size,), (size,))
+        key = jax.random.fold_in(key_draws, state.step)
+        slope = sampled_gradient(problem, sampling, key, state.coefficients, batch)
+        velocity = slope
+        if sampling.momentum:
+            velocity = jax.tree.map(lambda before, new: sampling.momentum * before + new, state.velocity, slope)
+        moved = jax.tree.map(lambda at, along: at - problem.step_size * along, state.coefficients, velocity)
+        step = state.step + 1
+        looks = step % EXACT_EVERY == 0
+        loss = jax.lax.cond(looks, lambda: evaluate(problem, moved).loss, lambda: state.loss)
+        above = jnp.where(loss > BLOW_UP * state.initial_loss, state.looks_above + 1, 0)
+        return state._replace(
+            step=step,
+            coefficients=moved,
+            velocity=velocity if sampling.momentum else state.velocity,
+            order=order,
+            loss=loss,
+            looks_above=jnp.where(looks, above, state.looks_above),
+        )
+
+    return jax.lax.while_loop(lambda state: (state.step < end) & ~_has_diverged(state), body, state)
+
+
+def _has_diverged(state: SampledState) -> Any:
+    return ~jnp.isfinite(state.loss) | (state.looks_above >= LOOKS_ABOVE)
+
+
+@jax.jit
+def _exact_point(problem: Problem, coefficients: Any) -> Point:
+    return evaluate(problem, coefficients)
+
+
+class SampledDescent(Steps):
+    """A descent by drawn gradients, as a stepper of `loop.Loop`; what it measures, it measures of the exact loss.
+
+    Args:
+        problem: of one sample, with one method.
+        num_steps: T.
+        sampling: how steps are drawn.
+        key: a JAX random key; the same key gives the same bits, in chunks of any length.
+    """
+
+    def __init__(self, problem: Problem, num_steps: int, sampling: Sampling, key: Any) -> None:
+        check_key(key)
+        super().__init__(problem, num_steps, jax.jit(sampled_start)(problem))
+        self._sampling, self._key = sampling, key
+
+    @property
+    def loss(self) -> float:
+        """The exact loss, at most 100 steps ago."""
+        return float(self.state.loss)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has diverged."""
+        return bool(_has_diverged(self.state))
+
+    def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
+        """Return the step that it stands at, and what is measured there."""
+        point = _exact_point(self.problem, self.state.coefficients)
+        return [(self.place, observe(self.problem.data, self.problem.network, point))]
+
+    def standing(self, index: int = 0) -> Standing:
+        """Return where it stands; a drawn loss rises and falls, so that none is called oscillating."""
+        status, message = self._outcome()
+        return Standing(self.problem.data.weights(self.state.coefficients), status, message, False, self.place)
+
+    def _outcome(self) -> tuple[Status, str]:
+        state = self.state
+        if self.is_over:
+            return "diverged", (
+                f"diverged: the exact loss was {float(state.loss):.4g} at step {self.place:,}, initially "
+                f"{float(state.initial_loss):.4g}; a smaller step size would help"
+            )
+        if self.place < self.num_steps:
+            return "running", f"at step {self.place:,} of {self.num_steps:,}"
+        return "completed", f"completed {self.place:,} drawn steps"
+
+    def _after(self, count: int) -> SampledState:
+        return sampled_steps(self.problem, self._sampling, self._key, self.state, count)
+
+
+def time_sampled_step(dataset: Dataset, network: BaseNetwork, method: Method, sampling: Sampling) -> float:
+    """Return the seconds that one drawn step takes, compilation not counted."""
+    problem = Problem(geometry(dataset), network, (method,), 0.0)
+    state, key = sampled_start(problem), jax.random.key(0)
+    return seconds_per_step(lambda count: sampled_steps(problem, sampling, key, state, count))
