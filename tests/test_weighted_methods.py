@@ -275,7 +275,7 @@ class TestMethodsOfOnesOwn:
         np.testing.assert_allclose(gradient, np.outer(-LABELS * terms, np.ones(3)), rtol=1e-14)
         dataset = ag.sample_dataset(jax.random.key(0), distribution, num_samples=5, init_std=0.1)
         assert ag.train(dataset, network, method, step_size=0.1, num_steps=2).status == "completed"
-        check_method(method, 3)
+        check_method(method, 2, 3)
 
     def test_those_with_the_argument_take_weights(self):
         results = [evaluate(method, SCORES, LABELS, WEIGHTS) for method in (Weighted(), Needing())]
@@ -287,7 +287,7 @@ class TestMethodsOfOnesOwn:
     @every_kind
     def test_what_the_library_ships_takes_weights(self, method):
         assert method.takes_probabilities
-        check_method(method, 3, weighted=True)
+        check_method(method, 2, 3, weighted=True)
 
     @pytest.mark.parametrize(
         ("method", "title", "name"),
@@ -304,7 +304,7 @@ class TestMethodsOfOnesOwn:
             f"give its `{name}` a third argument `probabilities`"
         )
         for refused in (
-            lambda: check_method(method, 3, weighted=True),
+            lambda: check_method(method, 2, 3, weighted=True),
             lambda: method.loss(SCORES, LABELS, WEIGHTS),
         ):
             with pytest.raises(ValueError, match=re.escape(sentence)):
