@@ -7,7 +7,11 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from augscope.cli import main
 
@@ -44,6 +48,11 @@ def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
         except SystemExit as ended:
             status = int(ended.code or 0)
     return subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
+
+
+def thinned(values: Iterable[Any], quick: Callable[[Any], bool]) -> list[Any]:
+    """Return the values of a parametrised test, the quick ones for every run and the others marked slow."""
+    return [value if quick(value) else pytest.param(value, marks=pytest.mark.slow) for value in values]
 
 
 def run_code(code: str) -> subprocess.CompletedProcess[str]:

@@ -55,7 +55,14 @@ def energies_of(distribution: ag.FeatureNoise) -> tuple[float, float]:
 
 class TestSample:
     @each_method
-    @pytest.mark.parametrize(("num_patches", "frequencies"), [(2, (0.7, 0.3)), (3, (0.8, 0.15, 0.05)), (4, (1.0,))])
+    @pytest.mark.parametrize(
+        ("num_patches", "frequencies"),
+        [
+            pytest.param(2, (0.7, 0.3), marks=pytest.mark.slow),
+            (3, (0.8, 0.15, 0.05)),
+            pytest.param(4, (1.0,), marks=pytest.mark.slow),
+        ],
+    )
     def test_limit_is_training_on_orthogonal_noise(self, method, num_patches, frequencies, without_accuracy):
         distribution = distribution_of(num_patches, frequencies)
         sample = ag.sample_dataset(KEY, distribution, num_samples=40, init_std=0.0, coordinates="reduced")

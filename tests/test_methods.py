@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from commands import thinned
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -93,7 +94,11 @@ def scores_for_rung(num_samples: int, num_patches: int, rung: int, seed: int = 0
 
 # Every n ≤ 7 and every P ≤ 5; the sizes between compile for a minute more and are left to the slow tests.
 SMALL_SIZES = [
-    pytest.param(n, num_patches, marks=() if n in (1, 2, 7) or num_patches == 3 else pytest.mark.slow)
+    pytest.param(
+        n,
+        num_patches,
+        marks=() if (n in (1, 7) and num_patches != 4) or (n, num_patches) == (2, 3) else pytest.mark.slow,
+    )
     for n, num_patches in product(range(1, 8), range(1, 6))
 ]
 LADDER = [(n, rung) for n in (40, 90, 300) for rung in range(len(rungs(n)))]
@@ -136,7 +141,7 @@ class TestAgainstTheOracle:
 
 
 class TestPairSums:
-    @pytest.mark.parametrize("num_patches", [2, 3, 4])
+    @pytest.mark.parametrize("num_patches", thinned([2, 3, 4], lambda num_patches: num_patches == 3))
     @pytest.mark.parametrize(("num_samples", "rung"), LADDER)
     def test_every_rung_agrees_with_enumeration(self, num_samples, num_patches, rung):
         # The worst scores that a rung accepts; the enumeration is itself tested against the oracle.
@@ -342,7 +347,9 @@ EVERY_KIND = (
     ag.FunctionMethod(function=exponential),
 )
 every_kind = pytest.mark.parametrize(
-    "method", EVERY_KIND, ids=lambda method: f"{method.title} {getattr(method, 'algorithm', '')}".strip()
+    "method",
+    thinned(EVERY_KIND, lambda method: method in (EVERY_KIND[0], EVERY_KIND[3], EVERY_KIND[7])),
+    ids=lambda method: f"{method.title} {getattr(method, 'algorithm', '')}".strip(),
 )
 
 
