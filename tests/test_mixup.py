@@ -137,6 +137,24 @@ def test_a_population_learns_by_it():
     assert ag.features_learned(run.history.feature_scores[-1])[0]
 
 
+def midpoint(projections, labels, network):
+    """Midpoint Mixup as one would write it."""
+    blended = (projections[:, :, None] + projections[:, None]) / 2
+    active = network.activation(blended)
+    output = (active[0] - active[1]).sum(axis=-1)
+    losses = [jnp.logaddexp(0.0, -both * output) for both in (labels[:, None], labels[None])]
+    return (losses[0] + losses[1]).mean() / 2
+
+
+def test_a_function_of_projections_is_a_method():
+    projections, labels, _ = map(jnp.asarray, made())
+    method = ag.FunctionMethod(function=midpoint)
+    loss, slopes = method.loss_of_projections(projections, labels, NETWORK)
+    expected, wanted = ag.Mixup().loss_of_projections(projections, labels, NETWORK)
+    np.testing.assert_allclose(loss, expected, rtol=1e-14)
+    np.testing.assert_allclose(slopes, wanted, rtol=0, atol=1e-15)
+
+
 def test_it_is_a_method_of_files_and_commands():
     experiment = SMALL.replace(methods=("mixup", {"name": "mixup", "law": [0.2, 0.2]}))
     assert [method.title for method in experiment.methods] == ["Mixup", "Mixup, Beta(0.2, 0.2)"]

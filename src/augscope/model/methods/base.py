@@ -93,7 +93,7 @@ class Method(Value):
     @property
     def takes_probabilities(self) -> bool:
         """Whether the loss has an argument `probabilities`, so that it can be taken of a weighted sample."""
-        return "probabilities" in _parameters(self._own_loss())
+        return "probabilities" in parameters_of(self._own_loss())
 
     def _own_loss(self) -> Callable[..., Any]:
         """The function that decides the loss."""
@@ -228,13 +228,14 @@ def check_method(method: Any, num_samples: int, num_patches: int, weighted: bool
 
 def call_loss(function: Callable[..., Any], scores: Any, labels: Any, probabilities: Any) -> Any:
     """Call a loss, perhaps of somebody's own, with `probabilities` where it needs them: it may not know that argument."""
-    parameter = _parameters(function).get("probabilities")
+    parameter = parameters_of(function).get("probabilities")
     if probabilities is None and parameter is not None and parameter.default is parameter.empty:
-        probabilities = jnp.full(scores.shape[0], 1 / scores.shape[0], scores.dtype)
+        probabilities = jnp.full(labels.shape[0], 1 / labels.shape[0], scores.dtype)
     return function(scores, labels) if probabilities is None else function(scores, labels, probabilities=probabilities)
 
 
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return a function's parameters by name; none where they are not told."""
     try:
         return inspect.signature(function).parameters
     except (TypeError, ValueError):  # some functions written in C tell none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import jax
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import model_serializer
 
-from augscope.model.methods.base import Draws, Method, average, call_loss, logistic
+from augscope.model.methods.base import Draws, Method, average, call_loss, logistic, parameters_of
 from augscope.model.methods.pair_sums import pair_sums
 from augscope.model.methods.subsets import all_subsets
 from augscope.support.naming import path_of
@@ -120,7 +120,8 @@ class FunctionMethod(Method):
 
     Args:
         function: takes scores (n, P) and labels (n,) of ±1 as floats, returns a scalar. One for weighted samples has a
-            third argument `probabilities`, (n,), as in `augscope.Method`. Written down, the method is the function's import
+            third argument `probabilities`, (n,), as in `augscope.Method`. One whose first argument is named `projections` gets
+            these, (2, n, P), and the `network` too, for losses that scores do not determine. Written down, the method is the function's import
             path; that needs a function at the top level of a module.
 
     Example:
@@ -133,7 +134,7 @@ class FunctionMethod(Method):
         ('square', [[2.0, 2.0]])
     """
 
-    function: Callable[[Any, Any], Any]
+    function: Callable[..., Any]
 
     @property
     def title(self) -> str:
@@ -146,6 +147,18 @@ class FunctionMethod(Method):
 
     def _own_loss(self) -> Callable[..., Any]:
         return self.function
+
+    @property
+    def of_projections(self) -> bool:
+        """Whether the function's first argument is named `projections`."""
+        return next(iter(parameters_of(self.function)), "") == "projections"
+
+    def raw_loss_of_projections(
+        self, projections: Any, labels: Any, network: Any, probabilities: Any = None
+    ) -> tuple[Any, Any]:
+        """Return the function's value and derivative."""
+        loss = partial(self.function, network=network)
+        return jax.value_and_grad(partial(call_loss, loss))(projections, labels, probabilities)
 
     def raw_loss(self, scores: Any, labels: Any, probabilities: Any = None) -> Any:
         """Return the function's value."""
