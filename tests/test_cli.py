@@ -129,8 +129,8 @@ BAD = {
     "unknown preset": (["--preset", "nothing"], "`preset` must be one of figure, theorem"),
     "unknown option": (["--nonsense", "1"], "nonsense"),
     "unknown method": (
-        ["--methods", "mixup"],
-        "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
+        ["--methods", "hinge"],
+        "`methods` must be among erm, cutout, cutmix, mixup, label_smoothing, or module:Name or file.py:Name of your own, got 'hinge'",
     ),
     "half a dimension": (["--dim", "2000.5"], "must be a whole number, got '2000.5'"),
     "a dimension without end": (["--dim", "1e999999999"], "must be a whole number"),
@@ -185,8 +185,8 @@ def test_the_package_is_the_command():
         ("preset = 'theorem'\ndistribution = 5", "`distribution` must be a table, got 5"),
         ("preset = 'theorem'\nmethods = 5", "`methods` is not valid"),
         (
-            "preset = 'theorem'\nmethods = ['mixup', 'cutout']",
-            "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
+            "preset = 'theorem'\nmethods = ['hinge', 'cutout']",
+            "`methods` must be among erm, cutout, cutmix, mixup, label_smoothing, or module:Name or file.py:Name of your own, got 'hinge'",
         ),
     ],
 )
@@ -256,8 +256,9 @@ def test_every_field_of_an_experiment_is_an_option():
         "name",
         "tolerance",
     }
-    of_experiment = {*ag.Experiment.model_fields} - {"distribution"}
-    parts = {*ag.FeatureNoise.model_fields, *ag.Network.model_fields, *methods, "interpolation_tolerance"}
+    of_experiment = {*ag.Experiment.model_fields} - {"distribution", "sampling"}
+    tables = ag.FeatureNoise, ag.Network, ag.Sampling
+    parts = {*methods, "interpolation_tolerance"}.union(*(table.model_fields for table in tables))
     assert options == of_experiment | parts | {"preset", "config", "keep_energies"}
 
 

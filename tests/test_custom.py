@@ -149,7 +149,7 @@ def test_a_plateau_of_ones_own_is_measured_against(distribution, network):
         (lambda: Wrong(what="weights").loss(SCORES, LABELS), r"`label_weights` of Wrong must be in \[0, 1\]"),
         (lambda: Mixed().check_num_patches(13), "`num_patches` must be at most 12 for a descent over subsets, got 13"),
         (lambda: ag.FunctionMethod(function=lambda a, y: a).loss(SCORES, LABELS), "must return a scalar"),
-        (lambda: read_method("hinge"), "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name"),
+        (lambda: read_method("hinge"), "`methods` must be among erm, cutout, cutmix, mixup, label_smoothing, or module:Name or file.py:Name"),
         (lambda: read_method("json:nothing"), "`methods` could not be imported, got 'json:nothing'"),
         (lambda: read_method("no_such_module:f"), "`methods` could not be imported, got 'no_such_module:f'"),
         (lambda: read_method("json:JSONDecoder"), "`methods` must name a subclass of augscope.Method"),

@@ -227,8 +227,8 @@ BAD = {
     "same seed": ({"seeds": [1, 1]}, "`seeds` must differ from each other"),
     "no methods": ({"methods": []}, "`methods` must be a list of at least one"),
     "unknown method": (
-        {"methods": ["mixup"]},
-        "`methods` must be among erm, cutout, cutmix, or module:Name or file.py:Name of your own, got 'mixup'",
+        {"methods": ["hinge"]},
+        "`methods` must be among erm, cutout, cutmix, mixup, label_smoothing, or module:Name or file.py:Name of your own, got 'hinge'",
     ),
     "axis of an absent method": ({"axes": {"num_cut": [1]}}, "axis `num_cut` needs cutout among the methods"),
     "unknown preset": ({"preset": "nothing"}, "`preset` must be one of figure, theorem"),

@@ -125,7 +125,7 @@ class ExperimentOptions:
     network: str | None = None
     "module:Name or file.py:Name of an activation of your own (its parameters: in a --config file)."
     methods: str | None = None
-    "Comma-separated erm, cutout, cutmix, or module:Name or file.py:Name of your own (its parameters: in a --config file)."
+    "Comma-separated erm, cutout, cutmix, mixup, or module:Name or file.py:Name of your own (its parameters: in a --config file)."
     keep_energies: Flag = False
     "With --dim: keep the noise energies σ²(d − 2K), and so what is learned, rather than the standard deviations."
 

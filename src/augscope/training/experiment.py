@@ -36,7 +36,7 @@ class Experiment(Value):
     Args:
         distribution: the data distribution.
         network: the activation, as a value, a table, or the import path `module:Name` of your own.
-        methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix", `module:Name` of your own).
+        methods: the training losses to compare, as values or by name ("erm", "cutout", "cutmix", "mixup", `module:Name` of your own).
         num_samples: n ≥ 1, training points.
         init_std: σ_0 ≥ 0, of each coordinate of the initial weights; 0 in a limit.
         step_size: η > 0, of gradient descent.
