@@ -55,10 +55,11 @@ class Named:
         """
         args, keywords = self.arguments or ([], {})
         try:
-            parameters = set(inspect.signature(self.value).parameters)
-        except (TypeError, ValueError):  # compiled callables have no signature
-            parameters = set()
-        extra = {name: value for name, value in defaults.items() if name in parameters}
+            signature = inspect.signature(self.value)
+            free = signature.parameters.keys() - signature.bind_partial(*args, **keywords).arguments.keys()
+        except (TypeError, ValueError):  # compiled callables have no signature; arguments may not fit, which the call says
+            free = set()
+        extra = {name: value for name, value in defaults.items() if name in free}
         try:
             return self.value(*args, **{**extra, **keywords})
         except FOREIGN_ERRORS as error:

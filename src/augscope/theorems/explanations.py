@@ -59,7 +59,7 @@ def _undecided(finding: Finding) -> str:
     """Why the samples, or the limit, do not decide."""
     tally = finding.tally
     if isinstance(finding, TheoremVerdict) and finding.limit and (not finding.samples or tally.verdict == HOLDS):
-        return f"The high-dimensional limit is not decided: {finding.limit.text}"
+        return f"The high-dimensional limit does not decide it: {finding.limit.text}"
     if tally.total < FEWEST:
         return f"It has {tally.total} samples that count, and {FEWEST} are the fewest that can decide"
     if 2 * tally.undecided > tally.total:
