@@ -21,6 +21,7 @@ import augscope as ag
 from augscope.accuracy.exact import accuracy_from_projections
 from augscope.model.methods import read_method
 from augscope.model.network import read_network
+from augscope.support.naming import import_named
 from augscope.sweep.grid import Sweep
 from augscope.training.seeds import run_seeds
 
@@ -149,7 +150,10 @@ def test_a_plateau_of_ones_own_is_measured_against(distribution, network):
         (lambda: Wrong(what="weights").loss(SCORES, LABELS), r"`label_weights` of Wrong must be in \[0, 1\]"),
         (lambda: Mixed().check_num_patches(13), "`num_patches` must be at most 12 for a descent over subsets, got 13"),
         (lambda: ag.FunctionMethod(function=lambda a, y: a).loss(SCORES, LABELS), "must return a scalar"),
-        (lambda: read_method("hinge"), "`methods` must be among erm, cutout, cutmix, mixup, label_smoothing, or module:Name or file.py:Name"),
+        (
+            lambda: read_method("hinge"),
+            "`methods` must be among erm, cutout, cutmix, mixup, label_smoothing, or module:Name or file.py:Name",
+        ),
         (lambda: read_method("json:nothing"), "`methods` could not be imported, got 'json:nothing'"),
         (lambda: read_method("no_such_module:f"), "`methods` could not be imported, got 'no_such_module:f'"),
         (lambda: read_method("json:JSONDecoder"), "`methods` must name a subclass of augscope.Method"),
@@ -406,3 +410,11 @@ def test_a_file_is_named_as_a_module_is(tmp_path, monkeypatch):
     (tmp_path / "code" / "own_loss.py").write_text("raise OSError('later')")
     with pytest.raises(ValueError, match="`methods` could not be imported"):
         read_method("code/own_loss.py:Exponential")
+
+
+def test_a_default_gives_way_to_an_argument_by_position(tmp_path):
+    (tmp_path / "mix.py").write_text(
+        "class Mix:\n    def __init__(self, num_classes):\n        self.count = num_classes\n"
+    )
+    named = [import_named("target", f"{tmp_path / 'mix.py'}:Mix{arguments}") for arguments in ("(16)", "()")]
+    assert [one.make({"num_classes": 4}).count for one in named] == [16, 4]
