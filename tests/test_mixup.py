@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="give `loss` its scores"):
         ag.Erm().loss_of_projections(np.zeros((2, 2, 3)), np.array([1, -1]), NETWORK)
     with pytest.raises(ValueError, match="one of scores to be smoothed, got Mixup"):
-        ag.LabelSmoothing(method="mixup")
+        ag.LabelSmoothing(method=ag.Mixup())
 
 
 @pytest.mark.parametrize("method", [ag.Erm(), ag.Cutout(), ag.CutMix()], ids=lambda method: method.title)

@@ -44,7 +44,8 @@ def read_method(given: Any) -> Method:
     fields = dict(given) if isinstance(given, Mapping) else {"name": given}
     name = fields.get("name")
     if isinstance(name, str) and name in _BUILT_IN:
-        return _BUILT_IN[name](**fields)
+        inner = {"method": read_method(fields["method"])} if "method" in fields else {}
+        return _BUILT_IN[name](**fields | inner)
     if not isinstance(name, str) or ":" not in name:
         known = ", ".join(_BUILT_IN)
         raise ValueError(f"`methods` must be among {known}, or module:Name or file.py:Name of your own, got {name!r}")

@@ -16,12 +16,12 @@ class LabelSmoothing(Method):
 
     Args:
         epsilon: ε in [0, 1].
-        method: whose loss L is smoothed, as a value, a name or a table; one of scores.
+        method: whose loss L is smoothed, one of scores; in files its name or table.
 
     Example:
         >>> import jax, numpy as np, augscope as ag
         >>> jax.config.update("jax_enable_x64", True)
-        >>> method = ag.LabelSmoothing(epsilon=0.2, method="cutout")
+        >>> method = ag.LabelSmoothing(epsilon=0.2, method=ag.Cutout())
         >>> method.title, round(float(method.loss(np.zeros((2, 3)), np.array([1, -1]))), 6)
         ('Cutout, labels smoothed by 0.2', 0.693147)
     """
@@ -36,14 +36,11 @@ class LabelSmoothing(Method):
         check(0 <= epsilon <= 1, f"`epsilon` must be in [0, 1], got {epsilon}")
         return epsilon
 
-    @field_validator("method", mode="before")
+    @field_validator("method")
     @classmethod
-    def _read_method(cls, method: Any) -> Any:
-        from augscope.model.methods.reading import read_method
-
-        inner = read_method(method)
-        check(not inner.of_projections, f"`method` must be one of scores to be smoothed, got {inner.title}")
-        return inner
+    def _check_method(cls, method: Method) -> Method:
+        check(not method.of_projections, f"`method` must be one of scores to be smoothed, got {method.title}")
+        return method
 
     @property
     def title(self) -> str:
