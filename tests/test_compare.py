@@ -208,7 +208,7 @@ class TestBadTables:
             ),
             (lambda t: t.assign(seed="a"), "rows whose seed is no whole number"),
             (lambda t: t.assign(predicted=None), "rows without predicted"),
-            (lambda t: t.assign(method=t.method + "2"), "erm is not among erm2, mixup2"),
+            (lambda t: t.assign(method=t.method + "2"), "name another (--reference):\n    erm is not among erm2, mixup2"),
             (lambda t: t[t.split == "train"], "no row of the test split"),
             (lambda t: t.iloc[:0], "no row"),
             (lambda t: t.assign(y=0, predicted=0), "one class only"),
