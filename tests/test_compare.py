@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from audit_cases import planted
+from scipy import stats
 from sklearn.metrics import brier_score_loss, confusion_matrix, log_loss
 
 import augscope as ag
@@ -20,6 +21,7 @@ from augscope.studies.audit.result import common_record, conclude, record
 from augscope.studies.audit.settings import Settings
 from augscope.studies.audit.study import prepare
 from augscope.studies.audit.table_file import predictions_file
+from augscope.support.statistics import crossed_share
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -136,11 +138,37 @@ class TestProbabilities:
             squares.append(ag.compare(table).calibrations["erm", -1].error ** 2)
         assert np.mean(squares) < 0.0008  # half of plain bins'; the mean of the parts above 0 is some 0.0002
 
+    @pytest.mark.slow
+    def test_an_interval_of_the_scores_would_not_cover(self):
+        """Why none is printed. Networks that are sure: 3 of them, 100 images, 2,000 draws; the formula of `crossed_share`."""
+        generator, covered = np.random.default_rng(1), 0
+
+        def scores(networks, images):
+            effects = [generator.normal(size=size) for size in (images, (networks, 1), (networks, images))]
+            logits = 3 * (4 + 1.5 * effects[0] + 0.3 * effects[1] + 0.5 * effects[2])
+            return (1 / (1 + np.exp(logits))) ** 2
+
+        truth = np.mean([scores(1, 1000).mean() for _ in range(2000)])
+        for _ in range(2000):
+            drawn = scores(3, 100)
+            variances = [(drawn.mean(axis=axis).var(ddof=1) / n, n - 1) for axis, n in ((0, 100), (1, 3))]
+            half = np.sqrt(sum(variance * stats.t.isf(0.025, freedom) ** 2 for variance, freedom in variances))
+            covered += abs(drawn.mean() - truth) <= half
+        assert 0.70 < covered / 2000 < 0.78  # four standard deviations about 0.74
+
     def test_without_probabilities_there_are_none(self):
         assert ag.compare(with_answers(made_up())).calibrations == {}
 
 
 class TestOneSeed:
+    @pytest.mark.parametrize("images", [12, 60, 200])
+    @pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+    def test_its_interval_covers(self, images, share):
+        """Exactly: the probability of every number of right answers, and whether its interval holds the share."""
+        right = [crossed_share(np.arange(images)[None] < number) for number in range(images + 1)]
+        covered = [interval.low <= share <= interval.high for interval in right]
+        assert stats.binom.pmf(range(images + 1), images, share) @ covered >= 0.93
+
     def test_nothing_is_claimed_of_methods(self, tmp_path, capsys):
         table = with_answers(made_up(seeds=(4,)))
         table.loc[table.method == "mixup", "predicted"] = table.y[table.method == "mixup"]
@@ -172,7 +200,7 @@ class TestBadTables:
         table.loc[6, "split"] = "exam"
         table.loc[30, "y"] = 1 - table.loc[30, "y"]
         table.loc[31, "place"] = "elsewhere"
-        table = pd.concat([table, table.iloc[[7]]])
+        table = pd.concat([table.drop(index=60), table.iloc[[7]]])
         with pytest.raises(ValueError, match="must be fit for a comparison") as caught:
             ag.compare(table)
         message = str(caught.value)
@@ -184,6 +212,7 @@ class TestBadTables:
             "  rows whose split is not train, val, test, 0, 1 or 2:\n    erm, seed 0, image 6.png",
             "  rows whose y differs from another row of the image:\n    erm, seed 1, image 6.png",
             "  rows whose place differs from another row of the image:\n    erm, seed 1, image 7.png",
+            "  images missing for a method and seed:\n    erm, seed 2: 1 of 24, 12.png among them",
             "  rows that are there twice: one method, seed and image:\n    erm, seed 0, image 7.png",
         ):
             assert line in message
@@ -208,7 +237,10 @@ class TestBadTables:
             ),
             (lambda t: t.assign(seed="a"), "rows whose seed is no whole number"),
             (lambda t: t.assign(predicted=None), "rows without predicted"),
-            (lambda t: t.assign(method=t.method + "2"), "name another (--reference):\n    erm is not among erm2, mixup2"),
+            (
+                lambda t: t.assign(method=t.method + "2"),
+                "name another (--reference):\n    erm is not among erm2, mixup2",
+            ),
             (lambda t: t[t.split == "train"], "no row of the test split"),
             (lambda t: t.iloc[:0], "no row"),
             (lambda t: t.assign(y=0, predicted=0), "one class only"),

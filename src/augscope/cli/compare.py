@@ -53,6 +53,7 @@ def compare(
     with needs_extra("`images compare`", "images"):
         from augscope.studies.audit.compare import comparison_record, conclude_predictions
         from augscope.studies.audit.csv_files import csv_files
+        from augscope.studies.audit.explanations import size_warning
         from augscope.studies.audit.figure import pictures
         from augscope.studies.audit.page import comparison_page
         from augscope.studies.audit.predictions import read_predictions
@@ -69,6 +70,8 @@ def compare(
     screen, result = console(to_stderr=True), conclude_predictions(table)
     for note in result.design.data.notes:
         screen.print(f"Note: {note}.")
+    if (warning := size_warning(result.design.data)) is not None:
+        screen.print(f"Warning: {warning}")
     record = comparison_record(result, table.identity)
     print_audit(result, to_stderr=json)
     if json:

@@ -12,8 +12,9 @@ Probabilities = dict[str, np.ndarray]  # of the test images by method: (S, n, K)
 
 NUM_BINS, MIN_IN_BIN = 15, 10  # of the calibration error: as many bins, or fewer, of at least so many images
 NO_INTERVAL = (
-    "These have no intervals: a few confident errors decide the log loss and the Brier score, and the calibration error is cut off at "
-    "0, so that an interval over so few networks is not known to cover as often as it says. Differences between methods are not tested."
+    "These have no intervals, and differences between methods are not tested: where networks are sure, a few errors decide the scores, and an "
+    "interval like those above would hold the mean over all networks and images in 74 % of cases only, not 95 % (simulated: 3 networks, "
+    "100 images). Of the calibration error none is known to cover, as it is cut off at 0."
 )
 
 

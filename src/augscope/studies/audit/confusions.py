@@ -21,8 +21,8 @@ def confusions(design: Design, runs: Runs, method: str) -> Confusions:
 
 
 def mistakes_text(design: Design, counts: Confusions, group: int) -> str:
-    """Return the classes that a subgroup is most often mistaken for, with their shares of all answers: "pullover 31.0 %"."""
+    """Return the classes that a subgroup is most often mistaken for, with their shares of all answers: “pullover” 31.0 %."""
     data, row = design.data, counts[group]
     others = [i for i in range(len(row)) if data.classes[i] != data.groups[group].label and row[i]]
     largest = sorted(others, key=lambda i: -row[i])[:SHOWN]
-    return ", ".join(f"{data.classes[i]} {100 * row[i] / sum(row):.1f} %" for i in largest) or "–"
+    return ", ".join(f"“{data.classes[i]}” {100 * row[i] / sum(row):.1f} %" for i in largest) or "–"
