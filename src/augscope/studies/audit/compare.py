@@ -36,10 +36,13 @@ def compare(table: Any, *, reference: str | None = None, attributes: Sequence[st
     Cost: O(rows × (columns + subgroups)); memory for some 3 copies of the table.
 
     Example:
-        >>> import augscope as ag
-        >>> rows = [(m, s, f"{i}.png", i % 2, i % 2 if m == "mixup" or i > 19 else 0) for m in ("erm", "mixup") for s in (0, 1, 2) for i in range(80)]
-        >>> names = ("method", "seed", "image", "y", "predicted")
-        >>> table = {name: list(column) for name, column in zip(names, zip(*rows))} | {"split": ["test"] * len(rows)}
+        >>> import augscope as ag, numpy as np
+        >>> trainings = np.meshgrid(["erm", "mixup"], range(3), range(80), indexing="ij")
+        >>> method, seed, image = (column.ravel() for column in trainings)
+        >>> label = image % 2
+        >>> predicted = np.where((method == "mixup") | (image >= 20), label, 0)
+        >>> table = {"method": method, "seed": seed, "image": image, "y": label, "predicted": predicted}
+        >>> table["split"] = ["test"] * len(image)
         >>> print(ag.compare(table).words.headline)
         mixup predicts “1” better than ERM.
     """
