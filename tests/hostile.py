@@ -46,6 +46,7 @@ from augscope.explorer.server import Explorer
 from augscope.images.reading import read_pictures, whole
 from augscope.laws import read_claims
 from augscope.studies.audit.dataset import read_data
+from augscope.studies.audit.predictions import read_predictions
 from augscope.studies.audit.settings import Reading
 from augscope.support.files import claim
 from augscope.sweep import run as run_module
@@ -78,6 +79,7 @@ COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {  # the quickest use of
     "images samples": (["sampled"], {}),
     "images canvas": ([], CANVAS),
     "images audit": (["audit/data.csv"], AUDIT),
+    "images compare": (["audited/predictions.parquet"], {}),
 }
 
 
@@ -250,6 +252,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # glob of the files: 
     "digests": ("cells/digests.json", lambda _: run_here("query", "cells", QUERY, "--json")),
     "marker": ("cells/sweep.json", lambda _: run_here("sweep", "--status", "cells")),
     "progress": ("cells/progress.json", lambda _: run_here("sweep", "--status", "cells", "--json")),
+    "predictions": ("audited/predictions.parquet", lambda path: read_predictions(path, None, None).identity),
     "list of images": ("audit/data.csv", lambda path: read_data(path, Reading(), lambda *_: None).digest),
     "image": ("photos/*", pictures),
 }  # fmt: skip
@@ -422,6 +425,7 @@ WRITERS = {  # what each command writes to, in the folder where it runs
     "images show": {"out": "out.png"},
     "images canvas": {"out": "out"},
     "images audit": {"out": "out"},
+    "images compare": {"out": "out"},
 }
 
 

@@ -162,7 +162,7 @@ def test_an_unknown_command_lists_them_all():
     for name in ("verify", "train", "sweep", "report", "query", "phase", "law", "explore", "images"):
         assert name in done.stderr
     assert "did you mean train?" in done.stderr
-    assert "audit, canvas, show" in run_here("images", "sohw").stderr
+    assert "audit, compare, canvas, show" in run_here("images", "sohw").stderr
 
 
 @pytest.mark.parametrize("command", ["verify", "train", "images audit", "images canvas"])

@@ -18,6 +18,7 @@ from augscope.cli import app
 from augscope.laws import certify
 from augscope.laws.page import html_page
 from augscope.support.pages import Download, picture
+from augscope.support.plain_data import csv_text
 from augscope.sweep.phase import Panel, PhaseDiagram
 from augscope.sweep.phase_page import write_phase
 from augscope.theorems.record import Results, trajectories_csv
@@ -60,7 +61,21 @@ def image_commands(folder) -> dict[str, list[str]]:
     return {
         "canvas": ["canvas", *canvas.split()],
         "audit": ["audit", str(data), "--methods", "erm,cutmix-patch", *few],
+        "compare": ["compare", str(predictions(folder / "predictions.csv")), "--reference", SCRIPT],
     }
+
+
+def predictions(path):
+    """Of two methods from two seeds, with probabilities."""
+    rows = [
+        (method, seed, image, image % 2, "test", SCRIPT, 0.25, 0.75)
+        for method in ("erm", SCRIPT)
+        for seed in (0, 1)
+        for image in range(24)
+    ]
+    columns = ("method", "seed", "image", "y", "split", "place", "prob_0", "prob_1")
+    path.write_text(csv_text(columns, rows), encoding="utf-8")
+    return path
 
 
 def half_and_half(images, labels):
@@ -80,7 +95,7 @@ def made_up_diagram() -> PhaseDiagram:
     return PhaseDiagram("rho", SCRIPT, "accuracy", 0.75, True, True, panels, SCRIPT, {"rho": SCRIPT})
 
 
-@pytest.mark.parametrize("name", ["verify", "phase", "law", "canvas", "audit"])
+@pytest.mark.parametrize("name", ["verify", "phase", "law", "canvas", "audit", "compare"])
 def test_pages_are_valid_and_escape_what_they_are_given(pages, name):
     text = pages[0][name].read_text(encoding="utf-8")
     check_html(text)

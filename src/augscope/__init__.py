@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
     from augscope.model.sampling import population, sample_dataset
     from augscope.model.schematic import schematic
+    from augscope.studies.audit.compare import compare
     from augscope.sweep.grid import Sweep
     from augscope.sweep.phase import PhaseDiagram, phase_diagram
     from augscope.sweep.phase_options import PhaseOptions
@@ -77,6 +78,7 @@ _HOMES = {
     "model.dataset": ("Dataset",),
     "model.sampling": ("population", "sample_dataset"),
     "model.schematic": ("schematic",),
+    "studies.audit.compare": ("compare",),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
     "theorems.assumptions": ("noise_ratio",),
@@ -120,6 +122,7 @@ __all__ = [
     "SweepOutcome",
     "TestAccuracy",
     "Verdict",
+    "compare",
     "cutmix_plateau",
     "cutmix_point",
     "cutout_point",
@@ -156,7 +159,8 @@ def __getattr__(name: str) -> Any:
     from augscope.support.extras import needs_extra
 
     home = _HOME_OF[name]
-    with needs_extra(f"augscope.{name}", "sweep") if home.startswith("augscope.sweep.") else nullcontext():
+    extra = {"augscope.sweep": "sweep", "augscope.studies": "images"}.get(".".join(home.split(".")[:2]))
+    with nullcontext() if extra is None else needs_extra(f"augscope.{name}", extra):
         return getattr(import_module(home), name)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from augscope.studies.audit.kept import Remaining
     from augscope.studies.audit.result import Audit
     from augscope.studies.audit.settings import Reading, Settings
-    from augscope.studies.audit.study import Runs, Study
+    from augscope.studies.audit.study import Study, TrainedRuns
     from augscope.support.files import OutputFolder
 
 FILES = (
@@ -29,8 +29,10 @@ FILES = (
     "accuracies.png",
     "accuracies.csv",
     "comparisons.csv",
+    "confusions.csv",
     "exposure.csv",
     "images.csv",
+    "predictions.parquet",
 )
 KEPT = "trainings"  # folder of finished trainings inside `out`
 STOPPED = 3
@@ -181,7 +183,7 @@ def _kept(study: Study, device: str, output: AuditOutput) -> KeptTrainings | Non
     return kept_trainings(output.kept, study, device, replace=replace)
 
 
-def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool) -> Runs | None:
+def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool) -> TrainedRuns | None:
     """State how long the trainings take, and make them; None if they were interrupted."""
     from augscope.cli.show import progress_bar
     from augscope.cli.terminal import console
@@ -219,20 +221,18 @@ def _write(result: Audit, folder: OutputFolder, again: str, step: NextStep) -> N
     from json import dumps
 
     from augscope.studies.audit.csv_files import csv_files
-    from augscope.studies.audit.figure import accuracy_figure
+    from augscope.studies.audit.figure import pictures
     from augscope.studies.audit.page import html_page
     from augscope.studies.audit.result import record
-    from augscope.support.rendering import lay_out, to_bytes
+    from augscope.studies.audit.table_file import predictions_file
 
-    figure = accuracy_figure(result.study, result.measured)
-    lay_out(figure)
-    svg = to_bytes(figure, "svg")
+    drawn = pictures(result.design, result.measured)
     folder.write(
         {
             "record.json": dumps(record(result), allow_nan=False).encode(),
-            "accuracies.svg": svg,
-            "accuracies.png": to_bytes(figure, "png"),
+            **drawn,
             **csv_files(result),
-            "report.html": html_page(result, svg, again, step).encode(),
+            "predictions.parquet": predictions_file(result.design, result.runs),
+            "report.html": html_page(result, drawn["accuracies.svg"], again, step).encode(),
         }
     )

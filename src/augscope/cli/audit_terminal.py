@@ -7,29 +7,30 @@ from rich.text import Text
 
 from augscope.cli.show import table
 from augscope.cli.terminal import console
-from augscope.images.plan import METHODS
-from augscope.studies.audit.explanations import INTRODUCTION
+from augscope.studies.audit.design import title
+from augscope.studies.audit.explanations import INTRODUCTION, SUBGROUP
 from augscope.studies.audit.recommendation import share
-from augscope.studies.audit.result import Audit
+from augscope.studies.audit.result import Audit, Result
 
 
-def print_audit(audit: Audit, *, to_stderr: bool) -> None:
+def print_audit(result: Result, *, to_stderr: bool) -> None:
     """Print the tables and the sentences."""
     screen = console(to_stderr=to_stderr)
-    screen.print(INTRODUCTION, style="dim")
-    screen.print(_accuracies(audit))
+    screen.print(INTRODUCTION if isinstance(result, Audit) else SUBGROUP, style="dim")
+    screen.print(_accuracies(result))
     screen.print(
-        "Test accuracy, with its 95 % interval over networks and test images; * p ≤ 0.05 to ERM after Holm's correction.",
+        f"Test accuracy, with its 95 % interval over {result.design.sampled}; * p ≤ 0.05 to {title(result.design.reference)} "
+        "after Holm's correction.",
         style="dim",
     )
-    for sentence in (audit.words.headline, audit.words.recommendation, *audit.words.findings):
+    for sentence in (result.words.headline, result.words.recommendation, *result.words.findings):
         screen.print(sentence)
-    for warning in (*(network.sentence for network in audit.measured.collapsed), *audit.measured.warnings):
+    for warning in (*(network.sentence for network in result.measured.collapsed), *result.measured.warnings):
         screen.print(f"Warning: {warning}")
 
 
-def _accuracies(audit: Audit) -> Table:
-    data, measured, methods = audit.study.data, audit.measured, audit.study.settings.methods
+def _accuracies(result: Result) -> Table:
+    data, measured, methods = result.design.data, result.measured, result.design.methods
     train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
     claimed = {(comparison.method, comparison.group) for comparison in measured.comparisons if comparison.claimed}
     rows = []
@@ -40,4 +41,4 @@ def _accuracies(audit: Audit) -> Table:
         rows.append((Text(group.name), f"{train[index]:,}", f"{test[index]:,}", *cells))
     overall = [share(measured.overall[method].test) for method in methods]
     rows.append(("all images", f"{len(data.train):,}", f"{len(data.test):,}", *overall))
-    return table(("subgroup", "train", "test", *(METHODS[method] for method in methods)), rows)
+    return table(("subgroup", "train", "test", *map(title, methods)), rows)

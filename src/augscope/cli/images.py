@@ -23,6 +23,11 @@ app.command(
     "augscope.cli.audit:audit", name="audit", help="Which subgroups of your images does each augmentation learn?"
 )
 app.command(
+    "augscope.cli.compare:compare",
+    name="compare",
+    help="Which subgroups do your own trainings learn, from their predictions?",
+)
+app.command(
     "augscope.cli.canvas:canvas", name="canvas", help="The paper's question asked of real digits on canvases of noise."
 )
 

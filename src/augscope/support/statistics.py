@@ -16,6 +16,8 @@ rejections as stated, and five times at α = 0.005 with three networks, where σ
 Where all images agree both variances are 0 while the uncertainty is not. So a few answers that nobody gave are added first,
 as Agresti & Coull (1998) do for a share (two right, two wrong) and Agresti & Min (2005) for a paired difference (one each way).
 
+One network alone says nothing of others: its v_networks is taken for 0, and the interval is over images, for this very network.
+
 The training set is fixed: nothing here speaks of other training sets.
 """
 
@@ -118,11 +120,11 @@ def crossed_share(right: np.ndarray, level: float = LEVEL) -> Interval:
     """The share of right answers and its interval, for networks and images like these.
 
     Args:
-        right: (S, n), 0 or 1 (or shares): network by image; S ≥ 2, n ≥ 1.
+        right: (S, n), 0 or 1 (or shares): network by image; n ≥ 1.
         level: of confidence.
 
     Raises:
-        ValueError: with fewer than two networks, or no image.
+        ValueError: without network or image.
     """
     right = _checked(right)
     mean, variances = _moments(right, _SHARE)
@@ -149,7 +151,7 @@ def crossed_difference(first: np.ndarray, second: np.ndarray, level: float = LEV
         level: of confidence.
 
     Raises:
-        ValueError: with fewer than two networks, no image, or shapes that differ.
+        ValueError: without network or image, or if shapes differ.
 
     Example:
         >>> import numpy as np
@@ -175,7 +177,7 @@ def crossed_gap(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> 
         level: of confidence.
 
     Raises:
-        ValueError: with fewer than two networks, or not the same, or no image.
+        ValueError: without network or image, or if networks are not the same.
     """
     first, second = _checked(first), _checked(second)
     check(len(first) == len(second), f"networks must be the same, got {len(first)} and {len(second)}")
@@ -187,8 +189,8 @@ def crossed_gap(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> 
 
 def _checked(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, float)
-    good = values.ndim == 2 and values.shape[0] >= 2 and values.shape[1] >= 1
-    check(good, f"values must have shape (networks ≥ 2, images ≥ 1), got {values.shape}")
+    good = values.ndim == 2 and values.size > 0
+    check(good, f"values must have shape (networks ≥ 1, images ≥ 1), got {values.shape}")
     return values
 
 
@@ -202,7 +204,9 @@ def _moments(values: np.ndarray, added: tuple[float, ...]) -> tuple[float, Varia
 
 
 def _over_networks(means: np.ndarray) -> tuple[float, float]:
-    """The variance of a mean over networks, and its degrees of freedom."""
+    """The variance of a mean over networks, and its degrees of freedom; of one network, none is known."""
+    if len(means) == 1:
+        return 0.0, 1.0
     return float(means.var(ddof=1)) / len(means), len(means) - 1.0
 
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augscope.images.plan import METHODS
-from augscope.studies.audit.study import Study
+from augscope.studies.audit.design import Design, title
 from augscope.support.statistics import clopper_pearson
 
 
@@ -33,32 +32,35 @@ class Collapsed(NamedTuple):
     def sentence(self) -> str:
         """What to tell of it."""
         return (
-            f"The training of {METHODS[self.method]} from seed {self.seed} failed: the network is right on "
+            f"The training of {title(self.method)} from seed {self.seed} failed: the network is right on "
             f"{100 * self.accuracy:.1f} % of the test images, where always answering “{self.answer}” is right on "
             f"{100 * self.guessing:.1f} % and the method's best network on {100 * self.best:.1f} %. A failed training is not "
             "noise: no interval here says how often it happens, and the method's figures mix both kinds."
         )
 
 
-def collapsed_networks(study: Study, right: dict[str, np.ndarray]) -> tuple[Collapsed, ...]:
+def collapsed_networks(design: Design, right: dict[str, np.ndarray]) -> tuple[Collapsed, ...]:
     """Return the networks that are not shown to beat guessing while at least half of their method's others clearly do.
 
     Guessing is always giving the most frequent class of the test images. By the exact 95 % intervals of the accuracies on all
-    test images: that of a collapsed network does not lie above guessing; those of the others lie above both.
+    test images: that of a collapsed network does not lie above guessing; those of the others lie above both. With one seed there are
+    no others, and none is returned.
 
     Args:
-        study: what was trained.
+        design: what was trained.
         right: which test images each network predicts rightly, (S, n) by method.
     """
-    data, settings = study.data, study.settings
+    if design.one_seed:
+        return ()
+    data = design.data
     counts, size = np.bincount(data.test.labels), len(data.test)
     answer, guessing = data.classes[counts.argmax()], float(counts.max() / size)
     networks = []
-    for method in settings.methods:
+    for method in design.methods:
         shares = right[method].mean(axis=1).tolist()
         intervals = [clopper_pearson(int(number), size) for number in right[method].sum(axis=1)]
-        for seed, share, (low, high) in zip(settings.seeds, shares, intervals, strict=True):
+        for seed, share, (low, high) in zip(design.seeds, shares, intervals, strict=True):
             better = sum(other > max(guessing, high) for other, _ in intervals)
-            if low <= guessing and 2 * better >= len(settings.seeds) - 1:
+            if low <= guessing and 2 * better >= len(design.seeds) - 1:
                 networks.append(Collapsed(method, seed, share, answer, guessing, max(shares)))
     return tuple(networks)

@@ -1,37 +1,43 @@
-"""An audit's CSV files: accuracies, comparisons, exposure, and a row for each test image."""
+"""A result's CSV files: accuracies, comparisons, confusions, what else is known, and a row for each test image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from augscope.studies.audit.result import Audit, accuracy_row, comparison_row
+from augscope.studies.audit.calibration import Calibration
+from augscope.studies.audit.result import Audit, Result, accuracy_row, calibration_rows, comparison_row
 from augscope.studies.audit.subgroups import correctness
 from augscope.support.plain_data import csv_text
 
 
-def csv_files(audit: Audit) -> dict[str, bytes]:
+def csv_files(result: Result) -> dict[str, bytes]:
     """The result as CSV files; `images.csv` has a row for each test image, with the share of networks that predict it rightly."""
-    return {
-        "accuracies.csv": _accuracies_csv(audit),
-        "comparisons.csv": _comparisons_csv(audit),
-        "exposure.csv": _exposure_csv(audit),
-        "images.csv": _images_csv(audit),
+    files = {
+        "accuracies.csv": _accuracies_csv(result),
+        "comparisons.csv": _comparisons_csv(result),
+        "confusions.csv": _confusions_csv(result),
+        "images.csv": _images_csv(result),
     }
+    if isinstance(result, Audit):
+        files["exposure.csv"] = _exposure_csv(result)
+    if result.calibrations:
+        files["calibration.csv"] = _calibration_csv(result)
+    return files
 
 
-def _accuracies_csv(audit: Audit) -> bytes:
+def _accuracies_csv(result: Result) -> bytes:
     columns = ("method", "subgroup", "status", "test", "test_low", "test_high", "train", "train_low", "train_high")
     rows = []
-    for cell in (*audit.measured.accuracies.values(), *audit.measured.overall.values()):
-        subgroup = accuracy_row(audit.study.data, cell)["subgroup"]
+    for cell in (*result.measured.accuracies.values(), *result.measured.overall.values()):
+        subgroup = accuracy_row(result.design.data, cell)["subgroup"]
         rows.append((cell.method, subgroup, cell.status, *cell.test, *(cell.train or ("", "", ""))))
     return _csv(columns, rows)
 
 
-def _comparisons_csv(audit: Audit) -> bytes:
+def _comparisons_csv(result: Result) -> bytes:
     names = ("method", "subgroup", "estimate", "low", "high", "p_value", "adjusted_p_value", "claimed")
-    rows = [comparison_row(audit.study.data, comparison) for comparison in audit.measured.comparisons]
+    rows = [comparison_row(result.design.data, comparison) for comparison in result.measured.comparisons]
     columns = tuple("difference" if name == "estimate" else name for name in names)
     return _csv(columns, ([row[name] for name in names] for row in rows))
 
@@ -46,14 +52,30 @@ def _exposure_csv(audit: Audit) -> bytes:
     return _csv(("method", "subgroup", *columns), rows)
 
 
-def _images_csv(audit: Audit) -> bytes:
-    data, settings = audit.study.data, audit.study.settings
-    right = [correctness(audit.study, audit.runs, method, "test").mean(axis=0) for method in settings.methods]
+def _images_csv(result: Result) -> bytes:
+    design, data = result.design, result.design.data
+    right = [correctness(design, result.runs, method, "test").mean(axis=0) for method in design.methods]
     rows = (
         (name, data.classes[data.test.labels[i]], data.groups[data.test.groups[i]].name, *(share[i] for share in right))
         for i, name in enumerate(data.test.names)
     )
-    return _csv(("filename", "label", "subgroup", *(f"right_{method}" for method in settings.methods)), rows)
+    return _csv(("filename", "label", "subgroup", *(f"right_{method}" for method in design.methods)), rows)
+
+
+def _confusions_csv(result: Result) -> bytes:
+    data = result.design.data
+    rows = (
+        (method, data.groups[group].name, data.classes[index], answers)
+        for method, counts in result.measured.confusions.items()
+        for group, row in enumerate(counts)
+        for index, answers in enumerate(row)
+    )
+    return _csv(("method", "subgroup", "predicted", "answers"), rows)
+
+
+def _calibration_csv(result: Result) -> bytes:
+    rows = [tuple(row.values()) for row in calibration_rows(result)]
+    return _csv(("method", "subgroup", *Calibration._fields), rows)
 
 
 def _csv(columns: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 
 from augscope.images.reading import READING_ERRORS, opened, reason, whole
+from augscope.studies.audit.design import MAX_GROUPS, Group, GroupedImages, Members, grouped, natural_order
 from augscope.studies.audit.listing import Entry, Listing, draw_splits, read_listing
 from augscope.studies.audit.problems import Problems
 from augscope.studies.audit.settings import SMALLEST, Reading
@@ -22,66 +23,25 @@ from augscope.support.values import check
 
 GREY = ("1", "L", "I;16", "I;16B", "I;16L")  # modes that one channel holds
 LARGEST_DEFAULT = 64  # pixels: larger images become as small unless a size is given, as time grows with the area
-MAX_GROUPS = 60
 
 
 @dataclass(frozen=True)
-class Group:
-    """A subgroup: a label and the values of the attributes."""
-
-    label: str
-    attributes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """As people read it."""
-        return " · ".join((self.label, *(value or "(none)" for value in self.attributes)))
-
-
-@dataclass(frozen=True)
-class Split:
+class Split(Members):
     """The images of one split.
 
     Attributes:
         images: (n, C, size, size), uint8.
-        labels: (n,), index into the classes.
-        groups: (n,), index into the groups.
-        names: of the files.
     """
 
     images: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def counts(self, num_groups: int) -> np.ndarray:
-        """Images of each group, (G,)."""
-        return np.bincount(self.groups, minlength=num_groups)
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """A data set ready for an audit.
+class ImageData(GroupedImages):
+    """A data set ready for an audit."""
 
-    Attributes:
-        classes: labels, sorted.
-        attributes: names of the attributes.
-        groups: all subgroups that the test split holds, sorted.
-        train, test: the splits.
-        notes: what a reader should know of how the data was read.
-        drawn: whether the audit drew the test images itself, as the data has no splits.
-    """
-
-    classes: tuple[str, ...]
-    attributes: tuple[str, ...]
-    groups: tuple[Group, ...]
     train: Split
     test: Split
-    notes: tuple[str, ...]
-    drawn: bool
 
     @property
     def channels(self) -> int:
@@ -255,21 +215,18 @@ def _pixels(
 
 def _assembled(listing: Listing, entries: list[Entry], images: np.ndarray, notes: list[str]) -> ImageData:
     """The data set of the entries that are used; `notes` are those on the images' form."""
-    classes = sorted({entry.label for entry in entries}, key=_natural)
-    members = [Group(entry.label, entry.attributes) for entry in entries]
-    groups = sorted(set(members), key=lambda group: tuple(map(_natural, (group.label, *group.attributes))))
+    classes = sorted({entry.label for entry in entries}, key=natural_order)
+    groups, indices = grouped([Group(entry.label, entry.attributes) for entry in entries])
     label_indices = {label: index for index, label in enumerate(classes)}
-    group_indices = {group: index for index, group in enumerate(groups)}
     labels = np.array([label_indices[entry.label] for entry in entries])
-    indices = np.array([group_indices[group] for group in members])
 
     def split(name: str) -> Split:
         chosen = np.flatnonzero([entry.split == name for entry in entries])
-        return Split(images[chosen], labels[chosen], indices[chosen], tuple(entries[i].name for i in chosen))
+        return Split(labels[chosen], indices[chosen], tuple(entries[i].name for i in chosen), images[chosen])
 
     train, test = split("train"), split("test")
-    all_notes = [*listing.notes, *_left_out(listing), *notes, *_twins(train, test), *_unseen(groups, train)]
-    return ImageData(tuple(classes), listing.attributes, tuple(groups), train, test, tuple(all_notes), listing.drawn)
+    all_notes = [*listing.notes, *_left_out(listing), *notes, *_twins(train, test), *unseen(groups, train)]
+    return ImageData(tuple(classes), listing.attributes, groups, train, test, tuple(all_notes), listing.drawn)
 
 
 def _left_out(listing: Listing) -> list[str]:
@@ -289,14 +246,7 @@ def _twins(train: Split, test: Split) -> list[str]:
     return [f"{len(pairs):,} test images are in the training split too, pixel for pixel: {pairs[0]} among them"]
 
 
-def _unseen(groups: list[Group], train: Split) -> list[str]:
+def unseen(groups: tuple[Group, ...], train: Members) -> list[str]:
+    """Return a note on the subgroups that no training image is of, if there are any."""
     absent = [groups[g].name for g in np.flatnonzero(train.counts(len(groups)) == 0)]
     return [f"no training image is of the subgroup {', '.join(absent)}"] if absent else []
-
-
-def _natural(text: str) -> tuple[int, int, str]:
-    """Sorts whole numbers by size, then words."""
-    try:
-        return (0, int(text), text)
-    except ValueError:
-        return (1, 0, text)

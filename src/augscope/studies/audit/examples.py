@@ -9,7 +9,7 @@ from PIL import Image
 
 from augscope.images.reading import png_bytes
 from augscope.studies.audit.settings import REFERENCE
-from augscope.studies.audit.study import Runs, Study
+from augscope.studies.audit.study import Study, TrainedRuns
 from augscope.studies.audit.subgroups import correctness
 from augscope.support.pages import data_address
 
@@ -26,13 +26,13 @@ class Example:
     caption: str
 
 
-def examples(study: Study, runs: Runs, method: str, sign: int) -> list[Example]:
+def examples(study: Study, runs: TrainedRuns, method: str, sign: int) -> list[Example]:
     """The images on which a method's networks are right most more often (`sign` 1) or less often (−1) than ERM's.
 
     Ties go to the image that the two differ most on in the mean probability of its class. None differs by fewer than half the networks.
     """
     data, settings = study.data, study.settings
-    right = {m: correctness(study, runs, m, "test").sum(axis=0) for m in (method, REFERENCE)}
+    right = {m: correctness(study.design, runs, m, "test").sum(axis=0) for m in (method, REFERENCE)}
     sure = {m: np.mean([runs[m, seed].test_confidence for seed in settings.seeds], axis=0) for m in (method, REFERENCE)}
     lead = sign * (right[method] - right[REFERENCE])
     order = np.lexsort((-sign * (sure[method] - sure[REFERENCE]), -lead))

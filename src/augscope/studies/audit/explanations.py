@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from augscope.studies.audit.dataset import ImageData
+from augscope.studies.audit.design import GroupedImages
 from augscope.studies.audit.settings import Settings
 from augscope.studies.audit.subgroups import MIN_TEST, Measured
 from augscope.support.command_line import seeds_text
 
+SUBGROUP = "A subgroup is a label together with a value of each attribute."
 INTRODUCTION = (
     "ERM (empirical risk minimisation) trains on the images as they are, Cutout erases a part of each image, and CutMix pastes a "
-    "part of another image into it and mixes the labels by area. A subgroup is a label together with a value of each attribute."
+    f"part of another image into it and mixes the labels by area. {SUBGROUP}"
 )
 SHOWN = 6  # names in a sentence
 LARGER_SHARE = 0.5  # of the images, for testing: what a larger test split means
 
 
-def size_warning(data: ImageData) -> str | None:
+def size_warning(data: GroupedImages) -> str | None:
     """Return which subgroups have too few test images for a comparison, and what to do; None where all have enough."""
     counts = data.test.counts(len(data.groups)).tolist()
     small = [group.name for group, count in zip(data.groups, counts, strict=True) if count < MIN_TEST]
@@ -33,17 +34,17 @@ def size_warning(data: ImageData) -> str | None:
     return f"{text} ({names}{more}), so no difference is tested on them. {_remedies(data)}"
 
 
-def _remedies(data: ImageData) -> str:
+def _remedies(data: GroupedImages) -> str:
     options = [f"draw more images for testing (--test-share {LARGER_SHARE})" if data.drawn else "add test images"]
     if data.attributes:
         from_csv = data.attributes != ("folder",)
         options.append(f"merge subgroups ({'name fewer --attributes' if from_csv else 'fewer folders in a class'})")
     text = " or ".join(options)
-    return f"{text[0].upper()}{text[1:]}. More seeds (--seeds 10) only make the intervals narrower."
+    return f"{text[0].upper()}{text[1:]}. More seeds only make the intervals narrower."
 
 
 def next_options(
-    data: ImageData, settings: Settings, measured: Measured, out: Path | None
+    data: GroupedImages, settings: Settings, measured: Measured, out: Path | None
 ) -> tuple[str, dict[str, Any]]:
     """Return the question to ask next, and the options that change for it; another audit goes to a folder beside `out`."""
     tested = [comparison for comparison in measured.comparisons if comparison.adjusted is not None]

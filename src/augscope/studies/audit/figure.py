@@ -5,40 +5,40 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from augscope.images.plan import METHODS
-from augscope.studies.audit.study import Study
+from augscope.studies.audit.design import Design, title
 from augscope.studies.audit.subgroups import Measured
-from augscope.support.rendering import shown_name
+from augscope.support.rendering import lay_out, shown_name, to_bytes
 from augscope.support.styles import method_styles
 
 LONGEST = 36  # letters of a subgroup's name; the report's tables have all of them
 LANE = 0.15  # between two methods of one subgroup, which are 1 apart
 
 
-def accuracy_figure(study: Study, measured: Measured) -> Figure:
-    """Return the figure of `draw_accuracies`, with its legend above."""
-    figure = Figure(figsize=figure_size(study), layout="constrained")
-    draw_accuracies(figure.subplots(), study, measured)
+def pictures(design: Design, measured: Measured) -> dict[str, bytes]:
+    """Return the files of `draw_accuracies`, with its legend above: SVG and PNG."""
+    figure = Figure(figsize=figure_size(design), layout="constrained")
+    draw_accuracies(figure.subplots(), design, measured)
     figure.legend(loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-    return figure
+    lay_out(figure)
+    return {f"accuracies.{kind}": to_bytes(figure, kind) for kind in ("svg", "png")}
 
 
-def figure_size(study: Study) -> tuple[float, float]:
+def figure_size(design: Design) -> tuple[float, float]:
     """Return the inches that its rows need."""
-    return 7.2, 1.5 + len(study.data.groups) * (0.25 + 0.17 * len(study.settings.methods))
+    return 7.2, 1.5 + len(design.data.groups) * (0.25 + 0.17 * len(design.methods))
 
 
-def draw_accuracies(axis: Axes, study: Study, measured: Measured) -> None:
+def draw_accuracies(axis: Axes, design: Design, measured: Measured) -> None:
     """Draw a row for each subgroup, a mark for each method: test accuracy with its 95 % interval; small and open: training."""
-    data, settings = study.data, study.settings
+    data, methods = design.data, design.methods
     count = len(data.groups)
-    styles = method_styles(settings.methods)
-    for index, method in enumerate(settings.methods):
+    styles = method_styles(methods)
+    for index, method in enumerate(methods):
         colour, marker = styles[method].colour, styles[method].marker
-        lane = LANE * (index - (len(settings.methods) - 1) / 2)
+        lane = LANE * (index - (len(methods) - 1) / 2)
         for group in range(count):
             cell = measured.accuracies[method, group]
-            label = METHODS[method] if group == 0 else None
+            label = shown_name(title(method), LONGEST) if group == 0 else None
             axis.plot([cell.test.low, cell.test.high], [group + lane] * 2, color=colour, linewidth=1.4)
             axis.plot(cell.test.estimate, group + lane, marker, color=colour, markersize=5, label=label)
             if cell.train is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from augscope.images.kept import KeptTrainings
 from augscope.images.plan import METHODS, TrainingPlan
 from augscope.images.training import seconds_per_step
-from augscope.studies.audit.study import Runs, Study, Trained, train_one
+from augscope.studies.audit.study import Study, Trained, TrainedRuns, train_one
 from augscope.support.wording import in_words
 
 
@@ -32,7 +32,7 @@ class Remaining:
         device: where to train.
     """
 
-    kept: Runs
+    kept: TrainedRuns
     plans: tuple[TrainingPlan, ...]
     step_seconds: dict[str, float]
     steps: int
@@ -80,7 +80,7 @@ def train_all(
     left: Remaining,
     kept: KeptTrainings | None,
     progress: Callable[[str, float], None],
-) -> Runs:
+) -> TrainedRuns:
     """Make the trainings that are left, keeping each as it finishes; return all, in the order of methods and seeds.
 
     Args:

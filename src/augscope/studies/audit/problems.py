@@ -6,14 +6,20 @@ SHOWN = 12  # examples of one kind; the rest is counted
 
 
 class DataError(ValueError):
-    """The data cannot be audited; the message lists every problem, with file names."""
+    """The data cannot be used; the message lists every problem, with file names."""
 
 
 class Problems:
-    """Problems by kind, in the order of their first examples. `source` is the data, as messages call it."""
+    """Problems by kind, in the order of their first examples.
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    Args:
+        source: the data, as messages call it.
+        argument: what it was given as.
+        use: what it must be fit for.
+    """
+
+    def __init__(self, source: str, argument: str = "data", use: str = "an audit") -> None:
+        self.source, self.argument, self.use = source, argument, use
         self.examples: dict[str, list[str]] = {}
 
     def add(self, kind: str, example: str) -> None:
@@ -25,9 +31,8 @@ class Problems:
         count = sum(map(len, self.examples.values()))
         if not count:
             return
-        lines = [
-            f"`data` must be fit for an audit, got {self.source} with {count:,} problem{'s' if count > 1 else ''}:"
-        ]
+        fit = f"`{self.argument}` must be fit for {self.use}"
+        lines = [f"{fit}, got {self.source} with {count:,} problem{'s' if count > 1 else ''}:"]
         for kind, examples in self.examples.items():
             lines += [f"  {kind}:", *(f"    {example}" for example in examples[:SHOWN])]
             if len(examples) > SHOWN:

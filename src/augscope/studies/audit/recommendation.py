@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from augscope.images.plan import METHODS
-from augscope.studies.audit.dataset import ImageData
-from augscope.studies.audit.settings import REFERENCE
-from augscope.studies.audit.study import Study
+from augscope.studies.audit.design import Design, GroupedImages, title
 from augscope.studies.audit.subgroups import MEMORISED, Comparison, Measured
 from augscope.support.statistics import Interval
 from augscope.support.wording import p_value_in_words
@@ -31,16 +28,16 @@ class Words:
 Claims = dict[str, list[Comparison]]
 
 
-def put_in_words(study: Study, measured: Measured) -> Words:
+def put_in_words(design: Design, measured: Measured) -> Words:
     """Return the words: differences are claimed after Holm's correction only."""
-    data, methods = study.data, study.settings.methods
+    data, methods = design.data, design.methods
     gains, losses = _claims(measured, 1), _claims(measured, -1)
     findings = [
-        _finding(data, claim) for method in methods for claim in (*gains.get(method, ()), *losses.get(method, ()))
+        _finding(design, claim) for method in methods for claim in (*gains.get(method, ()), *losses.get(method, ()))
     ]
     findings += [_worst(data, measured, method) for method in methods]
-    findings += _memorised(study, measured)
-    return Words(_headline(data, gains, losses), _recommendation(measured, gains, losses), tuple(findings))
+    findings += _memorised(design, measured)
+    return Words(_headline(design, gains, losses), _recommendation(design, measured, gains, losses), tuple(findings))
 
 
 def share(interval: Interval) -> str:
@@ -57,15 +54,20 @@ def _claims(measured: Measured, sign: int) -> Claims:
     return claims
 
 
-def _headline(data: ImageData, gains: Claims, losses: Claims) -> str:
+def _headline(design: Design, gains: Claims, losses: Claims) -> str:
+    data, reference = design.data, title(design.reference)
+    if len(design.methods) == 1:
+        return f"{reference} alone was trained: there is nothing to compare it with."
+    if design.one_seed:
+        return "One training of each method cannot tell whether the methods differ, or only these trainings."
     if not gains and not losses:
-        return "No augmentation is shown to change what ERM learns of any subgroup."
+        return f"No other method is shown to change what {reference} learns of any subgroup."
 
     def names(claims: list[Comparison]) -> str:
         return _listed([f"“{data.groups[claim.group].name}”" for claim in claims], "and")
 
-    parts = [f"{METHODS[method]} predicts {names(claims)} better than ERM" for method, claims in gains.items()]
-    parts += [f"{METHODS[method]} predicts {names(claims)} worse" for method, claims in losses.items()]
+    parts = [f"{title(method)} predicts {names(claims)} better than {reference}" for method, claims in gains.items()]
+    parts += [f"{title(method)} predicts {names(claims)} worse" for method, claims in losses.items()]
     return "; ".join(parts) + "."
 
 
@@ -74,14 +76,16 @@ def _listed(names: list[str], word: str) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
-def _recommendation(measured: Measured, gains: Claims, losses: Claims) -> str:
-    better = [METHODS[method] for method in gains if method not in losses]
-    trading = [METHODS[method] for method in gains if method in losses]
-    worse = [METHODS[method] for method in losses if method not in gains]
+def _recommendation(design: Design, measured: Measured, gains: Claims, losses: Claims) -> str:
+    if len(design.methods) == 1 or design.one_seed:
+        return _one_seed(design)
+    better = [title(method) for method in gains if method not in losses]
+    trading = [title(method) for method in gains if method in losses]
+    worse = [title(method) for method in losses if method not in gains]
     sentences = []
     if better:
         sentences.append(
-            f"For images like these, {_listed(better, 'or')} is better than ERM on some subgroup, and not shown to be worse "
+            f"For images like these, {_listed(better, 'or')} is better than {title(design.reference)} on some subgroup, and not shown to be worse "
             f"on any: prefer it. {_unseen(measured)}"
         )
     if trading:
@@ -92,10 +96,20 @@ def _recommendation(measured: Measured, gains: Claims, losses: Claims) -> str:
     if worse:
         sentences.append(f"{_listed(worse, 'or')} is worse on some subgroup and not shown to be better on any.")
     if len(gains) > 1:
-        sentences.append("Methods are compared with ERM, not with each other.")
+        sentences.append(f"Methods are compared with {title(design.reference)}, not with each other.")
     if not sentences:
         return f"These images give no reason to prefer one method to another. {_unseen(measured)}"
     return " ".join(sentences)
+
+
+def _one_seed(design: Design) -> str:
+    """What can be said without a comparison of methods."""
+    if not design.one_seed:
+        return "The intervals cover other seeds and other test images."
+    return (
+        "The intervals are over test images alone: they tell how these very networks do on other images like these, and not "
+        "how a training from another seed would do. Train from three seeds or more to compare methods."
+    )
 
 
 def _unseen(measured: Measured) -> str:
@@ -110,30 +124,30 @@ def _unseen(measured: Measured) -> str:
     return f"Differences of up to {100 * largest:.0f} points may have gone unseen."
 
 
-def _finding(data: ImageData, claim: Comparison) -> str:
+def _finding(design: Design, claim: Comparison) -> str:
     difference = claim.difference
     word = "better" if difference.estimate > 0 else "worse"
     assert claim.adjusted is not None  # of what is claimed
     return (
-        f"{METHODS[claim.method]} is {word} than {METHODS[REFERENCE]} on “{data.groups[claim.group].name}”: "
+        f"{title(claim.method)} is {word} than {title(design.reference)} on “{design.data.groups[claim.group].name}”: "
         f"{100 * difference.estimate:+.1f} points (95 % interval {100 * difference.low:+.1f} to "
         f"{100 * difference.high:+.1f}), {p_value_in_words(claim.adjusted)} after Holm's correction."
     )
 
 
-def _worst(data: ImageData, measured: Measured, method: str) -> str:
+def _worst(data: GroupedImages, measured: Measured, method: str) -> str:
     cell = measured.worst(method)
-    return f"{METHODS[method]}'s worst subgroup is “{data.groups[cell.group].name}”, at {share(cell.test)}."
+    return f"{title(method)}'s worst subgroup is “{data.groups[cell.group].name}”, at {share(cell.test)}."
 
 
-def _memorised(study: Study, measured: Measured) -> list[str]:
-    data, sentences = study.data, []
-    for method in study.settings.methods:
+def _memorised(design: Design, measured: Measured) -> list[str]:
+    data, sentences = design.data, []
+    for method in design.methods:
         cells = [measured.accuracies[method, group] for group in range(len(data.groups))]
         names = [f"“{data.groups[cell.group].name}”" for cell in cells if cell.status == MEMORISED]
         if names:
             sentences.append(
-                f"{METHODS[method]} only memorises {', '.join(names)}: it fits the training images and is not above chance "
+                f"{title(method)} only memorises {', '.join(names)}: it fits the training images and is not above chance "
                 "on others."
             )
     return sentences

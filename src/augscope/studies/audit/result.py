@@ -7,51 +7,52 @@ from typing import Any
 
 import numpy as np
 
-from augscope.images.plan import METHODS
-from augscope.studies.audit.dataset import ImageData
+from augscope.studies.audit.calibration import Calibration
+from augscope.studies.audit.design import Design, GroupedImages, Runs, title
 from augscope.studies.audit.explanations import size_warning
 from augscope.studies.audit.exposure import Exposure, exposure
 from augscope.studies.audit.recommendation import Words, put_in_words
-from augscope.studies.audit.study import Runs, Study
+from augscope.studies.audit.study import Study, TrainedRuns
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy, Measured, measure
 from augscope.support.shown import Shown
 
 
 @dataclass(frozen=True, repr=False)
-class Audit(Shown):
-    """Everything that an audit shows.
+class Result(Shown):
+    """What a comparison of trainings shows: an audit's, or of trainings that the user made.
 
     Attributes:
-        study, runs: what was trained, and what each network predicts.
+        design: what was compared with what.
+        runs: what each network answers.
         measured: accuracies and comparisons.
-        exposures: by method.
+        calibrations: by method and subgroup, −1 for all images; empty where no probabilities are known.
         words: the result in sentences.
         versions: of what computed it.
     """
 
-    study: Study
+    design: Design
     runs: Runs
     measured: Measured
-    exposures: dict[str, Exposure]
+    calibrations: dict[tuple[str, int], Calibration]
     words: Words
     versions: dict[str, str]
 
     @property
     def warnings(self) -> list[str]:
         """Sentences on subgroups with few images: on those that are too small, then on those known only coarsely."""
-        return [*filter(None, [size_warning(self.study.data)]), *self.measured.warnings]
+        return [*filter(None, [size_warning(self.design.data)]), *self.measured.warnings]
 
     def __str__(self) -> str:
         words = self.words
-        return "\n".join(["Audit: " + words.headline, words.recommendation, *words.findings])
+        return "\n".join([f"{type(self).__name__}: {words.headline}", words.recommendation, *words.findings])
 
     def _table(self) -> list[list[str]]:
-        methods, measured = self.study.settings.methods, self.measured
+        methods, measured = self.design.methods, self.measured
         rows = [
             [group.name, *(f"{measured.accuracies[method, index].test.estimate:.3f}" for method in methods)]
-            for index, group in enumerate(self.study.data.groups)
+            for index, group in enumerate(self.design.data.groups)
         ]
-        return [["test accuracy", *(METHODS[method] for method in methods)], *rows]
+        return [["test accuracy", *map(title, methods)], *rows]
 
     def plot(self, axis: Any = None) -> Any:
         """Draw the test accuracy of every subgroup under every method, with intervals, as the report does.
@@ -65,43 +66,69 @@ class Audit(Shown):
         from augscope.studies.audit.figure import draw_accuracies, figure_size
         from augscope.support.rendering import axes_grid
 
-        axis = axes_grid(axis, 1, 1, figure_size(self.study))[0, 0]
-        draw_accuracies(axis, self.study, self.measured)
+        axis = axes_grid(axis, 1, 1, figure_size(self.design))[0, 0]
+        draw_accuracies(axis, self.design, self.measured)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8, frameon=False)
         return axis
 
 
-def conclude(study: Study, runs: Runs, versions: dict[str, str]) -> Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Result):
+    """Everything that an audit shows.
+
+    Attributes:
+        runs: what each network predicts.
+        study: what was trained.
+        exposures: by method.
+    """
+
+    runs: TrainedRuns
+    study: Study
+    exposures: dict[str, Exposure]
+
+
+def conclude(study: Study, runs: TrainedRuns, versions: dict[str, str]) -> Audit:
     """Measure finished trainings and put the result in words."""
-    measured = measure(study, runs)
+    measured = measure(study.design, runs)
     shown = {method: exposure(study, method) for method in study.settings.methods}
-    return Audit(study, runs, measured, shown, put_in_words(study, measured), versions)
+    words = put_in_words(study.design, measured)
+    return Audit(study.design, runs, measured, {}, words, versions, study, shown)
 
 
 def record(audit: Audit) -> dict[str, Any]:
     """The result ready for JSON."""
-    data, measured = audit.study.data, audit.measured
     return {
         "command": "images audit",
         "identity": audit.study.identity,
-        "headline": audit.words.headline,
-        "recommendation": audit.words.recommendation,
-        "findings": list(audit.words.findings),
-        "collapsed": [network._asdict() for network in measured.collapsed],
-        "warnings": audit.warnings,
-        "notes": list(data.notes),
-        "subgroups": _subgroups(data),
-        "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
-        "overall": [accuracy_row(data, cell) for cell in measured.overall.values()],
-        "worst": {method: data.groups[measured.worst(method).group].name for method in audit.study.settings.methods},
-        "comparisons": [comparison_row(data, comparison) for comparison in measured.comparisons],
+        **common_record(audit),
         "exposure": {method: _exposure(shares) for method, shares in audit.exposures.items()},
         "settings": audit.study.settings.model_dump(mode="json"),
         "versions": audit.versions,
     }
 
 
-def _subgroups(data: ImageData) -> list[dict[str, Any]]:
+def common_record(result: Result) -> dict[str, Any]:
+    """What the record of an audit and of other trainings have in common."""
+    design, measured = result.design, result.measured
+    data = design.data
+    return {
+        "headline": result.words.headline,
+        "recommendation": result.words.recommendation,
+        "findings": list(result.words.findings),
+        "collapsed": [network._asdict() for network in measured.collapsed],
+        "warnings": result.warnings,
+        "notes": list(data.notes),
+        "subgroups": _subgroups(data),
+        "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
+        "overall": [accuracy_row(data, cell) for cell in measured.overall.values()],
+        "worst": {method: data.groups[measured.worst(method).group].name for method in design.methods},
+        "comparisons": [comparison_row(data, comparison) for comparison in measured.comparisons],
+        "classes": list(data.classes),
+        "confusions": {method: [list(row) for row in counts] for method, counts in measured.confusions.items()},
+    }
+
+
+def _subgroups(data: GroupedImages) -> list[dict[str, Any]]:
     train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
     return [
         {
@@ -115,19 +142,32 @@ def _subgroups(data: ImageData) -> list[dict[str, Any]]:
     ]
 
 
-def accuracy_row(data: ImageData, cell: GroupAccuracy) -> dict[str, Any]:
+def calibration_rows(result: Result) -> list[dict[str, Any]]:
+    """Return the calibration of every method on every subgroup, by name."""
+    return [
+        {"method": method, "subgroup": group_name(result.design.data, group), **calibration._asdict()}
+        for (method, group), calibration in result.calibrations.items()
+    ]
+
+
+def group_name(data: GroupedImages, group: int) -> str:
+    """Return the name of a subgroup, where −1 is all images."""
+    return "all images" if group < 0 else data.groups[group].name
+
+
+def accuracy_row(data: GroupedImages, cell: GroupAccuracy) -> dict[str, Any]:
     """Return the accuracy of one method on one subgroup, training and test, by name."""
     return {
         "method": cell.method,
-        "subgroup": "all images" if cell.group < 0 else data.groups[cell.group].name,
+        "subgroup": group_name(data, cell.group),
         "status": cell.status,
         "test": cell.test._asdict(),
         "train": None if cell.train is None else cell.train._asdict(),
     }
 
 
-def comparison_row(data: ImageData, comparison: Comparison) -> dict[str, Any]:
-    """Return a method's difference to ERM on one subgroup, with interval and p-values, by name."""
+def comparison_row(data: GroupedImages, comparison: Comparison) -> dict[str, Any]:
+    """Return a method's difference to the reference on one subgroup, with interval and p-values, by name."""
     return {
         "method": comparison.method,
         "subgroup": data.groups[comparison.group].name,

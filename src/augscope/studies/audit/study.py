@@ -15,21 +15,19 @@ from augscope.images.models import build_model
 from augscope.images.plan import TrainingPlan
 from augscope.images.training import augmentation, train_network
 from augscope.studies.audit.dataset import ImageData, Split
-from augscope.studies.audit.settings import Settings
+from augscope.studies.audit.design import Answers, Design
+from augscope.studies.audit.settings import REFERENCE, Settings
 from augscope.support.values import check
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Answers):
     """What one trained network predicts.
 
     Attributes:
-        train, test: predicted class of each image, (n,).
         test_confidence: probability that it gives the true class of each test image, (n,).
     """
 
-    train: np.ndarray
-    test: np.ndarray
     test_confidence: np.ndarray
 
     @classmethod
@@ -50,7 +48,7 @@ class Trained:
         return cls(**arrays)
 
 
-Runs = dict[tuple[str, int], Trained]
+TrainedRuns = dict[tuple[str, int], Trained]
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,11 @@ class Study:
     data: ImageData
     settings: Settings
     model_digest: str
+
+    @property
+    def design(self) -> Design:
+        """What is compared with what."""
+        return Design(self.data, self.settings.methods, self.settings.seeds, REFERENCE)
 
     @cached_property
     def identity(self) -> str:

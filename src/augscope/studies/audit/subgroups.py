@@ -1,4 +1,4 @@
-"""What each method learned of each subgroup: accuracy, fit, and differences to ERM that other trainings would show too."""
+"""What each method learned of each subgroup: accuracy, fit, and differences that other trainings would show too."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from augscope.studies.audit.collapsed import Collapsed, collapsed_networks
-from augscope.studies.audit.settings import REFERENCE
-from augscope.studies.audit.study import Runs, Study
+from augscope.studies.audit.confusions import Confusions, confusions
+from augscope.studies.audit.design import Design, Runs
 from augscope.support.statistics import (
     Difference,
     Interval,
@@ -50,12 +50,13 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method minus ERM on one subgroup.
+    """A method minus the reference on one subgroup.
 
     Attributes:
         method, group: which.
         difference: of test accuracies, with its interval and p-value, uncorrected.
-        adjusted: p-value after Holm's correction over all comparisons that were made, or None where the subgroup is too small.
+        adjusted: p-value after Holm's correction over all comparisons that were made, or None where no test is made:
+            the subgroup is too small, or there is one seed only.
     """
 
     method: str
@@ -76,7 +77,9 @@ class Measured:
     Attributes:
         accuracies: by method and subgroup; in the order of methods, subgroups within.
         overall: by method, over all test images.
-        comparisons: every other method with ERM on every subgroup.
+        comparisons: every other method with the reference on every subgroup.
+        large: the subgroups of at least `MIN_TEST` test images.
+        confusions: by method.
         collapsed: the networks whose training failed.
         warnings: a sentence for each subgroup whose accuracies are known only coarsely (`size_warning` names the too small).
     """
@@ -84,37 +87,38 @@ class Measured:
     accuracies: dict[tuple[str, int], GroupAccuracy]
     overall: dict[str, GroupAccuracy]
     comparisons: tuple[Comparison, ...]
+    large: tuple[int, ...]
+    confusions: dict[str, Confusions]
     collapsed: tuple[Collapsed, ...]
     warnings: tuple[str, ...]
 
     def worst(self, method: str) -> GroupAccuracy:
         """The subgroup that a method predicts worst among those that are not too small, or among all."""
         cells = [cell for (name, _), cell in self.accuracies.items() if name == method]
-        tested = {comparison.group for comparison in self.comparisons if comparison.adjusted is not None}
-        large = [cell for cell in cells if cell.group in tested]
+        large = [cell for cell in cells if cell.group in self.large]
         return min(large or cells, key=lambda cell: cell.test.estimate)
 
 
-def correctness(study: Study, runs: Runs, method: str, split: str) -> np.ndarray:
-    """Which predictions are right, (S, n) of bool: seeds in the order of the settings; `split` is "train" or "test"."""
-    truth = getattr(study.data, split).labels
-    return np.stack([getattr(runs[method, seed], split) == truth for seed in study.settings.seeds])
+def correctness(design: Design, runs: Runs, method: str, split: str) -> np.ndarray:
+    """Which predictions are right, (S, n) of bool: seeds in the order of the design; `split` is "train" or "test"."""
+    truth = getattr(design.data, split).labels
+    return np.stack([getattr(runs[method, seed], split) == truth for seed in design.seeds])
 
 
-def measure(study: Study, runs: Runs) -> Measured:
+def measure(design: Design, runs: Runs) -> Measured:
     """Return all accuracies and comparisons.
 
-    Intervals are over networks and test images at once (`augscope.support.statistics`). The comparisons are of every method with ERM on
-    every subgroup of at least `MIN_TEST` test images; which are made depends on counts alone, so Holm's correction holds the
-    probability of any false claim to `ALPHA`.
+    Intervals are over networks and test images at once (`augscope.support.statistics`). Tests are made of every other method with the
+    reference on every subgroup of at least `MIN_TEST` test images; which are made depends on counts alone, so Holm's correction holds
+    the probability of any false claim to `ALPHA`. With one seed intervals are over images alone, and no test of methods is made.
 
     Args:
-        study: what was trained.
+        design: what was trained.
         runs: a training for every method and seed.
     """
-    data, methods = study.data, study.settings.methods
-    test = {method: correctness(study, runs, method, "test") for method in methods}
-    train = {method: correctness(study, runs, method, "train") for method in methods}
+    data, methods = design.data, design.methods
+    test = {method: correctness(design, runs, method, "test") for method in methods}
+    train = {method: correctness(design, runs, method, "train") for method in methods}
     chance, groups = 1 / len(data.classes), range(len(data.groups))
 
     def cell(method: str, group: int) -> GroupAccuracy:
@@ -123,9 +127,11 @@ def measure(study: Study, runs: Runs) -> Measured:
 
     accuracies = {(method, group): cell(method, group) for method in methods for group in groups}
     overall = {method: cell(method, -1) for method in methods}
-    comparisons = _comparisons(study, test)
-    collapsed, warnings = collapsed_networks(study, test), tuple(_warnings(study, accuracies))
-    return Measured(accuracies, overall, comparisons, collapsed, warnings)
+    large = tuple(np.flatnonzero(data.test.counts(len(groups)) >= MIN_TEST).tolist())
+    comparisons = _comparisons(design, test, () if design.one_seed else large)
+    mistakes = {method: confusions(design, runs, method) for method in methods}
+    collapsed, warnings = collapsed_networks(design, test), tuple(_warnings(design, accuracies))
+    return Measured(accuracies, overall, comparisons, large, mistakes, collapsed, warnings)
 
 
 def _group_accuracy(method: str, group: int, train: np.ndarray, test: np.ndarray, chance: float) -> GroupAccuracy:
@@ -145,32 +151,32 @@ def _status(train: Interval, test: Interval, gap: Interval, chance: float) -> st
     return NOT_FITTED if train.high < 1 - CLEAR_GAP else UNCLEAR
 
 
-def _comparisons(study: Study, test: dict[str, np.ndarray]) -> tuple[Comparison, ...]:
-    """Every other method with ERM on every subgroup; Holm's correction is over the subgroups that are large enough."""
-    members = [study.data.test.groups == group for group in range(len(study.data.groups))]
+def _comparisons(design: Design, test: dict[str, np.ndarray], tested: tuple[int, ...]) -> tuple[Comparison, ...]:
+    """Every other method with the reference on every subgroup; Holm's correction is over the subgroups that are tested."""
+    members = [design.data.test.groups == group for group in range(len(design.data.groups))]
     differences = {
-        (method, group): crossed_difference(test[method][:, chosen], test[REFERENCE][:, chosen])
-        for method in study.settings.methods
-        if method != REFERENCE
+        (method, group): crossed_difference(test[method][:, chosen], test[design.reference][:, chosen])
+        for method in design.methods
+        if method != design.reference
         for group, chosen in enumerate(members)
     }
-    tested = [pair for pair in differences if members[pair[1]].sum() >= MIN_TEST]
-    p_values = holm([differences[pair].p_value for pair in tested]).tolist()
-    adjusted = dict(zip(tested, p_values, strict=True))
+    pairs = [pair for pair in differences if pair[1] in tested]
+    p_values = holm([differences[pair].p_value for pair in pairs]).tolist()
+    adjusted = dict(zip(pairs, p_values, strict=True))
     return tuple(Comparison(*pair, difference, adjusted.get(pair)) for pair, difference in differences.items())
 
 
-def _warnings(study: Study, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:
+def _warnings(design: Design, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:
     """A sentence for each subgroup that is tested, but whose accuracies say little."""
-    data, settings = study.data, study.settings
+    data = design.data
     for group, count in enumerate(data.test.counts(len(data.groups)).tolist()):
         name = data.groups[group].name
         if count < MIN_TEST:
             continue
-        intervals = [accuracies[method, group].test for method in settings.methods]
+        intervals = [accuracies[method, group].test for method in design.methods]
         half = max((interval.high - interval.low) / 2 for interval in intervals)
         if half > COARSE:
             yield (
                 f"{name}: accuracies are known only to about ± {100 * half:.0f} points ({count} test images, "
-                f"{len(settings.seeds)} seeds), and smaller differences can go unseen."
+                f"{len(design.seeds)} seed{'' if design.one_seed else 's'}), and smaller differences can go unseen."
             )
