@@ -31,7 +31,7 @@ def hints(evidence: Evidence, checks: list[Check]) -> tuple[str, ...]:
     """What to try next, where an option would explain a failure."""
     sentences, defects = [], {check.defect for check in checks}
     if "one draw for the whole batch" in defects:
-        hint = "As in the CutMix paper's own code, all samples of a batch share one draw: claim it (`per=\"batch\"`, --per batch), and the other rules are judged by that"
+        hint = "As in the CutMix paper's own code, a batch has one draw: claim that (`per`, --per batch), and the rest is judged by it"
         main, form = evidence.main, evidence.target.convention.form
         if main is not None and (main.partner < 0).all() and form in ("pair", "images", "batch_dict"):
             hint += "; or, if it is meant for one image at a time, say so: `form` (--form) image, sample or sample_dict"

@@ -57,7 +57,7 @@ class Named:
         try:
             signature = inspect.signature(self.value)
             free = signature.parameters.keys() - signature.bind_partial(*args, **keywords).arguments.keys()
-        except (TypeError, ValueError):  # compiled callables have no signature; arguments may not fit, which the call says
+        except (TypeError, ValueError):  # without a signature, or the call will say why
             free = set()
         extra = {name: value for name, value in defaults.items() if name in free}
         try:

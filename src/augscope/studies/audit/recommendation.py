@@ -121,7 +121,12 @@ def _unseen(measured: Measured) -> str:
     if not unclear:
         return ""
     largest = max(max(abs(difference.low), abs(difference.high)) for difference in unclear)
-    return f"Differences of up to {100 * largest:.0f} points may have gone unseen."
+    where = (
+        ""
+        if len(tested) == len(measured.comparisons)
+        else " in the subgroups that have enough test images, and any in the others,"
+    )
+    return f"Differences of up to {100 * largest:.0f} points{where} may have gone unseen."
 
 
 def _finding(design: Design, claim: Comparison) -> str:
@@ -136,8 +141,9 @@ def _finding(design: Design, claim: Comparison) -> str:
 
 
 def _worst(data: GroupedImages, measured: Measured, method: str) -> str:
-    cell = measured.worst(method)
-    return f"{title(method)}'s worst subgroup is “{data.groups[cell.group].name}”, at {share(cell.test)}."
+    cell, large = measured.worst(method), measured.large
+    among = "Of the subgroups with enough test images, " if 0 < len(large) < len(data.groups) else ""
+    return f"{among}{title(method)}'s worst{' subgroup' * (not among)} is “{data.groups[cell.group].name}”, at {share(cell.test)}."
 
 
 def _memorised(design: Design, measured: Measured) -> list[str]:
