@@ -129,7 +129,7 @@ BAD_INPUT = [
     ((None, ag.CutMix(), SCORES, LABELS * 2, 10), "`labels` must be +1 or -1, got [-2, 2]"),
     ((None, ag.CutMix(), SCORES, LABELS[:4], 10), "`labels` must have shape (5,) to match `scores`, got (4,)"),
     ((None, ag.Cutout(num_cut=4), SCORES, LABELS, 10), "`num_cut` must be in [1, P), got 4 with P = 4"),
-    ((None, "cutmix", SCORES, LABELS, 10), "`method` must be Erm, Cutout or CutMix, got 'cutmix'"),
+    ((None, "cutmix", SCORES, LABELS, 10), "`method` must be Erm, Cutout or CutMix, or define `draw`, got 'cutmix'"),
 ]
 
 
