@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import augscope as ag
+from augscope.model.methods.base import Draws
 from augscope.model.methods.mixup import blend_rule
 from augscope.training.coefficients import geometry
 from augscope.training.problem import Problem, evaluate
@@ -153,6 +156,25 @@ def test_a_function_of_projections_is_a_method():
     expected, wanted = ag.Mixup().loss_of_projections(projections, labels, NETWORK)
     np.testing.assert_allclose(loss, expected, rtol=1e-14)
     np.testing.assert_allclose(slopes, wanted, rtol=0, atol=1e-15)
+
+
+class Fading(ag.Method):
+    """Points at half their strength: a loss of projections, drawn without a partner; it knows no weights."""
+
+    def raw_loss_of_projections(self, projections, labels, network):
+        def loss(projections):
+            active = network.activation(projections / 2)
+            return jnp.logaddexp(0.0, -labels * (active[0] - active[1]).sum(axis=1)).mean()
+
+        return jax.value_and_grad(loss)(projections)
+
+    def draw(self, key, num_draws, num_patches):
+        return Draws(jnp.full((num_draws, num_patches), 0.5), None)
+
+
+def test_a_loss_of_projections_needs_neither_a_partner_nor_weights():
+    train = partial(ag.train, SMALL.sample(0), NETWORK, Fading(), step_size=1.0, num_steps=20)
+    np.testing.assert_allclose(train(sampling=ag.Sampling()).weights, train().weights, rtol=0, atol=1e-14)
 
 
 def test_it_is_a_method_of_files_and_commands():

@@ -77,10 +77,8 @@ def compare(
     if json:
         print(dumps(record, indent=2, allow_nan=False))
     if folder is not None:
-        drawn, options = (
-            pictures(result.design, result.measured),
-            {"reference": reference, "attributes": attributes, "out": out},
-        )
+        drawn = pictures(result.design, result.measured)
+        options = {"reference": reference, "attributes": attributes, "out": out}
         again = command_line("images compare", predictions, options=options)
         page = comparison_page(result, drawn["accuracies.svg"], again, table.identity)
         files = {"record.json": dumps(record, allow_nan=False).encode(), **drawn, **csv_files(result)}

@@ -57,12 +57,16 @@ def schematic(num_patches: int = 4) -> Figure:
     return figure
 
 
-@cache
 def schematic_svg(num_patches: int) -> bytes:
     """Return the picture as an SVG file, of the nearest number of patches that fits into it."""
+    return _svg(min(max(num_patches, LEAST), MOST))
+
+
+@cache
+def _svg(num_patches: int) -> bytes:
     from augscope.support.rendering import to_bytes
 
-    return to_bytes(schematic(min(max(num_patches, LEAST), MOST)), "svg")
+    return to_bytes(schematic(num_patches), "svg")
 
 
 def _rows(num_patches: int) -> list[_Row]:

@@ -91,7 +91,8 @@ def evaluate(problem: Problem, coefficients: Any) -> Point:
     probabilities = getattr(data, "probabilities", None)
     if method.of_projections:
         projections = data.projections(coefficients)
-        loss, slopes = method.raw_loss_of_projections(projections, data.labels, network, probabilities)
+        function = partial(method.raw_loss_of_projections, network=network)
+        loss, slopes = call_loss(function, projections, data.labels, probabilities)
         return Point(coefficients, loss, data.pulled_back(slopes))
     scores, projections = data.scores(coefficients, network)
     loss, by_score = call_loss(method.raw_loss_and_gradient, scores, data.labels, probabilities)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from augscope.model.arrays import check_key
 from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
-from augscope.model.methods.base import logistic
+from augscope.model.methods.base import Draws, drawn_losses
 from augscope.model.network import BaseNetwork
 from augscope.training.coefficients import geometry
 from augscope.training.descent import BLOW_UP, Steps, seconds_per_step
@@ -67,27 +67,23 @@ def sampled_gradient(problem: Problem, sampling: Sampling, key: Any, coefficient
     return seen.gradient(_by_score(draws, scores, seen.labels, own, partner), projections, network)
 
 
-def _blended_loss(draws: Any, projections: Any, *, labels: Any, own: Any, partner: Any, network: BaseNetwork) -> Any:
+def _blended_loss(draws: Draws, projections: Any, *, labels: Any, own: Any, partner: Any, network: BaseNetwork) -> Any:
     """The mean loss of points whose patches are blended with their partners', by the shares in `draws.own`."""
     shares = draws.own.astype(projections.dtype)[None]
-    active = network.activation(shares * projections[:, own] + (1 - shares) * projections[:, partner])
+    others = 0 if partner is None else (1 - shares) * projections[:, partner]
+    active = network.activation(shares * projections[:, own] + others)
     output = (active[0] - active[1]).sum(axis=1)
-    share = draws.share.astype(projections.dtype)
-    own_loss, other_loss = (logistic(labels[points] * output)[0] for points in (own, partner))
-    return (share * own_loss + (1 - share) * other_loss).mean()
+    return drawn_losses(output, draws.share, labels[own], None if partner is None else labels[partner])[0].mean()
 
 
-def _by_score(draws: Any, scores: Any, labels: Any, own: Any, partner: Any) -> Any:
+def _by_score(draws: Draws, scores: Any, labels: Any, own: Any, partner: Any) -> Any:
     """The derivative of the mean loss of augmented points in the scores of the points they are made of."""
-    mixed = jnp.where(draws.own, scores[own], 0 if partner is None else scores[partner])
-    output = mixed.sum(axis=1)
-    slopes = labels[own] * logistic(labels[own] * output)[1]
-    by_score = jnp.zeros_like(scores)
+    output = jnp.where(draws.own, scores[own], 0 if partner is None else scores[partner]).sum(axis=1)
+    slopes = drawn_losses(output, draws.share, labels[own], None if partner is None else labels[partner])[1]
+    slopes, by_score = slopes[:, None] / len(own), jnp.zeros_like(scores)
     if partner is not None:
-        share = draws.share.astype(scores.dtype)
-        slopes = share * slopes + (1 - share) * labels[partner] * logistic(labels[partner] * output)[1]
-        by_score = by_score.at[partner].add(jnp.where(draws.own, 0, slopes[:, None] / len(own)))
-    return by_score.at[own].add(jnp.where(draws.own, slopes[:, None] / len(own), 0))
+        by_score = by_score.at[partner].add(jnp.where(draws.own, 0, slopes))
+    return by_score.at[own].add(jnp.where(draws.own, slopes, 0))
 
 
 def sampled_start(problem: Problem) -> SampledState:

@@ -35,11 +35,11 @@ class Draws(NamedTuple):
     """Augmented points drawn at random: each takes some patches of a point X_i, the others of a partner X_j.
 
     Attributes:
-        own: (draws, P), which patches are X_i's.
+        own: (draws, P), which patches are X_i's; of a method of projections, what share of each patch.
         share: (draws,), the label weight of X_i; None where there is no partner and the other patches are 0.
     """
 
-    own: Bool[Array, "draws P"]
+    own: Bool[Array, "draws P"] | Float[Array, "draws P"]
     share: Float[Array, " draws"] | None
 
 
@@ -154,7 +154,7 @@ class Method(Value):
         labels, projections = checked_scores(projections[0], labels)[1], jnp.asarray(projections)
         probabilities = checked_probabilities(probabilities, projections[0])
         self.check_evaluation(*projections.shape[1:])
-        return self.raw_loss_of_projections(projections, labels, network, probabilities)
+        return call_loss(partial(self.raw_loss_of_projections, network=network), projections, labels, probabilities)
 
     def raw_loss(self, scores: Any, labels: Any, probabilities: Any = None) -> Any:
         """Return the loss alone, without checking arguments: enough for a method of your own."""
@@ -294,6 +294,22 @@ def logistic(margins: Any) -> tuple[Any, Any]:
     small = jnp.exp(-jnp.maximum(margins, -margins))  # not abs, to which JAX gives slope 1 at 0: this has 0
     loss = jnp.maximum(-margins, 0) + _log1p_of_unit(small)
     return loss, -jnp.where(margins >= 0, small, 1) / (1 + small)
+
+
+def drawn_losses(output: Any, share: Any, labels: Any, partner_labels: Any) -> tuple[Any, Any]:
+    """Return the losses of augmented points and their derivatives in the points' outputs, elementwise; traceable.
+
+    Args:
+        output: f of each augmented point.
+        share: label weight of the points, as in `Draws`; None where there is no partner.
+        labels, partner_labels: of the points and of their partners, None where there is none.
+    """
+    losses, slopes = logistic(labels * output)
+    slopes = labels * slopes
+    if share is None:
+        return losses, slopes
+    share, (others, other_slopes) = share.astype(output.dtype), logistic(partner_labels * output)
+    return share * losses + (1 - share) * others, share * slopes + (1 - share) * partner_labels * other_slopes
 
 
 def _log1p_of_unit(x: Any) -> Any:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from augscope.model.arrays import check_key, checked_probabilities, checked_scores
 from augscope.model.methods import CutMix, Cutout, Method
-from augscope.model.methods.base import logistic
+from augscope.model.methods.base import drawn_losses
 from augscope.support.values import check
 
 DRAWS_AT_ONCE = 4096
@@ -146,21 +146,17 @@ def _draws(method: Method, key: Any, scores: Any, labels: Any, probabilities: An
     key_i, key_j, key_patches = jax.random.split(key, 3)
     num_samples, num_patches = scores.shape
     i = jax.random.choice(key_i, num_samples, weights.shape, p=probabilities)
-    own, share = method.draw(key_patches, len(weights), num_patches)
-    if share is not None:
+    draws = method.draw(key_patches, len(weights), num_patches)
+    parts, others, partner_labels = [(i, draws.own)], 0, None
+    if draws.share is not None:
         j = jax.random.choice(key_j, num_samples, weights.shape, p=probabilities)
-        margins = jnp.where(own, scores[i], scores[j]).sum(axis=1)
-        share = share.astype(scores.dtype)
-        parts = [(i, own, share), (j, ~own, 1 - share)]
-    else:
-        margins = jnp.where(own, scores[i], 0).sum(axis=1)
-        parts = [(i, own, jnp.ones_like(margins))]
-    both = [logistic(labels[point] * margins) for point, _, _ in parts]
-    losses = sum(share * loss for (_, _, share), (loss, _) in zip(parts, both, strict=True))
-    slopes = sum(share * labels[point] * slope for (point, _, share), (_, slope) in zip(parts, both, strict=True))
+        parts.append((j, ~draws.own))
+        others, partner_labels = scores[j], labels[j]
+    output = jnp.where(draws.own, scores[i], others).sum(axis=1)
+    losses, slopes = drawn_losses(output, draws.share, labels[i], partner_labels)
     mean = (weights * losses).sum() / weights.sum()
     total, squares = jnp.zeros_like(scores), jnp.zeros_like(scores)
-    for point, patches, _ in parts:  # i = j needs no care: no patch is in both parts
+    for point, patches in parts:  # i = j needs no care: no patch is in both parts
         total = total.at[point].add(jnp.where(patches, (weights * slopes)[:, None], 0))
         squares = squares.at[point].add(jnp.where(patches, (weights * slopes**2)[:, None], 0))
     return _Sums(mean, (weights * (losses - mean) ** 2).sum(), total, squares)

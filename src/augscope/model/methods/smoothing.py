@@ -52,11 +52,6 @@ class LabelSmoothing(Method):
         """Whether the method does."""
         return self.method.takes_probabilities
 
-    @property
-    def can_draw(self) -> bool:
-        """False: drawn steps know no smoothed labels."""
-        return False
-
     def check_num_patches(self, num_patches: int) -> None:
         """Raise ValueError where the method does."""
         self.method.check_num_patches(num_patches)
