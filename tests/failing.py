@@ -186,7 +186,17 @@ def _fault(whole: dict, expected: dict, first: dict, between: dict, second: dict
     if None in (first["status"], second["status"]):
         return "hang" if "Hang" in (first["err"], second["err"]) else "traceback"
     if first["status"] == whole["status"] and between != expected:
-        return "silent difference"
+        return _difference(expected, between)
     if second["status"] != whole["status"]:
         return "refused folder"
-    return "" if after == expected else "silent difference"
+    return "" if after == expected else _difference(expected, after)
+
+
+def _difference(expected: dict[str, Any], files: dict[str, Any]) -> str:
+    """Names the files that differ."""
+    names = sorted(
+        name
+        for name in {*expected, *files}
+        if name not in expected or name not in files or expected[name] != files[name]
+    )
+    return f"silent difference in {', '.join(names)}"

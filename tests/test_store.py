@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from augscope.support.files import OutputFolder, check_file, check_folder, claim, write_whole
+from augscope.support.kept_file import KeptFile
+from augscope.support.kept_folder import KeptFolder
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -141,11 +144,14 @@ class TestPlacesThatCannotBeWritten:
         check_file(tmp_path / "x.png")
         assert os.listdir(tmp_path) == []
 
-    def test_what_a_killed_writer_left_is_removed(self, tmp_path):
+    @pytest.mark.parametrize(
+        "opened", [check_file, lambda path: KeptFolder(path.parent, "study", {}, partial(KeptFile, versions={}))]
+    )
+    def test_what_a_killed_writer_left_is_removed(self, opened, tmp_path):
         killed = subprocess.Popen([sys.executable, "-c", ""])
         killed.wait()
         left, living = tmp_path / f".x.png-{killed.pid}-0123abcd", tmp_path / f".x.png-{os.getpid()}-0123abcd"
         for path in (left, living):
             path.touch()
-        check_file(tmp_path / "x.png")
-        assert os.listdir(tmp_path) == [living.name]
+        opened(tmp_path / "x.png")
+        assert sorted({*os.listdir(tmp_path)} - {"study.npz"}) == [living.name]

@@ -134,9 +134,7 @@ def check_file(out: Path | None) -> None:
             raise ValueError(f"`out` must be a file, not a {'folder' if out.is_dir() else 'device or pipe'}, got {out}")
         if not out.absolute().parent.is_dir():
             raise ValueError(f"`out` must be a file in a folder that exists, got {out}")
-        for path in out.absolute().parent.glob(f".{escape(out.name)}-*"):
-            if is_temporary(path.name) and not pid_exists(int(path.name.split("-")[-2])):
-                path.unlink()
+        remove_killed_writers(out.absolute().parent, f".{escape(out.name)}-*")
         temporary = _temporary(out)
         temporary.touch()
         temporary.unlink()
@@ -194,10 +192,17 @@ def is_temporary(name: str) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of killed processes, in a folder and below."""
+    """Remove every temporary file in a folder and below: for one who alone may write there."""
     for path in folder.rglob(".*"):
         if is_temporary(path.name):
             path.unlink()
+
+
+def remove_killed_writers(folder: Path, pattern: str = ".*") -> None:
+    """Remove the temporary files of processes that were killed, in a folder where others may be writing. Raises OSError."""
+    for path in folder.glob(pattern):
+        if is_temporary(path.name) and not pid_exists(int(path.name.split("-")[-2])):
+            path.unlink(missing_ok=True)
 
 
 def check_free(folder: Path, argument: str, content: str, own: Collection[str] = ()) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from augscope.support.files import check_free
+from augscope.support.files import check_free, remove_killed_writers
 from augscope.support.kept_file import KeptFile
 from augscope.support.values import check
 
@@ -44,6 +45,8 @@ class KeptFolder:
         if owner.load() is None:
             check_free(self.path, "checkpoint", f"this {study}'s runs")
             owner.save({})
+        with suppress(OSError):  # they take room, no more
+            remove_killed_writers(self.path)
 
     def file(self, name: str, piece: Mapping[str, Any]) -> KeptFile:
         """Return the file of one piece of work, named by what sets it apart from the others."""
