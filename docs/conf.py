@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`. Pages in MyST, those with code cells executed; nothing is loaded from elsewhere.
+"""How the documentation is built: `make docs`. Pages in MyST, what they show written by `outputs.py`; nothing is loaded from elsewhere.
 
 Formulas are Unicode text: MathJax would be a request to another host or two megabytes of script for a page, KaTeX needs
 Node.js to render beforehand, and the formulas here read well as text, on a terminal too.
@@ -12,7 +12,7 @@ import augscope
 
 project, author, release = "augscope", "The augscope developers", augscope.__version__
 copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "gallery"]
 html_theme, html_title = "furo", "augscope"
 html_static_path, html_css_files = ["_static"], ["augscope.css"]
@@ -21,11 +21,6 @@ html_math_renderer = None
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "force"
-nb_execution_timeout = 120
-nb_execution_raise_on_error = True
-nb_render_markdown_format = "myst"
-nb_merge_streams = True  # lines that a cell prints stay together
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

@@ -7,9 +7,7 @@ every command line is understood; `-m slow` runs all blocks of all pages.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import os
 import re
 import runpy
@@ -34,8 +32,9 @@ DOCS = ROOT / "docs"
 EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 GRIDS = [*sorted((EXAMPLES / "sweeps").glob("*.toml")), EXAMPLES / "custom.toml"]  # their comments show commands too
-BLOCK = re.compile(r"^```(?:\{code-cell\} )?(python|console)\n(.*?)^```(?:\s*^```text\n(.*?)^```)?", re.S | re.M)
-CELL_OPTIONS = re.compile(r"\A(?::tags:[^\n]*\n|---\n.*?^---\n)", re.S | re.M)
+_outputs = runpy.run_path(str(DOCS / "outputs.py"))
+BLOCK, printed = _outputs["BLOCK"], _outputs["printed"]
+SAVED = re.compile(r'savefig\("([^"]+)"\)')
 IN_A_TABLE = re.compile(r"^\| `(augscope [^`]+)` \|", re.M)
 IN_A_COMMENT = re.compile(r"^#   ((?:augscope|cd) .*)$", re.M)
 
@@ -74,7 +73,7 @@ def _pieces(page: Path) -> list[Piece]:
     found = []
     for kind, body, shown in BLOCK.findall(text):
         if kind == "python":
-            found.append(Piece(kind, CELL_OPTIONS.sub("", body), shown or None))
+            found.append(Piece(kind, body, shown or None))
         else:
             found += [Piece(kind, line) for line in body.splitlines() if line.strip()]
     return found + [Piece("console", line) for line in IN_A_TABLE.findall(text)]
@@ -128,10 +127,10 @@ def _run(page: Path, pieces: list[Piece], where: Path, monkeypatch) -> None:
         if piece.kind == "console":
             _run_line(page, piece.text, where)
             continue
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(piece.text, page.name, "exec"), namespace)
-        assert piece.shown is None or printed.getvalue() == piece.shown
+        output = printed(piece.text, namespace)
+        assert piece.shown is None or output == piece.shown
+        for name in SAVED.findall(piece.text):
+            assert (where / name).stat().st_size > 0
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
 
@@ -313,9 +312,15 @@ def test_help_loads_nothing_heavy():
 @pytest.mark.parametrize("script", sorted((DOCS / "gallery").glob("*.py")), ids=lambda path: path.stem)
 def test_every_figure_of_the_gallery_is_shown_with_its_script(script):
     text = (DOCS / "gallery.md").read_text(encoding="utf-8")
-    assert f"gallery/{script.name}" in text
-    assert f"{script.stem}.draw()" in text
+    assert f"](gallery/{script.stem}.svg)" in text
+    assert f"](gallery/{script.name})" in text
     assert callable(runpy.run_path(str(script))["draw"])
+
+
+def test_examples_that_a_page_shows_are_shown_as_they_are():
+    text = (DOCS / "your-own-method.md").read_text(encoding="utf-8")
+    for name in ("custom_method.py", "custom_activation.py"):
+        assert f"`examples/{name}`:\n\n```python\n{(EXAMPLES / name).read_text(encoding='utf-8')}```" in text
 
 
 def test_every_promise_of_safety_names_tests_that_exist():
