@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # A test process a core: more threads in each only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT ?= reports/verify
 # torch by its exact pin first: a range may fetch several gigabytes of GPU packages.

@@ -51,8 +51,13 @@ def run_here(*arguments: object, cwd: Path | None = None) -> subprocess.Complete
 
 
 def thinned(values: Iterable[Any], quick: Callable[[Any], bool]) -> list[Any]:
-    """Return the values of a parametrised test, the quick ones for every run and the others marked slow."""
-    return [value if quick(value) else pytest.param(value, marks=pytest.mark.slow) for value in values]
+    """Return the values (tuples, where several are given at once) of a parametrised test: the quick ones for every run, the others marked slow."""
+    return [
+        value
+        if quick(value)
+        else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow)
+        for value in values
+    ]
 
 
 def run_code(code: str) -> subprocess.CompletedProcess[str]:

@@ -104,9 +104,9 @@ class TestPopulation:
     @pytest.mark.parametrize(
         ("num_patches", "frequencies", "num_samples", "alpha"),
         [
-            (2, (0.5, 0.5), 16, 0.0),
+            pytest.param(2, (0.5, 0.5), 16, 0.0, marks=pytest.mark.slow),
             (2, (1.0,), 8, 0.2),
-            (3, (0.4, 0.3, 0.2, 0.1), 240, 0.0),
+            pytest.param(3, (0.4, 0.3, 0.2, 0.1), 240, 0.0, marks=pytest.mark.slow),
             pytest.param(3, (0.8, 0.15, 0.05), 480, 0.2, marks=pytest.mark.slow),
             pytest.param(4, (0.8, 0.15, 0.05), 960, 0.2, marks=pytest.mark.slow),
         ],

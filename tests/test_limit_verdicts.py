@@ -117,6 +117,11 @@ class TestVerify:
         assert not verdict.orders
         assert [run.seed for run in verdict.population] == [None] * 3
 
+    def test_methods_without_a_theorem_are_named(self):
+        verdict = ag.verify(THEOREM.replace(methods=(ag.Erm(), ag.Mixup(law=0.5))), seeds=())
+        assert [run.method.title for run in verdict.population] == ["ERM"]
+        assert str(verdict).splitlines()[-1].startswith("No theorem speaks of Mixup")
+
     def test_a_sample_that_its_counts_spoil(self, tmp_path):
         """Seed 4 has too few points of the rarest feature for CutMix at T = 2,000, d infinite or not."""
         experiment = THEOREM.replace(num_samples=150, num_steps=2_000, methods=(CUTMIX,))

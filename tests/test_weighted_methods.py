@@ -103,8 +103,10 @@ class TestAgainstBruteForce:
         assert abs(value - expected) <= TOLERANCE * expected
         np.testing.assert_allclose(gradient, slopes, rtol=0, atol=TOLERANCE * np.abs(slopes).max())
 
-    @pytest.mark.parametrize("num_samples", [40, 90, 700])  # 700 points: in chunks
-    @pytest.mark.parametrize("scale", [0.3, 2.0, 8.0, 30.0])  # from the first rung to direct sums
+    @pytest.mark.parametrize("num_samples", thinned([40, 90, 700], lambda count: count != 40))  # 700 points: in chunks
+    @pytest.mark.parametrize(
+        "scale", thinned([0.3, 2.0, 8.0, 30.0], lambda scale: scale == 2.0)
+    )  # from the first rung to direct sums
     def test_interpolated_pairs_agree_with_enumeration(self, num_samples, scale):
         sample = some_sample(num_samples, scale=scale)
         expected = evaluate(ag.CutMix(algorithm="enumerate"), *sample)

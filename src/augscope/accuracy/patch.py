@@ -27,7 +27,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from augscope.accuracy.gaussian import DENSITY, EPS, GaussianPair
-from augscope.model.network import Network
+from augscope.model.network import BaseNetwork, Network
 
 END = 8.3  # standard deviations integrated over: all but 1.1e-16
 PANEL_ERROR = 2e-14  # allowed to one panel
@@ -161,6 +161,14 @@ class PatchLaw:
     def outer_line(self) -> tuple[float, float]:
         """a and b of the outer coordinate a + b x."""
         return self.mean[self.pair.outer], self.std * self.pair.outer_std
+
+
+def constant_score(mean: tuple[float, float], network: BaseNetwork, y: np.ndarray, slack: np.ndarray) -> Answer:
+    """Return the law of φ(μ_1) − φ(μ_2), the score of a patch without noise; arguments as of `PatchLaw`: equal up to rounding is a tie."""
+    first, second = np.asarray(network.activation(np.array(mean)))
+    ties = np.abs(first - second - y) <= 4 * EPS * (slack + abs(first) + abs(second))
+    below, exact = (first - second < y) & ~ties, np.zeros(len(y))
+    return Answer(below * 1.0, (below | ties) * 1.0, ties * 1.0, exact, exact)
 
 
 def _piece(z: np.ndarray, network: Network) -> np.ndarray:

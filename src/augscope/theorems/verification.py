@@ -315,7 +315,7 @@ def judge_runs(
         runs=tuple(runs),
         interrupted=interrupted,
         seconds=seconds,
-        summary=tuple(describe_orders(experiment, judged)),
+        summary=(*describe_orders(experiment, judged), *([] if runs else _without_theorem(experiment))),
         windows=tuple(
             theorem_window(pair[0], terms, _of(pair[1], runs))
             for pair in pairs
@@ -324,6 +324,13 @@ def judge_runs(
         population=tuple(run for _, run in limits.values()),
         own_limits=tuple(own_limits),
     )
+
+
+def _without_theorem(experiment: Experiment) -> list[str]:
+    """Name the methods that were left out where theorems alone are judged, in the limit."""
+    titles = [method.title for method in experiment.methods if theorem_for(method) is None]
+    command = "`augscope train --coordinates population`"
+    return [f"No theorem speaks of {', '.join(titles)}: what is learned there shows {command}."] if titles else []
 
 
 def _of(method: Method, runs: Sequence[SeedRun]) -> list[SeedRun]:
