@@ -42,7 +42,7 @@ def figures(visits: int) -> list[Figure]:
         seconds = time.perf_counter() - start
         first, *others = [visit(address, number) for number in range(1 + visits)]
         server.terminate()
-    pictures, previews, exacts, maps, ends = zip(*others, strict=True)
+    pictures, previews, exacts, maps, alone, ends = zip(*others, strict=True)
     return [
         figure("explore: from the command to the address", [seconds], "s", at_most=3),
         figure("explore: to the first picture, first visit", [first[0]], "s"),
@@ -50,12 +50,13 @@ def figures(visits: int) -> list[Figure]:
         figure("explore: slider to the limit's first three decades", previews, "s", at_most=0.3),
         figure("explore: slider to the whole limit", exacts, "s", at_most=1.5),
         figure("explore: map of 24 × 24, a sample being trained beside it", maps, "s", at_most=10),
+        figure("explore: map of 24 × 24, the training stopped", alone, "s", at_most=10),
         figure("explore: to the end of the exact training", ends, "s"),
     ]
 
 
 def visit(address: str, number: int) -> tuple[float, ...]:
-    """Return the seconds to the first picture, from a slider to preview and whole limit, to a full map, and to the end."""
+    """Return the seconds to the first picture, from a slider to preview and whole limit, to a full map beside a training and alone, and to the end."""
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_context(viewport={"width": 1400, "height": 900}, bypass_csp=True).new_page()
@@ -70,8 +71,13 @@ def visit(address: str, number: int) -> tuple[float, ...]:
         moved = time.perf_counter()
         preview = until(page, PREVIEW % seed, moved)
         exact = until(page, LIMIT_IS_OVER, moved)
+        start = time.perf_counter()
+        page.goto(f"{address}&feature_noise={0.3 + number / 1000}", wait_until="domcontentloaded")
+        until(page, LIMIT_IS_OVER, start)
+        page.locator("#stop").click()  # no sample is trained beside the map
+        alone = until(page, MAP_IS_FULL, start)
         browser.close()
-    return picture, preview, exact, map_seconds, end
+    return picture, preview, exact, map_seconds, alone, end
 
 
 def until(page: Page, condition: str, start: float) -> float:

@@ -52,7 +52,8 @@ def some_settings(draw) -> Settings:
         for name, knob in KNOBS.items()
     }
     rarer = draw(st.sampled_from([(), (0.3,), (0.2, 0.123456789), (0.1, 0.1, 0.05)]))
-    return Settings(frequencies=(round(1 - sum(rarer), 12), *rarer), stated_rarity=draw(st.booleans()), **numbers)
+    chosen = {"stated_rarity": draw(st.booleans()), "mixup": draw(st.booleans())}
+    return Settings(frequencies=(round(1 - sum(rarer), 12), *rarer), **chosen, **numbers)
 
 
 class TestSettings:
@@ -65,7 +66,7 @@ class TestSettings:
     def test_so_do_the_controls(self, chosen):
         assert chosen.moved(chosen.controls) == chosen
         form = {name: str(value) for name, value in chosen.controls.items()}
-        assert Settings.from_query({**form, "rarity": chosen.query()["rarity"]}) == (chosen, [])
+        assert Settings.from_query({**form, **chosen.choices}) == (chosen, [])
 
     @pytest.mark.parametrize("name", PRESETS)
     @pytest.mark.parametrize("stated", [True, False])
@@ -73,7 +74,7 @@ class TestSettings:
         import augscope.theorems.verification as verification
         from augscope.cli import main
 
-        chosen, prepared = PRESETS[name].replace(stated_rarity=stated), []
+        chosen, prepared = PRESETS[name].replace(stated_rarity=stated, mixup=name == "figure"), []
 
         def stop(experiment, seeds, *_, **__):
             prepared.append((experiment.identity, tuple(seeds)))
@@ -86,7 +87,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("stated", [True, False])
     def test_so_does_the_configuration(self, stated, tmp_path):
-        chosen = THEOREM.replace(num_cut=2, num_patches=5, stated_rarity=stated)
+        chosen = THEOREM.replace(num_cut=2, num_patches=5, stated_rarity=stated, mixup=stated)
         visit = Visit(chosen, Plane(chosen, "dim", "step_size"))
         (tmp_path / "explored.toml").write_bytes(page.download(visit, "explored.toml"))
         assert ExperimentOptions(config=tmp_path / "explored.toml").experiment() == chosen.experiment()
@@ -104,6 +105,7 @@ class TestSettings:
             ({"frequencies": ""}, "`frequencies` must be comma-separated numbers"),
             ({"frequencies": "0.2,0.2,0.2,0.2,0.2"}, "`frequencies` must hold 1 to 4 features, got 5"),
             ({"rarity": "often"}, "`rarity` must be stated or derive"),
+            ({"mixup": "perhaps"}, "`mixup` must be with or without"),
             ({"preset": "none"}, "`preset` must be one of theorem, figure"),
             ({"<script>alert(1)</script>": "1"}, "is not a setting: it is left out"),
         ],
@@ -234,6 +236,18 @@ class TestTraining:
         pieces = page.curves_pieces(visit)
         assert "diverged" in pieces["standing"]
         assert pieces["columns"].count("<svg") == 6
+
+    def test_mixup_has_a_column_where_it_is_chosen(self):
+        chosen = SMALL.replace(mixup=True, num_steps=3)
+        visit = Visit(chosen, Plane(chosen, *page.DEFAULT_AXES))
+        visit.limit.run()
+        visit.sample.run()
+        pieces = page.curves_pieces(visit)
+        assert re.findall(r"<h2>(\w+)", pieces["columns"]) == ["ERM", "Cutout", "Mixup", "CutMix"]
+        assert pieces["columns"].count("<svg") == 8
+        dataset = visit.experiment.sample(chosen.seed)
+        run = visit.sample.latest.runs[2]
+        assert run.history.to_dict() == visit.experiment.run(ag.Mixup(), dataset).history.to_dict()
 
 
 class TestPictures:

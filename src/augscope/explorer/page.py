@@ -35,11 +35,11 @@ _TEMPLATES = jinja2.Environment(
 
 def page_html(settings: Settings, address_problems: list[str], axes: tuple[str, str]) -> str:
     """Return the page as it is opened: everything but what is computed."""
-    presets = {name: {**preset.controls, "rarity": _rarity(preset)} for name, preset in PRESETS.items()}
+    presets = {name: {**preset.controls, **preset.choices} for name, preset in PRESETS.items()}
     return _TEMPLATES.get_template("front.html").render(
         groups=GROUPS,
         values={name: _number(value) for name, value in settings.controls.items()},
-        rarity=_rarity(settings),
+        choices=settings.choices,
         name_of=name_of,
         presets=presets,
         axes={name: name_of(CONTROLS[name]) for name in AXES},
@@ -54,10 +54,6 @@ def page_html(settings: Settings, address_problems: list[str], axes: tuple[str, 
 def drawn_model(num_patches: str) -> bytes:
     """Return the picture of a data point of so many patches as SVG; of the fewest where that is no number."""
     return schematic_svg(int(num_patches) if num_patches.isdecimal() and len(num_patches) < 9 else 0)
-
-
-def _rarity(settings: Settings) -> str:
-    return settings.query()["rarity"]
 
 
 def name_of(knob: Knob) -> str:
@@ -83,7 +79,7 @@ def form_state(settings: Settings) -> dict[str, Any]:
     problems = {beside.get(name, name): sentences for name, sentences in settings.problems().items()}
     return {
         "query": settings.query(),
-        "values": {**settings.controls, "rarity": _rarity(settings)},
+        "values": {**settings.controls, **settings.choices},
         "problems": problems,
         "wrong": bool(errors),
         "preset": settings.preset,
@@ -159,7 +155,9 @@ def _accuracy(run: SeedRun | None) -> str:
 def _theorem(visit: Visit, method: Any) -> str:
     """What the theorem expects at the stated rarities; derived ones are those of the limit."""
     theorem, distribution = theorem_for(method), visit.experiment.distribution
-    if theorem is None or distribution.rarity is None:
+    if theorem is None:
+        return "–"
+    if distribution.rarity is None:
         return "as in the limit"
     if any(not row.met and not row.at_this_size for row in setting_assumptions(method, visit.experiment)):
         return f"– ({theorem.number} does not apply)"

@@ -171,7 +171,11 @@ class Visits:
         before = self._visits.get(earlier)
         runs = () if before is None or before.settings == settings else before.limit.latest.runs
         without = (*axes, "seed", "init_std")  # a map is the same whatever these are
-        key = axes, tuple((name, value) for name, value in settings.controls.items() if name not in without)
+        key = (
+            axes,
+            settings.mixup,
+            tuple((name, value) for name, value in settings.controls.items() if name not in without),
+        )
         with self._lock:
             plane = self._planes.pop(key, None) or _room("plane").Plane(settings, *axes)
             self._planes[key] = plane  # the newest last

@@ -69,6 +69,9 @@ def _wholes(first: int, last: int, digits: tuple[float, ...] = (1, 1.5, 2, 3, 5,
 _STDS = _decades(-3, 0, (1, 1.5, 2, 2.5, 3, 4, 5, 7))
 _SHARES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, *(i / 20 for i in range(2, 11)))
 _SAMPLES = (10, 20, 30, 50, 75, 100, 150, 200, 300, 400, 500, 700, 1_000)
+WITH_MIXUP = ("erm", "cutout", "mixup", "cutmix")  # methods, in the order of the columns
+CHOICES = {"rarity": ("stated_rarity", ("derive", "stated")), "mixup": ("mixup", ("without", "with"))}
+"""Controls that choose one of two words: the field, and its words where that is false and true."""
 RHO = tuple(f"rho_{k}" for k in range(2, MAX_FEATURES + 1))  # ρ₁ is what these leave
 GROUPS: dict[str, tuple[Knob, ...]] = {
     "Features": (
@@ -106,6 +109,7 @@ class Settings(Value):
             place of the derived one.
         feature_noise, dominant_noise_std, background_noise_std, num_samples, num_patches, dim, num_cut, step_size, num_steps,
             init_std, seed: see `KNOBS`.
+        mixup: train midpoint Mixup too, which no theorem speaks of.
 
     Example:
         >>> from augscope.explorer.settings import PRESETS
@@ -126,6 +130,7 @@ class Settings(Value):
     num_steps: int
     init_std: float
     seed: int
+    mixup: bool = False
 
     @classmethod
     def of(cls, experiment: Experiment, seed: int) -> Settings:
@@ -145,7 +150,8 @@ class Settings(Value):
         """The experiment's parameters by name, as its options say them."""
         rarity = _STATED[: len(self.frequencies)] if self.stated_rarity else "derive"
         numbers = {name: getattr(self, name) for name in KNOBS if name != "seed"}
-        return {"frequencies": self.frequencies, "rarity": rarity, **numbers}
+        methods = {"methods": WITH_MIXUP} if self.mixup else {}
+        return {"frequencies": self.frequencies, "rarity": rarity, **numbers, **methods}
 
     def errors(self) -> dict[str, list[str]]:
         """Return why nothing can be trained, by the control that should change: empty if all fits together."""
@@ -164,8 +170,10 @@ class Settings(Value):
         unmet: dict[str, dict[str, list[str]]] = {}  # by control and assumption, the theorems that need it
         for method in experiment.methods:
             theorem = theorem_for(method)
+            if theorem is None:
+                continue
             for row in setting_assumptions(method, experiment):
-                if row.met or row.about is None or theorem is None:
+                if row.met or row.about is None:
                     continue
                 unmet.setdefault(row.about, {}).setdefault(row.text, []).append(theorem.number)
         return {control: [_unmet(text, numbers) for text, numbers in rows.items()] for control, rows in unmet.items()}
@@ -173,8 +181,14 @@ class Settings(Value):
     def query(self) -> dict[str, str]:
         """Return the settings as an address says them; `from_query` reads them back exactly."""
         numbers = {name: str(getattr(self, name)) for name in KNOBS}
-        rarity = "stated" if self.stated_rarity else "derive"
-        return {"frequencies": ",".join(map(str, self.frequencies)), "rarity": rarity, **numbers}
+        frequencies = ",".join(map(str, self.frequencies))
+        chosen = {name: words[int(getattr(self, field))] for name, (field, words) in CHOICES.items()}
+        return {"frequencies": frequencies, **chosen, **numbers}
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What is chosen among two words, by the name of its control."""
+        return {name: text for name, text in self.query().items() if name in CHOICES}
 
     @property
     def controls(self) -> dict[str, float]:
@@ -232,9 +246,10 @@ def _unmet(assumption: str, theorems: Sequence[str]) -> str:
 
 def _parsed(name: str, text: str) -> dict[str, Any]:
     """A part of an address that is no control's, as a field. Raises ValueError."""
-    if name == "rarity":
-        check(text in ("stated", "derive"), f"`rarity` must be stated or derive, got {text[:40]!r}")
-        return {"stated_rarity": text == "stated"}
+    if name in CHOICES:
+        field, words = CHOICES[name]
+        check(text in words, f"`{name}` must be {' or '.join(reversed(words))}, got {text[:40]!r}")
+        return {field: text == words[1]}
     check(name == "frequencies", f"`{name[:40]}` is not a setting: it is left out")
     shares = parse_list("frequencies", text, float)
     rule = f"`frequencies` must hold 1 to {MAX_FEATURES} features, got {len(shares)}"
