@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from augscope.model.methods.monte_carlo import Estimate, estimate
     from augscope.model.network import CustomNetwork, FunctionNetwork, Network
+    from augscope.model.patches import PatchData, dataset_from_patches
     from augscope.model.sampling import population, sample_dataset
     from augscope.model.schematic import schematic
     from augscope.studies.audit.compare import compare
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from augscope.training.flow import FlowRun, flow
     from augscope.training.loop import Run
     from augscope.training.measures import History, feature_scores, features_learned, noise_memorised, unevenness
+    from augscope.training.patch_measures import PatchHistory
     from augscope.training.regimes import derive_rarity
     from augscope.training.sampling import Sampling
     from augscope.training.train import train
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 # Public name → module that says it. Loaded on first use, so that `augscope --help` does not wait for JAX.
 _HOMES = {
     "accuracy.exact": ("TestAccuracy", "test_accuracy"),
+    "model.patches": ("PatchData", "dataset_from_patches"),
     "training.descent": ("default_record_steps",),
     "training.sampling": ("Sampling",),
     "training.train": ("train",),
@@ -57,6 +60,7 @@ _HOMES = {
     "training.flow": ("FlowRun", "flow"),
     "training.loop": ("Run",),
     "training.measures": ("History", "feature_scores", "features_learned", "noise_memorised", "unevenness"),
+    "training.patch_measures": ("PatchHistory",),
     "training.regimes": ("derive_rarity",),
     "model.methods": (
         "CutMix",
@@ -110,6 +114,8 @@ __all__ = [
     "Method",
     "Mixup",
     "Network",
+    "PatchData",
+    "PatchHistory",
     "PhaseDiagram",
     "PhaseOptions",
     "Rarity",
@@ -126,6 +132,7 @@ __all__ = [
     "cutmix_plateau",
     "cutmix_point",
     "cutout_point",
+    "dataset_from_patches",
     "default_record_steps",
     "derive_rarity",
     "estimate",

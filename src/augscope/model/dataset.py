@@ -68,6 +68,11 @@ class Dataset(Shown):
         return self.initial_weights.dtype
 
     @property
+    def num_patches(self) -> int:
+        """P."""
+        return self.distribution.num_patches
+
+    @property
     def slots(self) -> Int[np.ndarray, "m P"]:
         """Positions in the order feature, dominant, background …: row i permutes the patches of point i by kind."""
         num_patches = self.distribution.num_patches

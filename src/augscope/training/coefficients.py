@@ -15,6 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from augscope.model.dataset import Dataset
 from augscope.model.network import BaseNetwork
+from augscope.model.patches import PatchData
+from augscope.training.patch_geometry import PatchGeometry
 from augscope.training.problem import Point
 
 
@@ -125,6 +127,11 @@ class FeatureNoiseGeometry(NamedTuple):
     initial_feature: Float[Array, "2 2K"]
     initial_noise: Float[Array, "2 N"]
 
+    @property
+    def num_patches(self) -> int:
+        """P."""
+        return self.slots.shape[1]
+
     def start(self) -> Coefficients:
         """Return the coefficients of W(0): zeros."""
         return Coefficients(jnp.zeros_like(self.initial_feature), jnp.zeros_like(self.initial_noise))
@@ -216,14 +223,16 @@ class FeatureNoiseGeometry(NamedTuple):
         )
 
 
-def geometry(dataset: Dataset, store_gram: bool | None = None) -> FeatureNoiseGeometry:
+def geometry(dataset: Dataset | PatchData, store_gram: bool | None = None) -> Any:
     """Return the geometry of a dataset. Cost O(N² D) with the Gram matrix, O(N D) without.
 
     Args:
-        dataset: the training set.
+        dataset: the training set; of own patches the filters themselves are the coefficients.
         store_gram: keep the N × N Gram matrix (True), or multiply by the noise vectors twice a step (False); by
             default whichever reads fewer bytes.
     """
+    if isinstance(dataset, PatchData):
+        return PatchGeometry.of(dataset)
     distribution, dtype = dataset.distribution, dataset.dtype
     rows = np.arange(2 * distribution.num_features)
     features = dataset.features.reshape(len(rows), -1)

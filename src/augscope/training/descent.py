@@ -15,6 +15,7 @@ from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork
+from augscope.model.patches import PatchData
 from augscope.support.values import check, check_count, check_positive
 from augscope.training import loop
 from augscope.training.coefficients import geometry
@@ -53,13 +54,17 @@ def default_record_steps(num_steps: int, count: int = DEFAULT_RECORDS) -> tuple[
 
 
 def checked_descent(
-    dataset: Dataset, method: Method, step_size: float, num_steps: int, record_at: Sequence[int] | None
+    dataset: Dataset | PatchData,
+    method: Method,
+    step_size: float,
+    num_steps: int,
+    record_at: Sequence[int] | None,
 ) -> tuple[int, ...]:
     """Return the steps to record. Raises ValueError if such a descent cannot be made."""
     check_positive("step_size", step_size)
     check_count("num_steps", num_steps)
     check_precision(dataset.dtype)
-    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.num_patches, weighted=dataset.is_limit)
     return checked_record_steps(record_at, num_steps)
 
 
@@ -233,9 +238,9 @@ class Descent(Steps):
         )
 
 
-def time_step(dataset: Dataset, network: BaseNetwork, method: Method) -> float:
+def time_step(dataset: Dataset | PatchData, network: BaseNetwork, method: Method) -> float:
     """Return the seconds that one step takes, compilation not counted."""
-    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.num_patches, weighted=dataset.is_limit)
     return time_problem(Problem(geometry(dataset), network, (method,), 0.0))
 
 

@@ -71,6 +71,20 @@ def draw_methods(
     axes[0, 0].legend(loc="upper left", fontsize=8, frameon=False)
 
 
+def draw_patches(axes: Any, run: Any) -> None:
+    """Draw a run on own patches: the training loss above, accuracy on the test points below, overall and by label."""
+    steps, history = _log_steps(run.history.steps), run.history
+    axes[0].loglog(steps, history.loss, color=INK, linewidth=2)
+    axes[0].set(title=run.method.title, ylabel="training loss")
+    axes[1].semilogx(steps, history.accuracy, color=INK, linewidth=2, label="overall")
+    for index, (label, line) in enumerate((("label +1", "--"), ("label −1", ":"))):
+        axes[1].semilogx(steps, history.accuracy_per_label[:, index], color=INK, linestyle=line, label=label)
+    axes[1].set(xlabel="step (logarithmic; step 0 at the left edge)", ylabel="accuracy on the test points")
+    axes[1].legend(loc="lower right", fontsize=8, frameon=False)
+    for axis in axes:
+        _tidy(axis)
+
+
 def _log_steps(steps: np.ndarray) -> np.ndarray:
     """Steps on a logarithmic axis, with step 0 drawn at 0.5; or times, with 0 drawn half as far as the first after it."""
     first = min(1.0, float(steps[1])) if len(steps) > 1 else 1.0

@@ -117,7 +117,7 @@ def flow(
     tolerances = Tolerances(relative_tolerance, absolute_tolerance)
     check(max_evaluations >= 1, f"`max_evaluations` must be at least 1, got {max_evaluations}")
     check(dataset.dtype == np.float64, f"`dataset` must be in float64 for a flow, got {dataset.dtype}")
-    check_method(method, len(dataset.labels), dataset.distribution.num_patches, weighted=dataset.is_limit)
+    check_method(method, len(dataset.labels), dataset.num_patches, weighted=dataset.is_limit)
     began = clock.perf_counter()
     solver = FlowSolver(Problem(geometry(dataset), network, (method,), 0.0), until, tolerances, max_evaluations)
     run = Loop(solver, [dataset], times, progress, began=began).finish()[0]

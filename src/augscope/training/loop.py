@@ -20,10 +20,12 @@ from augscope.model.arrays import check
 from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
+from augscope.model.patches import PatchData
 from augscope.support.kept_file import damage_in_words
 from augscope.support.shown import Shown
 from augscope.training.checkpoint import DescentCheckpoint, named_leaves, with_leaves
 from augscope.training.measures import History, Recorder, expected_plateau
+from augscope.training.patch_measures import PatchRecorder
 from augscope.training.problem import Problem
 
 CHUNK_SECONDS = 1.0  # how often the host hears from a training: progress, Ctrl-C
@@ -37,7 +39,7 @@ class Run(Shown):
 
     Attributes:
         weights: W(T), (2, D).
-        history: every measure at every recorded step.
+        history: every measure at every recorded step; of own patches a `PatchHistory`.
         status: "completed", "diverged" or "interrupted" ("unfinished": a flow whose solver gave up; "running": seen on its way).
         message: one sentence that says when and why, for a person.
         oscillating: the loss rose in more than a quarter of the last 1,000 steps (or of all, if fewer), or by more than a
@@ -64,7 +66,7 @@ class Run(Shown):
         return f"{what}\n  {self.dataset}\n  at the end: {self.history.last_text()}"
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the features over steps above, exact accuracy below, as reports do.
+        """Draw the features over steps above, exact accuracy below, as reports do; of own patches the loss, and accuracy on the test points.
 
         Args:
             axes: two of matplotlib's axes, or any two in an array; by default those of a new figure.
@@ -73,9 +75,12 @@ class Run(Shown):
             The axes, (2, 1).
         """
         from augscope.support.rendering import axes_grid
-        from augscope.training.figures import draw_methods, looks
+        from augscope.training.figures import draw_methods, draw_patches, looks
 
         grid, distribution = axes_grid(axes, 2, 1), self.dataset.distribution
+        if distribution is None:
+            draw_patches(grid[:, 0], self)
+            return grid
         groups = {self.method: [self]}  # pyright: ignore[reportUnhashable]  (frozen values are hashable)
         draw_methods(grid, groups, looks(distribution, distribution.rarity), {}, {})
         return grid
@@ -87,10 +92,12 @@ class Run(Shown):
             path: of the file, such as run.npz; one that is there is replaced, whole or not at all.
 
         Raises:
-            ValueError: if it cannot be written.
+            ValueError: if it cannot be written, or is of own patches.
         """
         from augscope.training.saving import save_run
 
+        own = "`save` writes runs on the paper's data; of own patches keep the arrays, `weights` and `history.to_pandas()`"
+        check(self.dataset.distribution is not None, own)
         save_run(self, path)
 
     def _table(self) -> Sequence[Sequence[str]]:
@@ -100,6 +107,10 @@ class Run(Shown):
     def predicted_plateau(self) -> Float[np.ndarray, " 2"]:
         """Mean y a where training should settle, label +1 first (identity 6.8); NaN where no plateau is known."""
         return np.array(expected_plateau(self.dataset, self.method)[:2])
+
+
+def _recorder(dataset: Any) -> type[Recorder]:
+    return PatchRecorder if isinstance(dataset, PatchData) else Recorder
 
 
 def checked_targets(record_at: Sequence[Any], end: Any, limit: str) -> tuple[Any, ...]:
@@ -167,7 +178,7 @@ class Loop:
     """
 
     stepper: Stepper
-    datasets: Sequence[Dataset]
+    datasets: Sequence[Any]
     targets: Sequence[float]
     progress: Callable[[Any, float], Any] | None = None
     checkpoint: DescentCheckpoint | None = None
@@ -176,7 +187,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         problem = self.stepper.problem
-        self._recorders = [Recorder(dataset, problem.network, problem.method) for dataset in self.datasets]
+        self._recorders = [_recorder(dataset)(dataset, problem.network, problem.method) for dataset in self.datasets]
         if self.checkpoint is not None and self.checkpoint.earlier is not None:
             with damage_in_words(self.checkpoint.path):
                 self._restore(self.checkpoint.earlier)

@@ -99,19 +99,23 @@ class MeasureTable(Shown):
                 rows.append([row.name, row.meaning, *(_text(getattr(self, row.name)[at]) for at in (0, -1))])
         return rows
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a row a record, indexed by step, and a column a number: `plateau[1]` is `history.plateau[:, 1]`.
-
-        Raises:
-            ValueError: if pandas is not installed.
-        """
-        columns: dict[str, Any] = {}
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return a column a number, (R,) each, but for the steps: `plateau[1]` is `history.plateau[:, 1]`."""
+        columns: dict[str, np.ndarray] = {}
         for row in measures_of(type(self))[1:]:
             array = getattr(self, row.name)
             for index in np.ndindex(array.shape[1:]):
                 place = f"[{', '.join(map(str, index))}]" if index else ""
                 columns[row.name + place] = array[:, *index]
-        return data_frame(columns).set_index(np.array(self.steps)).rename_axis("steps")
+        return columns
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row a record, indexed by step, and a column a number as `columns` does.
+
+        Raises:
+            ValueError: if pandas is not installed.
+        """
+        return data_frame(self.columns()).set_index(np.array(self.steps)).rename_axis("steps")
 
 
 def mean_over_seeds(runs: Sequence[Any], field: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from augscope.model.distribution import FeatureNoise
 from augscope.model.methods import Method
 from augscope.model.methods.base import Plateau
 from augscope.model.network import BaseNetwork
+from augscope.model.patches import PatchData
 from augscope.support.plain_data import plain
 from augscope.support.values import check
 from augscope.training.coefficients import Observation
@@ -212,13 +214,13 @@ def _mean(array: Float[np.ndarray, "n P"], probabilities: Float[np.ndarray, " n"
     return np.average(array, weights=weights)
 
 
-def expected_plateau(dataset: Dataset, method: Method) -> Plateau:
+def expected_plateau(dataset: Dataset | PatchData, method: Method) -> Plateau:
     """Return (c_+, c_−, loss): mean y a by label where training by the method should settle, and its least loss, or NaN."""
     share = float(np.average(np.asarray(dataset.labels) == 1, weights=_weights(dataset)))
-    return method.plateau(dataset.distribution.num_patches, share)
+    return method.plateau(dataset.num_patches, share)
 
 
-def _weights(dataset: Dataset) -> Float[np.ndarray, " n"] | None:
+def _weights(dataset: Dataset | PatchData) -> Float[np.ndarray, " n"] | None:
     """The rows' probabilities where they are not uniform, for means."""
     return dataset.probabilities if dataset.is_limit else None
 
@@ -226,33 +228,40 @@ def _weights(dataset: Dataset) -> Float[np.ndarray, " n"] | None:
 class Recorder:
     """Turns observations into a `History`, one record at a time; keeps measures only, so memory is bounded."""
 
-    history_type: type[History] = History
+    history_type: type[MeasureTable] = History
 
-    def __init__(self, dataset: Dataset, network: BaseNetwork, method: Method) -> None:
-        self._dataset, self._network, self._method = dataset, network, method
+    def __init__(self, dataset: Any, network: BaseNetwork, method: Method) -> None:
+        self.dataset, self.network, self.method = dataset, network, method
         self._table = measures_of(self.history_type)
-        self._noise_squares = dataset.noise_squares
         self._rows: list[dict[str, Any]] = []
         self._accuracies: list[TestAccuracy] = []  # of the first rows: the dearest to compute, so only once
 
     def add(self, step: float, observation: Observation) -> None:
         """Measure at a step."""
-        snapshot = Snapshot(
+        snapshot = self.snapshot(step, observation)
+        self._rows.append({row.name: row.of(snapshot) for row in self._table if row.of is not None})
+
+    def snapshot(self, step: float, observation: Any) -> Any:
+        """Return what the measures read: of a sample of the paper's data, or a limit."""
+        return Snapshot(
             step=step,
             loss=float(observation.loss),
             gradient_norm=float(observation.gradient_norm),
             scores=np.asarray(observation.scores, np.float64),
-            labels=np.asarray(self._dataset.labels),
-            probabilities=_weights(self._dataset),
+            labels=np.asarray(self.dataset.labels),
+            probabilities=_weights(self.dataset),
             feature_projections=np.asarray(observation.feature_projections, np.float64).reshape(2, 2, -1),
             noise_gram=np.asarray(observation.noise_gram, np.float64),
             noise_coefficients=np.asarray(observation.noise_coefficients),
             noise_squares=self._noise_squares,
-            dataset=self._dataset,
-            network=self._network,
-            method=self._method,
+            dataset=self.dataset,
+            network=self.network,
+            method=self.method,
         )
-        self._rows.append({row.name: row.of(snapshot) for row in self._table if row.of is not None})
+
+    @cached_property
+    def _noise_squares(self) -> Float[np.ndarray, "n P-1"]:
+        return self.dataset.noise_squares
 
     @property
     def last_step(self) -> float:
@@ -267,17 +276,20 @@ class Recorder:
         """Take up what `to_arrays` returned, in place of what was recorded so far. Raises as a damaged file does if it is not that."""
         if arrays:
             measured = [row for row in self._table if row.of is not None]
-            _check_measures(measured, arrays, self._dataset.distribution.num_features)
+            distribution = self.dataset.distribution
+            _check_measures(measured, arrays, 0 if distribution is None else distribution.num_features)
         count = len(next(iter(arrays.values()), ()))
         self._rows = [{name: array[index] for name, array in arrays.items()} for index in range(count)]
         self._accuracies = []
 
-    def history(self) -> History:
+    def history(self) -> Any:
         """Return everything recorded so far, with the exact accuracy at every record; each is computed once."""
-        arrays, distribution = self.to_arrays(), self._dataset.distribution
+        arrays, distribution = self.to_arrays(), self.dataset.distribution
+        if distribution is None:
+            return self.history_type(**arrays)
         for row in self._rows[len(self._accuracies) :]:
             projections, gram = row["feature_projections"], row["noise_gram"]
-            self._accuracies.append(_accuracy(projections, gram, distribution, self._network))
+            self._accuracies.append(_accuracy(projections, gram, distribution, self.network))
         frequencies = np.array(distribution.frequencies)
         for row in self._table:
             if row.of_accuracy is not None:

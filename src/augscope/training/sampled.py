@@ -49,7 +49,7 @@ def sampled_gradient(problem: Problem, sampling: Sampling, key: Any, coefficient
     Cost: O(N m P) for the projections of the points and their partners.
     """
     data, network = problem.data, problem.network
-    num_samples, num_patches = data.slots.shape
+    num_samples, num_patches = len(data.labels), data.num_patches
     key_augmentation, key_partner = jax.random.split(key)
     size = num_samples if batch is None else len(batch)
     own = jnp.repeat(jnp.arange(size), sampling.draws)

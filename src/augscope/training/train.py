@@ -12,6 +12,7 @@ import jax
 from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
 from augscope.model.network import BaseNetwork
+from augscope.model.patches import PatchData
 from augscope.support.values import check
 from augscope.training.checkpoint import DescentCheckpoint, dataset_digest
 from augscope.training.coefficients import geometry
@@ -23,7 +24,7 @@ from augscope.training.sampling import Sampling
 
 
 def train(
-    dataset: Dataset,
+    dataset: Dataset | PatchData,
     network: BaseNetwork,
     method: Method,
     *,
@@ -42,7 +43,7 @@ def train(
     result with a sentence, not an exception; Ctrl-C ends the run and keeps what was recorded.
 
     Args:
-        dataset: training set and W(0), from `sample_dataset`.
+        dataset: training set and W(0), from `sample_dataset`, or of your own from `dataset_from_patches`.
         network: the activation.
         method: `Erm()`, `Cutout(num_cut)` or `CutMix()`.
         step_size: η > 0.
