@@ -109,7 +109,7 @@ def audit(
     device: str | None = None,
     output: AuditOutput | None = None,
 ) -> int:
-    """Train one model with ERM, Cutout and CutMix on your images, and tell which subgroups each learns.
+    """Train one model with ERM, Cutout, CutMix or your own augmentation on your images, and tell which subgroups each learns.
 
     Exit status: 0 done, 2 for bad usage or data (everything wrong with it is listed before any training), 3 if stopped.
 
@@ -124,10 +124,12 @@ def audit(
     with needs_extra("`images audit`", "images"):
         from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
+        from augscope.studies.audit.certificates import laws_of
         from augscope.studies.audit.explanations import next_options, size_warning
         from augscope.studies.audit.kept import remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import prepare
+    from augscope.cli.audit_terminal import print_laws
     from augscope.cli.terminal import console
     from augscope.support.files import claim
 
@@ -142,11 +144,13 @@ def audit(
         screen.print(f"Note: {note}.")
     if (warning := size_warning(images)) is not None:
         screen.print(f"Warning: {warning}")
+    laws = laws_of(settings.methods, len(images.classes), images.train.images.shape[1:])
+    print_laws(laws, screen)
     kept = _kept(study, used_device, output)
     runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
     if runs is None:
         return STOPPED
-    result = conclude(study, runs, training_versions(used_device))
+    result = conclude(study, runs, training_versions(used_device), laws)
     options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
     question, changes = next_options(images, settings, result.measured, output.out)
     step = NextStep(question, command_line("images audit", data, options=options | changes))

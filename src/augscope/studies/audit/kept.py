@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augscope.images.kept import KeptTrainings
-from augscope.images.plan import METHODS, TrainingPlan
+from augscope.images.plan import TrainingPlan, title
 from augscope.images.training import seconds_per_step
 from augscope.studies.audit.study import Study, Trained, TrainedRuns, train_one
 from augscope.support.wording import in_words
@@ -47,7 +47,7 @@ class Remaining:
         kept = f" ({len(self.kept)} more are kept)" if self.kept else ""
         if not self.plans:
             return f"Nothing is left to train{kept}."
-        each = ", ".join(f"{METHODS[name]} {seconds * 1e3:.0f} ms" for name, seconds in self.step_seconds.items())
+        each = ", ".join(f"{title(name)} {seconds * 1e3:.0f} ms" for name, seconds in self.step_seconds.items())
         return (
             f"A step: {each} ({self.device}). {len(self.plans)} trainings of {self.steps:,} steps{kept}: "
             f"about {in_words(self.seconds)}."
