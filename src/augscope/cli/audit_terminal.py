@@ -12,6 +12,7 @@ from augscope.cli.show import table
 from augscope.cli.terminal import console
 from augscope.images.plan import title
 from augscope.studies.audit.certificates import LawOfMethod
+from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.explanations import INTRODUCTION, SUBGROUP
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit, Result
@@ -31,6 +32,16 @@ def print_audit(result: Result, *, to_stderr: bool) -> None:
         screen.print(sentence)
     for warning in (*(network.sentence for network in result.measured.collapsed), *result.measured.warnings):
         screen.print(f"Warning: {warning}")
+
+
+def print_data(data: ImageData, screen: Console) -> None:
+    """Print what was read: how many images of each subgroup, of which sizes and modes, and what to know of them."""
+    train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
+    rows = [(Text(group.name), f"{train[g]:,}", f"{test[g]:,}") for g, group in enumerate(data.groups)]
+    screen.print(table(("subgroup", "train", "test"), rows))
+    screen.print(f"Read from {data.stored}.")
+    for note in data.notes:
+        screen.print(f"Note: {note}.")
 
 
 def print_laws(laws: Mapping[str, LawOfMethod], screen: Console) -> None:

@@ -51,7 +51,7 @@ def compare(
         >>> table = {"method": method, "seed": seed, "image": image, "y": label, "predicted": predicted}
         >>> table["split"] = ["test"] * len(image)
         >>> print(ag.compare(table).words.headline)
-        mixup predicts “1” better than ERM.
+        Mixup predicts “1” better than ERM.
     """
     chosen = None if attributes is None else tuple(attributes)
     return conclude_predictions(read_predictions(table, chosen, reference, pairs))

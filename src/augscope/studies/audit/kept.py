@@ -13,6 +13,8 @@ from augscope.images.training import seconds_per_step
 from augscope.studies.audit.study import Study, Trained, TrainedRuns, train_one
 from augscope.support.wording import in_words
 
+KEPT = "trainings"  # folder of finished trainings inside that of the report
+
 
 def kept_trainings(folder: Path, study: Study, device: str, *, replace: bool = False) -> KeptTrainings:
     """Return the folder of an audit's finished trainings. Raises ValueError as `KeptTrainings` does."""

@@ -11,7 +11,7 @@ from augscope.images.plan import title
 from augscope.studies.audit.calibration import NO_INTERVAL
 from augscope.studies.audit.confusions import mistakes_text
 from augscope.studies.audit.csv_files import csv_files
-from augscope.studies.audit.examples import examples
+from augscope.studies.audit.examples import examples, samples
 from augscope.studies.audit.explanations import INTRODUCTION, SUBGROUP
 from augscope.studies.audit.exposure import MAX_BATCHES, Exposure
 from augscope.studies.audit.recommendation import share
@@ -37,14 +37,14 @@ CHANGED = 0.25  # relative to ERM: from here on a share is highlighted
 LABEL = "Test accuracy of each subgroup under each method, with 95 % intervals"
 
 
-def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep) -> str:
+def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep | None) -> str:
     """Return the page.
 
     Args:
         audit: the result.
         svg: the figure, as a file.
-        again: the command line that runs it again.
-        next_step: the one to try next.
+        again: the command line that runs it again; empty where Python did.
+        next_step: the one to try next, if there is one.
     """
     data = audit.study.data
     channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
@@ -54,6 +54,8 @@ def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep) -> str:
         laws=audit.laws.values(),
         exposures=_exposures(audit),
         galleries=_galleries(audit),
+        samples=samples(data),
+        stored=data.stored,
         configuration={name: _text(value) for name, value in audit.study.settings.model_dump(mode="json").items()},
         sizes=f"{len(data.train):,} training and {len(data.test):,} test images of {data.size} × {data.size} pixels, {channels}",
         identity=audit.study.identity,

@@ -22,7 +22,7 @@ class Reading:
     root: Path | None = None
     "Folder that the CSV's file names are relative to; by default its own."
     attributes: tuple[str, ...] | None = None
-    "The CSV's columns to form subgroups by; by default all but filename, y, split and id."
+    "The columns of a CSV or Parquet to form subgroups by; by default all further ones but id."
     size: int | None = None
     "Side in pixels to which every image is scaled; by default its own up to 64."
     test_share: float = 0.25
