@@ -245,7 +245,8 @@ class TestBadData:
 
     def test_what_is_no_data(self, tmp_path):
         with pytest.raises(
-            ValueError, match=r"`data` must be a folder, a CSV file or a Parquet file, got .*nowhere, which does not exist"
+            ValueError,
+            match=r"`data` must be a folder, a CSV file or a Parquet file, got .*nowhere, which does not exist",
         ):
             read_data(tmp_path / "nowhere")
         with pytest.raises(DataError, match="no image in any class folder"):
