@@ -184,7 +184,7 @@ def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool)
     from augscope.support.wording import check_asked_for
 
     screen = console(to_stderr=True)
-    check_asked_for(left.seconds, str(left), yes)
+    check_asked_for(left.seconds.low, str(left), yes)
     screen.print(str(left))
     try:
         with progress_bar() as progress:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +22,11 @@ from augscope.support.values import check, check_count
 
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 CHECK_EVERY = 25  # steps between two looks at the loss, which on a GPU wait for it
-TIMED_STEPS = 4  # to measure how long a step takes; the first, which is slower, does not count
+FEWEST_TIMED, MOST_TIMED, TIMED_SECONDS = (
+    4,
+    20,
+    2.0,
+)  # steps to measure how long one takes; fewer where they take so long
 
 
 class Diverged(ValueError):
@@ -169,6 +175,22 @@ def _descend(
             progress(step)
 
 
+class StepSeconds(NamedTuple):
+    """How long a step takes, in seconds, as some were timed.
+
+    Attributes:
+        low: the fifth that is quickest takes at most so long: near what a machine without other work needs.
+        high: the fifth that is slowest takes at least so long: as now, beside other work.
+    """
+
+    low: float
+    high: float
+
+
+class _Enough(Exception):
+    """Ends a training that is only timed."""
+
+
 def seconds_per_step(
     plan: TrainingPlan,
     images: Tensor | np.ndarray,
@@ -176,19 +198,23 @@ def seconds_per_step(
     *,
     num_classes: int,
     device: str = "cpu",
-) -> float:
-    """Return the seconds that one step of a plan takes, measured on a few; arguments and errors as in `train_network`."""
+) -> StepSeconds:
+    """Return how long a step of a plan takes, measured on some; arguments and errors as in `train_network`.
+
+    Cost: at most 21 steps, of which the first does not count; fewer, but at least 5, once they have taken 2 s.
+    """
     few = max(256, plan.batch_size)  # the number of images does not matter to a step, but their scaling takes time
     ends: list[float] = []
-    train_network(
-        plan.replace(steps=TIMED_STEPS),
-        images[:few],
-        labels[:few],
-        num_classes=num_classes,
-        device=device,
-        progress=lambda _: ends.append(perf_counter()),
-    )
-    return (ends[-1] - ends[0]) / (TIMED_STEPS - 1)
+
+    def note(step: int) -> None:
+        ends.append(perf_counter())
+        if step > FEWEST_TIMED and ends[-1] - ends[0] > TIMED_SECONDS:
+            raise _Enough
+
+    timed, given = plan.replace(steps=MOST_TIMED + 1), (images[:few], labels[:few])
+    with suppress(_Enough):
+        train_network(timed, *given, num_classes=num_classes, device=device, progress=note)
+    return StepSeconds(*np.quantile(np.diff(ends), (0.2, 0.8)).tolist())
 
 
 def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:

@@ -145,9 +145,15 @@ def _finding(design: Design, claim: Comparison) -> str:
 
 
 def _worst(data: GroupedImages, measured: Measured, method: str) -> str:
-    cell, large = measured.worst(method), measured.large
+    cells, large = measured.worst(method), measured.large
     among = "Of the subgroups with enough test images, " if 0 < len(large) < len(data.groups) else ""
-    return f"{among}{title(method)}'s worst{' subgroup' * (not among)} is “{data.groups[cell.group].name}”, at {share(cell.test)}."
+    names = [f"“{data.groups[cell.group].name}”" for cell in cells]
+    if len(cells) == 1:
+        return f"{among}{title(method)}'s worst{' subgroup' * (not among)} is {names[0]}, at {share(cells[0].test)}."
+    alike = f"alike: {100 * cells[0].test.estimate:.1f} %."
+    if len(cells) == len(large or data.groups):
+        return f"{among}{title(method)} predicts all {alike}"
+    return f"{among}{title(method)} predicts {_listed(names, 'and')} worst, {alike}"
 
 
 def _memorised(design: Design, measured: Measured) -> list[str]:

@@ -128,7 +128,7 @@ def common_record(result: Result) -> dict[str, Any]:
         "subgroups": _subgroups(data),
         "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
         "overall": [accuracy_row(data, cell) for cell in measured.overall.values()],
-        "worst": {method: data.groups[measured.worst(method).group].name for method in design.methods},
+        "worst": {m: [data.groups[cell.group].name for cell in measured.worst(m)] for m in design.methods},
         "comparisons": [comparison_row(data, comparison) for comparison in measured.comparisons],
         "classes": list(data.classes),
         "confusions": {method: [list(row) for row in counts] for method, counts in measured.confusions.items()},

@@ -93,11 +93,12 @@ class Measured:
     collapsed: tuple[Collapsed, ...]
     warnings: tuple[str, ...]
 
-    def worst(self, method: str) -> GroupAccuracy:
-        """The subgroup that a method predicts worst among those that are not too small, or among all."""
+    def worst(self, method: str) -> list[GroupAccuracy]:
+        """The subgroup that a method predicts worst among those that are not too small, or among all; several where they tie."""
         cells = [cell for (name, _), cell in self.accuracies.items() if name == method]
         large = [cell for cell in cells if cell.group in self.large]
-        return min(large or cells, key=lambda cell: cell.test.estimate)
+        lowest = min(cell.test.estimate for cell in large or cells)
+        return [cell for cell in large or cells if cell.test.estimate == lowest]
 
 
 def correctness(design: Design, runs: Runs, method: str, split: str) -> np.ndarray:
