@@ -102,6 +102,8 @@ def whole(source: Source, size: int, mode: str) -> np.ndarray:
         size: side in pixels.
         mode: "L" for one channel, "RGB" for three; transparency is dropped, 16 bits become 8.
     """
+    if isinstance(source, np.ndarray) and source.shape == ((size, size) if mode == "L" else (size, size, 3)):
+        return np.atleast_3d(source).transpose(2, 0, 1)  # as it is: many thousand images in seconds
     with opened(source) as image:
         known = image.mode not in ("F", "I")
         check(known, f"it is of mode {image.mode}, whose range is not known: save it with 8 bits")
