@@ -201,7 +201,7 @@ def seconds_per_step(
 ) -> StepSeconds:
     """Return how long a step of a plan takes, measured on some; arguments and errors as in `train_network`.
 
-    Cost: at most 21 steps, of which the first does not count; fewer, but at least 5, once they have taken 2 s.
+    Cost: at most 21 steps, of which the first does not count; fewer, but at least 5, once they have taken 2 s, or for short plans.
     """
     few = max(256, plan.batch_size)  # the number of images does not matter to a step, but their scaling takes time
     ends: list[float] = []
@@ -211,7 +211,8 @@ def seconds_per_step(
         if step > FEWEST_TIMED and ends[-1] - ends[0] > TIMED_SECONDS:
             raise _Enough
 
-    timed, given = plan.replace(steps=MOST_TIMED + 1), (images[:few], labels[:few])
+    steps = min(MOST_TIMED, max(FEWEST_TIMED, plan.steps)) + 1
+    timed, given = plan.replace(steps=steps), (images[:few], labels[:few])
     with suppress(_Enough):
         train_network(timed, *given, num_classes=num_classes, device=device, progress=note)
     return StepSeconds(*np.quantile(np.diff(ends), (0.2, 0.8)).tolist())
