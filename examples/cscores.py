@@ -127,7 +127,7 @@ class Study:
     def minutes(self, method: str) -> float:
         """Expected time of a training; raises ValueError where model or method does not fit the images."""
         plan = self.options.plan(method, 0)
-        return seconds_per_step(plan, self.images, self.labels, **self.where) * plan.steps / 60
+        return seconds_per_step(plan, self.images, self.labels, **self.where).low * plan.steps / 60
 
     def right(self, plan: TrainingPlan, held_out: np.ndarray) -> np.ndarray:
         """Whether a network trained on the other points classifies each held-out point rightly, (m,)."""

@@ -245,7 +245,8 @@ class TestBadData:
 
     def test_what_is_no_data(self, tmp_path):
         with pytest.raises(
-            ValueError, match=r"`data` must be a folder or a CSV file, got .*nowhere, which does not exist"
+            ValueError,
+            match=r"`data` must be a folder, a CSV file or a Parquet file, got .*nowhere, which does not exist",
         ):
             read_data(tmp_path / "nowhere")
         with pytest.raises(DataError, match="no image in any class folder"):
@@ -295,7 +296,7 @@ class Nothing(torch.nn.Module):
     ("options", "sentence"),
     [
         (["--methods", "cutout-box"], "`methods` must hold erm"),
-        (["--methods", "erm,mixup"], "`methods` must be of erm, cutout-patch"),
+        (["--methods", "erm,puzzle"], "`methods` must be of erm, cutout-patch"),
         (["--seeds", "1"], "`seeds` must be at least two"),
         (["--grid", "3"], "`grid` must be at least 2 and divide `size`, got 3 for 10 pixels"),
         (["--grid", "5", "--num-cut", "25"], r"`num_cut` must be in \[1, P\), got 25 with P = 25"),

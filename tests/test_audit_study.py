@@ -86,7 +86,16 @@ class TestPlanted:
             assert claim.difference.low > 0 or claim.difference.high < 0
 
     def test_the_worst_subgroup_is_a_rare_one_for_erm(self, result):
-        assert result.study.data.groups[result.measured.worst("erm").group].attributes == ("rare",)
+        (worst,) = result.measured.worst("erm")
+        assert result.study.data.groups[worst.group].attributes == ("rare",)
+
+    def test_none_is_the_worst_of_equals(self, result):
+        audit = with_constant_answers(result, [("erm", seed) for seed in result.study.settings.seeds])
+        assert [cell.test.estimate for cell in audit.measured.worst("erm")] == [
+            0,
+            0,
+        ]  # both subgroups of the other label
+        assert "ERM predicts “1 · common” and “1 · rare” worst, alike: 0.0 %." in audit.words.findings
 
 
 def check_planted(result) -> None:

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from augscope.images import KeptTrainings, TrainedNetwork, TrainingOptions, TrainingPlan, train_network
+from augscope.images.augmentation import augmentation
 from augscope.images.kept import training_versions
 from augscope.images.models import build_model
 from augscope.images.plan import METHODS
-from augscope.images.training import Diverged, Scaling, augmentation, batches, rate, seconds_per_step
+from augscope.images.training import Diverged, Scaling, batches, rate, seconds_per_step
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -177,7 +178,8 @@ class TestTraining:
 
     def test_a_step_is_timed_without_training_to_the_end(self):
         images, labels = problem()
-        assert seconds_per_step(TrainingPlan(steps=10**9, batch_size=16), images, labels, num_classes=2) > 0
+        seconds = seconds_per_step(TrainingPlan(steps=10**9, batch_size=16), images, labels, num_classes=2)
+        assert 0 < seconds.low <= seconds.high
 
     def test_scaling_is_that_of_the_pixels(self):
         images = problem()[0]
@@ -207,8 +209,8 @@ class TestTraining:
             ({"p": 1.5}, "`p` must be in [0, 1], got 1.5"),
             ({"seed": -1}, "`seed` must be at least 0, got -1"),
             (
-                {"method": "mixup"},
-                "`method` must be one of erm, cutout-patch, cutout-box, cutmix-patch, cutmix-box, got",
+                {"method": "puzzle"},
+                "`method` must be of erm, cutout-patch, cutout-box, cutmix-patch, cutmix-box, mixup or an import path",
             ),
             ({"rate": 1}, "`rate` is not a known field, got 1"),
         ],
@@ -236,7 +238,7 @@ class TestTraining:
 
     def test_grids_that_do_not_fit(self):
         with pytest.raises(ValueError, match="`grid` must be at least 2 and divide `size`, got 3 for 8 pixels"):
-            augmentation(TrainingPlan(method="cutmix-patch", grid=3), num_classes=2, size=8)
+            augmentation(TrainingPlan(method="cutmix-patch", grid=3), num_classes=2, shape=(2, 8, 8))
 
 
 class TestPlans:

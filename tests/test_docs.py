@@ -49,7 +49,11 @@ NOT_RUN = {
     "source .venv": "says where the commands are",
     "augscope verify --preset theorem --seeds 20": "what `make verify` of the README runs",
 }
-ELSEWHERE = {"audit.md": "test_audit_docs.py", "cscores.md": "test_cscores.py"}  # pages with a test of their own
+ELSEWHERE = {  # pages with a test of their own
+    "audit.md": "test_audit_docs.py",
+    "cscores.md": "test_cscores.py",
+    "fashion.md": "test_fashion.py",
+}
 SHORTER = {"--seeds 30": "--seeds 2"}  # minutes each, as shown
 EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
 FILES = {  # what a page says to write first

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from augscope.model.patches import PatchData, dataset_from_patches
     from augscope.model.sampling import population, sample_dataset
     from augscope.model.schematic import schematic
+    from augscope.studies.audit.audit import audit
     from augscope.studies.audit.compare import compare
     from augscope.sweep.grid import Sweep
     from augscope.sweep.phase import PhaseDiagram, phase_diagram
@@ -82,6 +83,7 @@ _HOMES = {
     "model.dataset": ("Dataset",),
     "model.sampling": ("population", "sample_dataset"),
     "model.schematic": ("schematic",),
+    "studies.audit.audit": ("audit",),
     "studies.audit.compare": ("compare",),
     "sweep.grid": ("Sweep",),
     "sweep.run": ("SweepOutcome", "run_sweep"),
@@ -128,6 +130,7 @@ __all__ = [
     "SweepOutcome",
     "TestAccuracy",
     "Verdict",
+    "audit",
     "compare",
     "cutmix_plateau",
     "cutmix_point",

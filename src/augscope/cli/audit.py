@@ -20,21 +20,7 @@ if TYPE_CHECKING:
     from augscope.studies.audit.result import Audit
     from augscope.studies.audit.settings import Reading, Settings
     from augscope.studies.audit.study import Study, TrainedRuns
-    from augscope.support.files import OutputFolder
 
-FILES = (
-    "record.json",
-    "report.html",
-    "accuracies.svg",
-    "accuracies.png",
-    "accuracies.csv",
-    "comparisons.csv",
-    "confusions.csv",
-    "exposure.csv",
-    "images.csv",
-    "predictions.parquet",
-)
-KEPT = "trainings"  # folder of finished trainings inside `out`
 STOPPED = 3
 
 
@@ -53,7 +39,7 @@ class ReadingOptions:
     """How the images are read."""
 
     attributes: str | None = None
-    "The CSV's columns to form subgroups by, comma-separated; by default all but filename, y, split and id."
+    "The columns of a CSV or Parquet to form subgroups by, comma-separated; by default all further ones but id."
 
     def reading(self) -> Reading:
         """Return the value that they make. Raises ValueError if one is out of range."""
@@ -98,6 +84,8 @@ class AuditOutput:
     @property
     def kept(self) -> Path | None:
         """The folder of finished trainings, if there is to be one."""
+        from augscope.studies.audit.kept import KEPT
+
         return self.checkpoint or (None if self.out is None else self.out / KEPT)
 
 
@@ -109,7 +97,7 @@ def audit(
     device: str | None = None,
     output: AuditOutput | None = None,
 ) -> int:
-    """Train one model with ERM, Cutout and CutMix on your images, and tell which subgroups each learns.
+    """Train one model with ERM, Cutout, CutMix or your own augmentation on your images, and tell which subgroups each learns.
 
     Exit status: 0 done, 2 for bad usage or data (everything wrong with it is listed before any training), 3 if stopped.
 
@@ -117,17 +105,21 @@ def audit(
     ----------
     data
         A folder that holds a folder for each class (or train and test folders that do), or a CSV with the columns filename, y,
-        split (train, val, test, or 0, 1, 2) and any attributes: a subgroup is a label with a value of each attribute.
+        split (train, val, test, or 0, 1, 2) and any attributes: a subgroup is a label with a value of each attribute. Or a Parquet file, or a
+        folder of them, with an image column of bytes and path, label, and perhaps split, as Hugging Face writes them.
     device
         Such as cpu or cuda; by default a GPU if there is one.
     """
     with needs_extra("`images audit`", "images"):
         from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
+        from augscope.studies.audit.certificates import laws_of
         from augscope.studies.audit.explanations import next_options, size_warning
+        from augscope.studies.audit.files import FILES, report_files
         from augscope.studies.audit.kept import remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import prepare
+    from augscope.cli.audit_terminal import print_data, print_laws
     from augscope.cli.terminal import console
     from augscope.support.files import claim
 
@@ -138,21 +130,22 @@ def audit(
     folder = None
     if output.out is not None:
         folder = claim(output.out, "images audit", study.identity, overwrite=output.overwrite, names=FILES)
-    for note in images.notes:
-        screen.print(f"Note: {note}.")
+    print_data(images, screen)
     if (warning := size_warning(images)) is not None:
         screen.print(f"Warning: {warning}")
+    laws = laws_of(settings.methods, len(images.classes), images.train.images.shape[1:])
+    print_laws(laws, screen)
     kept = _kept(study, used_device, output)
     runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
     if runs is None:
         return STOPPED
-    result = conclude(study, runs, training_versions(used_device))
+    result = conclude(study, runs, training_versions(used_device), laws)
     options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
     question, changes = next_options(images, settings, result.measured, output.out)
     step = NextStep(question, command_line("images audit", data, options=options | changes))
     try:
         if folder is not None:
-            _write(result, folder, command_line("images audit", data, options=options), step)
+            folder.write(report_files(result, command_line("images audit", data, options=options), step))
     finally:  # what was computed is shown even if it cannot be written
         _show(result, as_json=output.json)
     if folder is not None:
@@ -191,7 +184,7 @@ def _train(study: Study, left: Remaining, kept: KeptTrainings | None, yes: bool)
     from augscope.support.wording import check_asked_for
 
     screen = console(to_stderr=True)
-    check_asked_for(left.seconds, str(left), yes)
+    check_asked_for(left.seconds.low, str(left), yes)
     screen.print(str(left))
     try:
         with progress_bar() as progress:
@@ -215,24 +208,3 @@ def _show(result: Audit, *, as_json: bool) -> None:
         from augscope.studies.audit.result import record
 
         print(dumps(record(result), indent=2, allow_nan=False))
-
-
-def _write(result: Audit, folder: OutputFolder, again: str, step: NextStep) -> None:
-    from json import dumps
-
-    from augscope.studies.audit.csv_files import csv_files
-    from augscope.studies.audit.figure import pictures
-    from augscope.studies.audit.page import html_page
-    from augscope.studies.audit.result import record
-    from augscope.studies.audit.table_file import predictions_file
-
-    drawn = pictures(result.design, result.measured)
-    folder.write(
-        {
-            "record.json": dumps(record(result), allow_nan=False).encode(),
-            **drawn,
-            **csv_files(result),
-            "predictions.parquet": predictions_file(result.design, result.runs),
-            "report.html": html_page(result, drawn["accuracies.svg"], again, step).encode(),
-        }
-    )

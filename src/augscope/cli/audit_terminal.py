@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from augscope.cli.show import table
 from augscope.cli.terminal import console
-from augscope.studies.audit.design import title
+from augscope.images.plan import title
+from augscope.studies.audit.certificates import LawOfMethod
+from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.explanations import INTRODUCTION, SUBGROUP
 from augscope.studies.audit.recommendation import share
 from augscope.studies.audit.result import Audit, Result
@@ -29,10 +34,31 @@ def print_audit(result: Result, *, to_stderr: bool) -> None:
         screen.print(f"Warning: {warning}")
 
 
+def print_data(data: ImageData, screen: Console) -> None:
+    """Print what was read: how many images of each subgroup, of which sizes and modes, and what to know of them."""
+    train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
+    rows = [(Text(group.name), f"{train[g]:,}", f"{test[g]:,}") for g, group in enumerate(data.groups)]
+    screen.print(table(("subgroup", "train", "test"), rows))
+    screen.print(f"Read from {data.stored}.")
+    for note in data.notes:
+        screen.print(f"Note: {note}.")
+
+
+def print_laws(laws: Mapping[str, LawOfMethod], screen: Console) -> None:
+    """Print what is known of the methods that are import paths."""
+    for law in laws.values():
+        screen.print(law.sentence)
+        for rule in law.rules:
+            screen.print(
+                f"  {rule.name} ({rule.verdict}): {rule.defect or ''}{': ' if rule.defect else ''}{rule.evidence}"
+            )
+
+
 def _accuracies(result: Result) -> Table:
     data, measured, methods = result.design.data, result.measured, result.design.methods
     train, test = data.train.counts(len(data.groups)), data.test.counts(len(data.groups))
-    claimed = {(comparison.method, comparison.group) for comparison in measured.comparisons if comparison.claimed}
+    reference = result.design.reference
+    claimed = {(c.method, c.group) for c in measured.comparisons if c.claimed and c.baseline == reference}
     rows = []
     for index, group in enumerate(data.groups):
         marks = ["*" if (method, index) in claimed else "" for method in methods]

@@ -26,6 +26,7 @@ def compare(
     *,
     reference: str | None = None,
     attributes: str | None = None,
+    pairs: str | None = None,
     out: Path | None = None,
     overwrite: Flag = False,
     json: Json = False,
@@ -43,6 +44,8 @@ def compare(
         The method that all others are compared with; by default erm.
     attributes
         The columns to form subgroups by, comma-separated; by default all further ones but id.
+    pairs
+        What else is compared, comma-separated, such as `mixup vs cutmix`.
     out
         Folder for report.html, pictures, tables and record.json.
     overwrite
@@ -65,7 +68,7 @@ def compare(
     from augscope.support.files import claim
 
     chosen = None if attributes is None else parse_names("attributes", attributes) if attributes else ()
-    table = read_predictions(predictions, chosen, reference)
+    table = read_predictions(predictions, chosen, reference, () if pairs is None else parse_names("pairs", pairs))
     folder = None if out is None else claim(out, "images compare", table.identity, overwrite=overwrite, names=FILES)
     screen, result = console(to_stderr=True), conclude_predictions(table)
     for note in result.design.data.notes:
@@ -78,7 +81,7 @@ def compare(
         print(dumps(record, indent=2, allow_nan=False))
     if folder is not None:
         drawn = pictures(result.design, result.measured)
-        options = {"reference": reference, "attributes": attributes, "out": out}
+        options = {"reference": reference, "attributes": attributes, "pairs": pairs, "out": out}
         again = command_line("images compare", predictions, options=options)
         page = comparison_page(result, drawn["accuracies.svg"], again, table.identity)
         files = {"record.json": dumps(record, allow_nan=False).encode(), **drawn, **csv_files(result)}

@@ -78,7 +78,7 @@ def _sentence(field: FieldText) -> str:
 
 
 def _as_option(default: Any) -> Any:
-    return ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return (",".join(map(str, default)) or None) if isinstance(default, tuple) else default
 
 
 def given_values(options: Any, table: Mapping[str, FieldText]) -> dict[str, Any]:

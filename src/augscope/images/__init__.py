@@ -13,13 +13,13 @@ from augscope.support.extras import needs_extra
 if TYPE_CHECKING:
     from augscope.images.kept import KeptTrainings
     from augscope.images.plan import TrainingOptions, TrainingPlan
-    from augscope.images.training import Diverged, TrainedNetwork, seconds_per_step, train_network
+    from augscope.images.training import Diverged, StepSeconds, TrainedNetwork, seconds_per_step, train_network
     from augscope.images.transforms import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
 
 _MODULES = {
     "transforms": ("BoxCutMix", "BoxCutout", "Mixup", "PatchCutMix", "PatchCutout"),
     "plan": ("TrainingOptions", "TrainingPlan"),
-    "training": ("Diverged", "TrainedNetwork", "seconds_per_step", "train_network"),
+    "training": ("Diverged", "StepSeconds", "TrainedNetwork", "seconds_per_step", "train_network"),
     "kept": ("KeptTrainings",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -32,6 +32,7 @@ __all__ = [
     "Mixup",
     "PatchCutMix",
     "PatchCutout",
+    "StepSeconds",
     "TrainedNetwork",
     "TrainingOptions",
     "TrainingPlan",

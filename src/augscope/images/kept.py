@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import re
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -12,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from augscope.images.plan import TrainingOptions, TrainingPlan
+from augscope.images.plan import METHODS, TrainingOptions, TrainingPlan
 from augscope.support.kept_file import KeptFile
 from augscope.support.kept_folder import KeptFolder
+from augscope.support.naming import import_named
 
 
 def training_versions(device: str) -> dict[str, str]:
@@ -28,6 +31,8 @@ def training_versions(device: str) -> dict[str, str]:
 
 class KeptTrainings:
     """A folder with a file of arrays for each finished training; a study with more seeds or methods goes on from it.
+
+    A training with an augmentation of anybody's is another one where the file that defines it is another.
 
     Args:
         folder: made at once.
@@ -84,5 +89,9 @@ class KeptTrainings:
         self._file(plan).save(arrays)
 
     def _file(self, plan: TrainingPlan) -> KeptFile:
-        piece = {"settings": plan.shared, "method": plan.method, "seed": plan.seed}
-        return self._folder.file(f"seed-{plan.seed}-{plan.method}", piece)
+        piece, name = {"settings": plan.shared, "method": plan.method, "seed": plan.seed}, plan.method
+        if name not in METHODS:
+            piece["code"] = import_named("method", name).code
+            digest = hashlib.sha256(f"{name} {piece['code']}".encode()).hexdigest()
+            name = f"{re.sub('[^A-Za-z0-9]+', '-', name.partition(':')[2])[:40].strip('-')}-{digest[:12]}"
+        return self._folder.file(f"seed-{plan.seed}-{name}", piece)

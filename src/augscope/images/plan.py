@@ -14,7 +14,19 @@ METHODS = {
     "cutout-box": "Cutout (box)",
     "cutmix-patch": "CutMix (patches)",
     "cutmix-box": "CutMix (box)",
+    "mixup": "Mixup",
 }
+
+
+def title(method: str) -> str:
+    """Return a method's name as people read it: its own, unless it is one of ours."""
+    return METHODS.get(method, method)
+
+
+def check_method(option: str, method: str) -> None:
+    """Raise ValueError, naming the option, unless a method is one of ours or may be an import path."""
+    known = f"{', '.join(METHODS)} or an import path package.module:Class(arguments)"
+    check(method in METHODS or ":" in method, f"`{option}` must be of {known}, got {method!r}")
 
 
 class TrainingOptions(Value):
@@ -44,9 +56,9 @@ class TrainingOptions(Value):
     box: int | None = None
     "Side in pixels of Cutout's box; by default half the image's."
     alpha: float = 1.0
-    "α of CutMix's box law."
+    "α of CutMix's box law and of Mixup's."
     p: float = 1.0
-    "Probability that an image is transformed."
+    "Probability that an image is transformed, by a method that is no import path."
 
     @field_validator("steps", "batch_size", "grid", "num_cut", "box", mode="before")
     @classmethod
@@ -88,17 +100,18 @@ class TrainingPlan(TrainingOptions):
     """
 
     method: str = "erm"
-    "erm, cutout-patch, cutout-box, cutmix-patch or cutmix-box."
+    """erm, cutout-patch, cutout-box, cutmix-patch, cutmix-box, mixup, or an augmentation of anybody's,
+    as `package.module:Class(arguments)` or `file.py:function`."""
     seed: int = 0
     "Of the first weights, the order of the images, and what augmentation and model draw."
 
     @model_validator(mode="after")
     def _check_method_and_seed(self) -> TrainingPlan:
-        check(self.method in METHODS, f"`method` must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_method("method", self.method)
         check(self.seed >= 0, f"`seed` must be at least 0, got {self.seed}")
         return self
 
     @property
     def title(self) -> str:
         """As people read it, such as "CutMix (box), seed 3"."""
-        return f"{METHODS[self.method]}, seed {self.seed}"
+        return f"{title(self.method)}, seed {self.seed}"

@@ -23,6 +23,7 @@ MAX_PIXELS = 50_000_000  # of one image: about 600 MB on the way to its size; ab
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 READING_ERRORS = (*DAMAGE, OSError, SyntaxError)  # what Pillow raises
 BUNDLED = ("china", "flower")  # the photographs that scikit-learn carries
+Source = Path | bytes | np.ndarray  # of an image: a file, its bytes, or its pixels
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,27 @@ def _read(path: Path, size: int) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[Image.Image]:
     """An image of one of `FORMATS` whose header is read and is of a size that can be decoded. No other program is started.
+
+    Args:
+        source: a file, its bytes, or pixels (H, W) or (H, W, 3), uint8.
 
     Raises:
         OSError, ValueError, …: if it is not; `READING_ERRORS` is all that opening or decoding raises.
     """
-    check(path.is_file(), "it is no file" if path.exists() else "no such file or directory")  # a pipe would wait
-    check(path.stat().st_size > 0, "the file is empty")
+    if isinstance(source, np.ndarray):
+        yield Image.fromarray(source)
+        return
+    if isinstance(source, Path):  # a pipe would wait
+        check(source.is_file(), "it is no file" if source.exists() else "no such file or directory")
+    check((source.stat().st_size if isinstance(source, Path) else len(source)) > 0, "the file is empty")
+    file = source if isinstance(source, Path) else io.BytesIO(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on damaged notes beside the pixels, which show nothing
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
                 small = width * height <= MAX_PIXELS
                 check(small, f"{width}×{height} pixels are more than the limit of {MAX_PIXELS:,}")
@@ -85,15 +94,17 @@ def opened(path: Path) -> Iterator[Image.Image]:
             raise ValueError(f"its pixels are more than the limit of {MAX_PIXELS:,}") from None
 
 
-def whole(path: Path, size: int, mode: str) -> np.ndarray:
+def whole(source: Source, size: int, mode: str) -> np.ndarray:
     """The whole image, upright, scaled to size × size whatever its proportions, as uint8 (C, size, size).
 
     Args:
-        path: the file.
+        source: as `opened` takes it.
         size: side in pixels.
         mode: "L" for one channel, "RGB" for three; transparency is dropped, 16 bits become 8.
     """
-    with opened(path) as image:
+    if isinstance(source, np.ndarray) and source.shape == ((size, size) if mode == "L" else (size, size, 3)):
+        return np.atleast_3d(source).transpose(2, 0, 1)  # as it is: many thousand images in seconds
+    with opened(source) as image:
         known = image.mode not in ("F", "I")
         check(known, f"it is of mode {image.mode}, whose range is not known: save it with 8 bits")
         if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off at 255

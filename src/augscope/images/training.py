@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from augscope.images.augmentation import augmentation
+from augscope.images.foreign import ForeignTransform
 from augscope.images.models import build_model
 from augscope.images.plan import TrainingPlan
-from augscope.images.transforms import BatchTransform, BoxCutMix, BoxCutout, PatchCutMix, PatchCutout
+from augscope.images.seeding import BATCHES, reproducible, stream
 from augscope.support.values import check, check_count
 
-CUT_SHARE = 0.25  # of the pixels that Cutout removes by default: the 16 × 16 box in 32 × 32 of DeVries & Taylor (2017)
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 CHECK_EVERY = 25  # steps between two looks at the loss, which on a GPU wait for it
-TIMED_STEPS = 4  # to measure how long a step takes; the first, which is slower, does not count
-_BATCHES, _TRANSFORM, _MODEL = 1, 2, 3  # streams of random numbers that come of one seed
+FEWEST_TIMED, MOST_TIMED, TIMED_SECONDS = (
+    4,
+    20,
+    2.0,
+)  # steps to measure how long one takes; fewer where they take so long
 
 
 class Diverged(ValueError):
@@ -127,22 +132,25 @@ def train_network(
     model.to(device)
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - the stub omits it
     model.train()
-    augmented = _augmented_batches(plan, images.to(device), labels.to(device), num_classes, network.scaling)
+    augmented = augmented_batches(plan, images.to(device), labels.to(device), num_classes, network.scaling)
     with reproducible(plan.seed, device):
         _descend(model, plan, augmented, progress)
     model.eval()
     return network
 
 
-def _augmented_batches(
+def augmented_batches(
     plan: TrainingPlan, images: Tensor, labels: Tensor, num_classes: int, scaling: Scaling
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of a training, scaled and augmented, with their labels."""
-    transform = augmentation(plan, num_classes, images.shape[2])
+    """Yield the batches of a training, scaled and augmented, with their labels; within `reproducible`. Raises ValueError as `augmentation` does."""
+    transform = augmentation(plan, num_classes, tuple(images.shape[1:]))
+    as_stored = isinstance(transform, ForeignTransform) and transform.takes_bytes
     for chosen in batches(len(images), min(plan.batch_size, len(images)), plan.steps, plan.seed):
         chosen = chosen.to(images.device)
-        batch, target = scaling(images[chosen]), labels[chosen]
-        yield (batch, target) if transform is None else transform(batch, target)
+        batch, target = images[chosen] if as_stored else scaling(images[chosen]), labels[chosen]
+        if transform is not None:
+            batch, target = transform(batch, target)
+        yield scaling(batch) if as_stored else batch, target
 
 
 def _descend(
@@ -167,6 +175,22 @@ def _descend(
             progress(step)
 
 
+class StepSeconds(NamedTuple):
+    """How long a step takes, in seconds, as some were timed.
+
+    Attributes:
+        low: the fifth that is quickest takes at most so long: near what a machine without other work needs.
+        high: the fifth that is slowest takes at least so long: as now, beside other work.
+    """
+
+    low: float
+    high: float
+
+
+class _Enough(Exception):
+    """Ends a training that is only timed."""
+
+
 def seconds_per_step(
     plan: TrainingPlan,
     images: Tensor | np.ndarray,
@@ -174,51 +198,29 @@ def seconds_per_step(
     *,
     num_classes: int,
     device: str = "cpu",
-) -> float:
-    """Return the seconds that one step of a plan takes, measured on a few; arguments and errors as in `train_network`."""
+) -> StepSeconds:
+    """Return how long a step of a plan takes, measured on some; arguments and errors as in `train_network`.
+
+    Cost: at most 21 steps, of which the first does not count; fewer, but at least 5, once they have taken 2 s, or for short plans.
+    """
     few = max(256, plan.batch_size)  # the number of images does not matter to a step, but their scaling takes time
     ends: list[float] = []
-    train_network(
-        plan.replace(steps=TIMED_STEPS),
-        images[:few],
-        labels[:few],
-        num_classes=num_classes,
-        device=device,
-        progress=lambda _: ends.append(perf_counter()),
-    )
-    return (ends[-1] - ends[0]) / (TIMED_STEPS - 1)
 
+    def note(step: int) -> None:
+        ends.append(perf_counter())
+        if step > FEWEST_TIMED and ends[-1] - ends[0] > TIMED_SECONDS:
+            raise _Enough
 
-def augmentation(plan: TrainingPlan, num_classes: int, size: int) -> BatchTransform | None:
-    """Return the augmentation of a plan, with the generator of its draws; None for "erm".
-
-    Args:
-        plan: names it, and holds its arguments.
-        num_classes: K.
-        size: side of the images in pixels.
-
-    Raises:
-        ValueError: on arguments that do not fit the images.
-    """
-    if plan.method == "erm":
-        return None
-    generator = _stream(plan.seed, _TRANSFORM)
-    if plan.method == "cutmix-box":
-        return BoxCutMix(plan.alpha, num_classes=num_classes, p=plan.p, generator=generator)
-    if plan.method == "cutout-box":
-        side = plan.box or max(1, round(size * math.sqrt(CUT_SHARE)))
-        return BoxCutout(side, num_classes=num_classes, p=plan.p, generator=generator)
-    grid = plan.grid
-    check(grid >= 2 and size % grid == 0, f"`grid` must be at least 2 and divide `size`, got {grid} for {size} pixels")
-    if plan.method == "cutmix-patch":
-        return PatchCutMix(grid, num_classes=num_classes, p=plan.p, generator=generator)
-    num_cut = plan.num_cut or max(1, round(CUT_SHARE * grid * grid))
-    return PatchCutout(num_cut, grid, num_classes=num_classes, p=plan.p, generator=generator)
+    steps = min(MOST_TIMED, max(FEWEST_TIMED, plan.steps)) + 1
+    timed, given = plan.replace(steps=steps), (images[:few], labels[:few])
+    with suppress(_Enough):
+        train_network(timed, *given, num_classes=num_classes, device=device, progress=note)
+    return StepSeconds(*np.quantile(np.diff(ends), (0.2, 0.8)).tolist())
 
 
 def batches(count: int, batch_size: int, steps: int, seed: int) -> Iterator[Tensor]:
     """Yield `steps` batches of indices: fresh random orders of all images, one after the other, cut into full batches."""
-    generator, waiting = _stream(seed, _BATCHES), torch.empty(0, dtype=torch.long)
+    generator, waiting = stream(seed, BATCHES), torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         while len(waiting) < batch_size:
             waiting = torch.cat([waiting, torch.randperm(count, generator=generator)])
@@ -234,22 +236,6 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-@contextmanager
-def reproducible(seed: int, device: str | torch.device) -> Iterator[None]:
-    """PyTorch's own generators seeded, and cuDNN held to deterministic algorithms; all as before afterwards."""
-    device = torch.device(device)
-    devices = [device.index or 0] if device.type == "cuda" else []
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(_stream(seed, _MODEL).initial_seed())
-        cudnn.deterministic, cudnn.benchmark = True, False
-        try:
-            yield
-        finally:
-            cudnn.deterministic, cudnn.benchmark = before
-
-
 def checked_device(device: str | None) -> str:
     """Return the device; for None, "cuda" where PyTorch can use a GPU, else "cpu". Raises ValueError if it cannot be used."""
     if device is None:
@@ -260,12 +246,6 @@ def checked_device(device: str | None) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"`device` must be one that PyTorch can use, got {device!r}: {reason}") from None
     return device
-
-
-def _stream(seed: int, number: int) -> torch.Generator:
-    """A generator of its own for one of the uses that a seed has (CPU)."""
-    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> 1))
 
 
 def _check_data(images: Tensor, labels: Tensor, num_classes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -30,8 +31,17 @@ def _quoted(text: str) -> str:
 
 
 def parse_names(name: str, text: str) -> tuple[str, ...]:
-    """Return comma-separated names as a tuple; a comma at the end is allowed. Raises ValueError naming the option."""
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    """Return comma-separated names as a tuple; a comma at the end is allowed, and those in brackets part nothing.
+
+    Raises:
+        ValueError: naming the option, if there is none.
+
+    Example:
+        >>> parse_names("methods", "erm,my.py:Cut(size=(2, 3), fill=0),")
+        ('erm', 'my.py:Cut(size=(2, 3), fill=0)')
+    """
+    parts = re.findall(r"(?:[^,(]|\((?:[^()]|\([^()]*\))*\)|\()+", text)
+    names = tuple(part.strip() for part in parts if part.strip())
     if not names:
         raise ValueError(f"`{name}` must be comma-separated names, got {_quoted(text)}")
     return names

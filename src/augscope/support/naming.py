@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -43,6 +44,17 @@ class Named:
     def root(self) -> str:
         """The name of the package, or of the file without its ending."""
         return Path(self.source).stem if self.source.endswith(".py") else self.source.split(".")[0]
+
+    @property
+    def code(self) -> str:
+        """SHA-256 of the file that it was read from; of what a module only passes on, of the file that defines it."""
+        path = self.source
+        if not path.endswith(".py"):
+            try:
+                path = inspect.getfile(self.value)
+            except TypeError:  # built in, or an object
+                path = sys.modules[self.source].__file__
+        return "" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     def make(self, defaults: Mapping[str, Any]) -> Any:
         """Call the object with its arguments.

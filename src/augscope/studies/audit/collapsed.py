@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from augscope.studies.audit.design import Design, title
+from augscope.images.plan import title
+from augscope.studies.audit.design import Design
 from augscope.support.statistics import clopper_pearson
 
 

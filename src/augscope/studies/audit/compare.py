@@ -13,7 +13,13 @@ from augscope.studies.audit.subgroups import measure
 from augscope.support.wording import versions
 
 
-def compare(table: Any, *, reference: str | None = None, attributes: Sequence[str] | None = None) -> Result:
+def compare(
+    table: Any,
+    *,
+    reference: str | None = None,
+    attributes: Sequence[str] | None = None,
+    pairs: Sequence[str] = (),
+) -> Result:
     """Compare trainings that you made, by subgroup, from a table of their predictions; nothing is trained.
 
     Accuracies, intervals, tests and words are those of `augscope images audit`, computed by the same functions. With one seed,
@@ -26,6 +32,7 @@ def compare(table: Any, *, reference: str | None = None, attributes: Sequence[st
             measured too. Further columns are attributes: a subgroup is a label with a value of each.
         reference: the method that all others are compared with; by default erm.
         attributes: the columns to form subgroups by; by default all further ones but id.
+        pairs: what else is compared, such as "mixup vs cutmix".
 
     Returns:
         The accuracies, differences, confusions, calibration and words; `.plot()` draws it, and `print` says it.
@@ -44,9 +51,10 @@ def compare(table: Any, *, reference: str | None = None, attributes: Sequence[st
         >>> table = {"method": method, "seed": seed, "image": image, "y": label, "predicted": predicted}
         >>> table["split"] = ["test"] * len(image)
         >>> print(ag.compare(table).words.headline)
-        mixup predicts “1” better than ERM.
+        Mixup predicts “1” better than ERM.
     """
-    return conclude_predictions(read_predictions(table, None if attributes is None else tuple(attributes), reference))
+    chosen = None if attributes is None else tuple(attributes)
+    return conclude_predictions(read_predictions(table, chosen, reference, pairs))
 
 
 def conclude_predictions(predictions: Predictions) -> Result:

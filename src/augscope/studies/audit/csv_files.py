@@ -36,7 +36,7 @@ def _accuracies_csv(result: Result) -> bytes:
 
 
 def _comparisons_csv(result: Result) -> bytes:
-    names = ("method", "subgroup", "estimate", "low", "high", "p_value", "adjusted_p_value", "claimed")
+    names = ("method", "baseline", "subgroup", "estimate", "low", "high", "p_value", "adjusted_p_value", "claimed")
     rows = [comparison_row(result.design.data, comparison) for comparison in result.measured.comparisons]
     columns = tuple("difference" if name == "estimate" else name for name in names)
     return _csv(columns, ([row[name] for name in names] for row in rows))

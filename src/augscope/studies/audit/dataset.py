@@ -16,12 +16,16 @@ import psutil
 
 from augscope.images.reading import READING_ERRORS, opened, reason, whole
 from augscope.studies.audit.design import MAX_GROUPS, Group, GroupedImages, Members, grouped, natural_order
-from augscope.studies.audit.listing import Entry, Listing, draw_splits, read_listing
+from augscope.studies.audit.entries import Entry, Listing, draw_splits
+from augscope.studies.audit.from_arrays import Arrays
+from augscope.studies.audit.listing import read_listing
 from augscope.studies.audit.problems import Problems
 from augscope.studies.audit.settings import SMALLEST, Reading
 from augscope.support.values import check
 
 GREY = ("1", "L", "I;16", "I;16B", "I;16L")  # modes that one channel holds
+SHOWN_KINDS = 3  # sizes or modes in a sentence
+REPORTED = 100  # images from one report of progress to the next
 LARGEST_DEFAULT = 64  # pixels: larger images become as small unless a size is given, as time grows with the area
 
 
@@ -42,6 +46,7 @@ class ImageData(GroupedImages):
 
     train: Split
     test: Split
+    stored: str  # what came in, in words: how many images, of which sizes and modes
 
     @property
     def channels(self) -> int:
@@ -76,7 +81,7 @@ class Form(NamedTuple):
 
 
 def read_data(
-    data: Path, reading: Reading | None = None, progress: Callable[[str, float], None] | None = None
+    data: Path | Arrays, reading: Reading | None = None, progress: Callable[[str, float], None] | None = None
 ) -> ImageData:
     """Read and check all images. Images of a val split are left out: an audit chooses nothing by it.
 
@@ -91,7 +96,7 @@ def read_data(
     Cost: every file is decoded once; n · C · size² bytes of memory, of which at most half of what is free are taken.
     """
     reading = reading or Reading()
-    problems = Problems(str(data))
+    problems = Problems("arrays" if isinstance(data, Arrays) else str(data))
     listing = draw_splits(read_listing(data, reading, problems), reading.test_share, reading.split_seed)
     used = [entry for entry in listing.entries if entry.split != "val"]
     _check_groups(used, problems)
@@ -103,7 +108,7 @@ def read_data(
         _check_memory(len(used), form)
     images = _pixels(used, form, headers.readable, problems, progress)
     problems.raise_if_any()
-    return _assembled(listing, used, images, [*size_notes, *mode_notes])
+    return _assembled(listing, used, images, headers.words, [*size_notes, *mode_notes])
 
 
 def _check_groups(entries: list[Entry], problems: Problems) -> None:
@@ -124,30 +129,46 @@ def _check_groups(entries: list[Entry], problems: Problems) -> None:
 
 
 class Headers(NamedTuple):
-    """What the files' headers state.
+    """What the images' headers state.
 
     Attributes:
         shapes: number of images by (width, height).
         modes: number of images by Pillow's mode.
-        readable: files that can be opened as images.
+        readable: indices of those that can be opened.
     """
 
     shapes: Counter[tuple[int, int]]
     modes: Counter[str]
-    readable: set[Path]
+    readable: set[int]
+
+    @property
+    def words(self) -> str:
+        """How many images of which sizes and modes there are."""
+        shapes = [(f"{width}×{height} pixels", count) for (width, height), count in self.shapes.most_common()]
+        modes = [(f"mode {mode}", count) for mode, count in self.modes.most_common()]
+        return f"{self.shapes.total():,} images: {_counts(shapes)}; {_counts(modes)}"
+
+
+def _counts(kinds: list[tuple[str, int]]) -> str:
+    """Each kind with its number where there are several; the rarest only counted."""
+    if len(kinds) == 1:
+        return kinds[0][0]
+    shown = ", ".join(f"{count:,} of {kind}" for kind, count in kinds[:SHOWN_KINDS])
+    return shown if len(kinds) <= SHOWN_KINDS else f"{shown} and {len(kinds) - SHOWN_KINDS:,} other kinds"
 
 
 def _headers(entries: list[Entry], problems: Problems) -> Headers:
     headers = Headers(Counter(), Counter(), set())
-    for entry in entries:
-        if not os.path.isfile(entry.path):  # `Path.is_file` raises for a name that is too long
+    for index, entry in enumerate(entries):
+        source = entry.source
+        if isinstance(source, Path) and not os.path.isfile(source):  # `Path.is_file` raises for a name that is too long
             problems.add("files that do not exist", entry.name)
             continue
         try:
-            with opened(entry.path) as image:
+            with opened(source) as image:
                 headers.shapes[image.size] += 1
                 headers.modes[image.mode] += 1
-                headers.readable.add(entry.path)
+                headers.readable.add(index)
         except READING_ERRORS as error:
             problems.add("files that cannot be read as images", f"{entry.name}: {reason(error)}")
     return headers
@@ -195,25 +216,25 @@ def _check_memory(count: int, form: Form) -> None:
 def _pixels(
     entries: list[Entry],
     form: Form,
-    readable: set[Path],
+    readable: set[int],
     problems: Problems,
     progress: Callable[[str, float], None] | None,
 ) -> np.ndarray:
     """All images, (n, C, side, side); those that cannot be read are black, and a problem."""
     images = np.zeros((len(entries), *form.shape), np.uint8)
     for index, entry in enumerate(entries):
-        if progress is not None:
+        if progress is not None and index % REPORTED == 0:
             progress(f"reading {len(entries):,} images", index / len(entries))
-        if entry.path not in readable:
+        if index not in readable:
             continue
         try:
-            images[index] = whole(entry.path, form.side, form.mode)
+            images[index] = whole(entry.source, form.side, form.mode)
         except READING_ERRORS as error:
             problems.add("files that cannot be read as images", f"{entry.name}: {reason(error)}")
     return images
 
 
-def _assembled(listing: Listing, entries: list[Entry], images: np.ndarray, notes: list[str]) -> ImageData:
+def _assembled(listing: Listing, entries: list[Entry], images: np.ndarray, stored: str, notes: list[str]) -> ImageData:
     """The data set of the entries that are used; `notes` are those on the images' form."""
     classes = sorted({entry.label for entry in entries}, key=natural_order)
     groups, indices = grouped([Group(entry.label, entry.attributes) for entry in entries])
@@ -225,8 +246,8 @@ def _assembled(listing: Listing, entries: list[Entry], images: np.ndarray, notes
         return Split(labels[chosen], indices[chosen], tuple(entries[i].name for i in chosen), images[chosen])
 
     train, test = split("train"), split("test")
-    all_notes = [*listing.notes, *_left_out(listing), *notes, *_twins(train, test), *unseen(groups, train)]
-    return ImageData(tuple(classes), listing.attributes, groups, train, test, tuple(all_notes), listing.drawn)
+    all_notes = [*listing.notes, *_left_out(listing), *notes, *equal_images(train, test), *unseen(groups, train)]
+    return ImageData(tuple(classes), listing.attributes, groups, train, test, tuple(all_notes), listing.drawn, stored)
 
 
 def _left_out(listing: Listing) -> list[str]:
@@ -236,14 +257,25 @@ def _left_out(listing: Listing) -> list[str]:
     return [f"the {count:,} images of the val split are left out: the audit chooses nothing by them"]
 
 
-def _twins(train: Split, test: Split) -> list[str]:
-    """A note on test images that training holds pixel for pixel: they would pass for learned where they are memorised."""
-    known = {image.tobytes(): name for image, name in zip(train.images, train.names, strict=True)}
-    contents = [image.tobytes() for image in test.images]
-    pairs = [f"{name} = {known[c]}" for name, c in zip(test.names, contents, strict=True) if c in known]
-    if not pairs:
-        return []
-    return [f"{len(pairs):,} test images are in the training split too, pixel for pixel: {pairs[0]} among them"]
+def equal_images(train: Split, test: Split) -> list[str]:
+    """Return notes on images that are equal pixel for pixel, as they are trained on: test images that training holds too, which would pass
+    for learned where they are memorised, and images with two labels, of which one is wrong."""
+    first: dict[bytes, tuple[str, int]] = {}  # of equal images: name and label
+    conflicts, copies = [], []
+    for split in (train, test):
+        known = set(first)
+        for image, name, label in zip(split.images, split.names, split.labels.tolist(), strict=True):
+            digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+            other, its_label = first.setdefault(digest, (name, label))
+            if digest in known:
+                copies.append(f"{name} = {other}")
+            if its_label != label:
+                conflicts.append(f"{name} = {other}")
+    kinds = {
+        "test images are in the training split too": copies,
+        "images are equal to one with another label": conflicts,
+    }
+    return [f"{len(pairs):,} {kind}, pixel for pixel: {pairs[0]} among them" for kind, pairs in kinds.items() if pairs]
 
 
 def unseen(groups: tuple[Group, ...], train: Members) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from augscope.images.plan import METHODS
+from augscope.support.values import check
 
 MAX_GROUPS = 60
 
@@ -80,6 +82,31 @@ class Answers:
 Runs = Mapping[tuple[str, int], Answers]  # by method and seed
 
 
+class Pair(NamedTuple):
+    """A method, and the one that it is compared with."""
+
+    method: str
+    baseline: str
+
+
+def read_pairs(texts: Sequence[str], methods: tuple[str, ...], reference: str) -> tuple[Pair, ...]:
+    """Return what is compared: every other method with the reference, then the pairs that texts such as `mixup vs cutmix-box` name.
+
+    Raises:
+        ValueError: if a text does not name two of the methods, or names a pair again.
+    """
+    pairs = [Pair(method, reference) for method in methods if method != reference]
+    for text in texts:
+        pair = Pair(*map(str.strip, text.split(" vs "))) if text.count(" vs ") == 1 else Pair(text, text)
+        good = pair.method != pair.baseline and {*pair} <= {*methods}
+        check(good, f"`pairs` must each be two of {', '.join(methods)} as `one vs other`, got {text!r}")
+        check(
+            all({*pair} != {*other} for other in pairs), f"`pairs` must name each comparison once, got {text!r} again"
+        )
+        pairs.append(pair)
+    return tuple(pairs)
+
+
 @dataclass(frozen=True)
 class Design:
     """What is compared with what.
@@ -88,12 +115,14 @@ class Design:
         data: the images.
         methods, seeds: a training of each method from each seed.
         reference: the method that all others are compared with.
+        pairs: what is compared: with the reference, and what else was asked for.
     """
 
     data: GroupedImages
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     reference: str
+    pairs: tuple[Pair, ...]
 
     @property
     def one_seed(self) -> bool:
@@ -106,17 +135,18 @@ class Design:
         return "test images alone, for these very networks" if self.one_seed else "networks and test images"
 
 
-def title(method: str) -> str:
-    """Return a method's name as people read it: its own, unless it is one of ours."""
-    return METHODS.get(method, method)
-
-
 def natural_order(text: str) -> tuple[int, int, str]:
     """Return a key that sorts whole numbers by size, then words."""
     try:
         return (0, int(text), text)
     except ValueError:
         return (1, 0, text)
+
+
+def method_order(method: str) -> tuple[Any, ...]:
+    """Return a key that sorts methods: ours in our order, then others."""
+    ours = list(METHODS)
+    return (ours.index(method) if method in ours else len(ours), natural_order(method))
 
 
 def grouped(members: list[Group]) -> tuple[tuple[Group, ...], np.ndarray]:

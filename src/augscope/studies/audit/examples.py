@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 from augscope.images.reading import png_bytes
+from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.settings import REFERENCE
 from augscope.studies.audit.study import Study, TrainedRuns
 from augscope.studies.audit.subgroups import correctness
 from augscope.support.pages import data_address
 
-SHOWN = 8  # of each kind
+SHOWN, SAMPLES = 8, 4  # of each kind; of each subgroup
 SMALLEST_SHOWN = 96  # pixels: smaller images are enlarged by a whole factor
 
 
@@ -45,6 +46,19 @@ def examples(study: Study, runs: TrainedRuns, method: str, sign: int) -> list[Ex
         for i in order[:SHOWN]
         if 2 * lead[i] > len(settings.seeds)
     ]
+
+
+def samples(data: ImageData) -> list[Example]:
+    """The first images of each subgroup, of the training split where it has some, side by side in one picture."""
+    shown = []
+    for index, group in enumerate(data.groups):
+        split = data.train if (data.train.groups == index).any() else data.test
+        chosen = np.flatnonzero(split.groups == index)[:SAMPLES]
+        strip = np.concatenate(list(split.images[chosen]), axis=2)
+        shown.append(
+            Example(group.name, data_address(png(strip), "png"), f"{len(chosen)} of {(split.groups == index).sum():,}")
+        )
+    return shown
 
 
 def png(image: np.ndarray) -> bytes:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from augscope.images.training import augmentation, batches
+from augscope.images.augmentation import augmentation
+from augscope.images.training import batches
 from augscope.studies.audit.study import Study
 
 MAX_BATCHES = 400  # of the first seed's training: shares are then known to a few per mille
@@ -34,13 +35,13 @@ class Exposure:
 
 
 def exposure(study: Study, method: str) -> Exposure:
-    """Run a method's own augmentation over the batches that the first seed trains on, with subgroups in place of labels.
+    """Run one of our augmentations over the batches that the first seed trains on, with subgroups in place of labels.
 
     White images show what is erased, and soft labels the share of pixels of either image of a pair.
     """
     data, settings = study.data, study.settings
     num_groups, side = len(data.groups), data.size
-    transform = augmentation(settings.plan(method, settings.seeds[0]), num_groups, side)
+    transform = augmentation(settings.plan(method, settings.seeds[0]), num_groups, (1, side, side))
     groups, count = torch.from_numpy(data.train.groups), len(data.train)
     size = min(settings.batch_size, count)
     sums = {name: np.zeros(num_groups) for name in ("weight", "pixels", "images", "unmixed")}

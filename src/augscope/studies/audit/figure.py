@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from augscope.studies.audit.design import Design, title
+from augscope.images.plan import title
+from augscope.studies.audit.design import Design
 from augscope.studies.audit.subgroups import Measured
 from augscope.support.rendering import lay_out, shown_name, to_bytes
 from augscope.support.styles import method_styles

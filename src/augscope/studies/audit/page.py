@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from augscope.images.plan import title
 from augscope.studies.audit.calibration import NO_INTERVAL
 from augscope.studies.audit.confusions import mistakes_text
 from augscope.studies.audit.csv_files import csv_files
-from augscope.studies.audit.design import title
-from augscope.studies.audit.examples import examples
+from augscope.studies.audit.examples import examples, samples
 from augscope.studies.audit.explanations import INTRODUCTION, SUBGROUP
 from augscope.studies.audit.exposure import MAX_BATCHES, Exposure
 from augscope.studies.audit.recommendation import share
@@ -37,22 +37,25 @@ CHANGED = 0.25  # relative to ERM: from here on a share is highlighted
 LABEL = "Test accuracy of each subgroup under each method, with 95 % intervals"
 
 
-def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep) -> str:
+def html_page(audit: Audit, svg: bytes, again: str, next_step: NextStep | None) -> str:
     """Return the page.
 
     Args:
         audit: the result.
         svg: the figure, as a file.
-        again: the command line that runs it again.
-        next_step: the one to try next.
+        again: the command line that runs it again; empty where Python did.
+        next_step: the one to try next, if there is one.
     """
     data = audit.study.data
     channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
     return render(
         "audit.html",
         **_common(audit, svg, again),
+        laws=audit.laws.values(),
         exposures=_exposures(audit),
         galleries=_galleries(audit),
+        samples=samples(data),
+        stored=data.stored,
         configuration={name: _text(value) for name, value in audit.study.settings.model_dump(mode="json").items()},
         sizes=f"{len(data.train):,} training and {len(data.test):,} test images of {data.size} × {data.size} pixels, {channels}",
         identity=audit.study.identity,
@@ -160,9 +163,10 @@ def _comparison_rows(result: Result) -> list[dict[str, Any]]:
     for comparison in result.measured.comparisons:
         difference, adjusted = comparison.difference, comparison.adjusted
         verdict, tone = _verdict(comparison, result.design.one_seed)
+        other = "" if comparison.baseline == result.design.reference else f" vs {title(comparison.baseline)}"
         rows.append(
             {
-                "method": title(comparison.method),
+                "method": title(comparison.method) + other,
                 "group": result.design.data.groups[comparison.group].name,
                 "difference": f"{100 * difference.estimate:+.1f}",
                 "interval": f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}",
@@ -185,7 +189,7 @@ def _verdict(comparison: Comparison, one_seed: bool) -> tuple[str, str]:
 
 def _exposures(audit: Audit) -> dict[str, Any]:
     """Shares by subgroup and method; and for mixing methods, with what each subgroup shares its images."""
-    methods, names = audit.study.settings.methods, [group.name for group in audit.study.data.groups]
+    methods, names = list(audit.exposures), [group.name for group in audit.study.data.groups]
     groups = [
         {
             "name": name,
@@ -202,7 +206,7 @@ def _exposures(audit: Audit) -> dict[str, Any]:
     pairs = [
         {"title": title(method), "rows": _pair_rows(names, audit.exposures[method].mixed_with)}
         for method in methods
-        if method.startswith("cutmix")
+        if method == "mixup" or method.startswith("cutmix")
     ]
     batches = min(audit.study.settings.steps, MAX_BATCHES)
     return {"columns": SHARES.values(), "groups": groups, "pairs": pairs, "names": names, "batches": batches}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from augscope.images.plan import METHODS
 from augscope.studies.audit.calibration import Probabilities
 from augscope.studies.audit.dataset import unseen
 from augscope.studies.audit.design import (
@@ -19,7 +19,9 @@ from augscope.studies.audit.design import (
     GroupedImages,
     Members,
     grouped,
+    method_order,
     natural_order,
+    read_pairs,
 )
 from augscope.studies.audit.problems import Problems
 from augscope.studies.audit.settings import REFERENCE
@@ -44,7 +46,7 @@ class Predictions:
         parts = (
             design.methods,
             design.seeds,
-            design.reference,
+            design.pairs,
             data.classes,
             data.groups,
             data.train.names,
@@ -58,7 +60,9 @@ class Predictions:
         return digest.hexdigest()
 
 
-def read_predictions(table: Any, attributes: tuple[str, ...] | None, reference: str | None) -> Predictions:
+def read_predictions(
+    table: Any, attributes: tuple[str, ...] | None, reference: str | None, pairs: Sequence[str] = ()
+) -> Predictions:
     """Read and check a table; arguments as for `compare`.
 
     Raises:
@@ -78,22 +82,19 @@ def read_predictions(table: Any, attributes: tuple[str, ...] | None, reference: 
     places = _places(rows, methods, problems)
     problems.raise_if_any()
     seeds = tuple(np.unique(rows.seeds).astype(int).tolist())
-    return _assembled(rows, Design(data, methods, seeds, methods[0]), places)
+    design = Design(data, methods, seeds, methods[0], read_pairs(pairs, methods, methods[0]))
+    return _assembled(rows, design, places)
 
 
 def _methods(rows: Rows, reference: str | None, problems: Problems) -> tuple[str, ...]:
     """The methods: the reference first, then ours in our order, then others."""
-    column, ours = rows.coded["method"], list(METHODS)
+    column = rows.coded["method"]
     names = [column.values[code] for code in np.unique(column.codes)]
     first = reference or (names[0] if len(names) == 1 else REFERENCE)
     if names and first not in names:
         kind = "the method that the others are compared with is not there: name another (--reference)"
         problems.add(kind, f"{first} is not among {', '.join(names)}")
-
-    def order(name: str) -> tuple[Any, ...]:
-        return (name != first, ours.index(name) if name in ours else len(ours), natural_order(name))
-
-    return tuple(sorted(names, key=order))
+    return tuple(sorted(names, key=lambda name: (name != first, method_order(name))))
 
 
 def _images(rows: Rows, columns: Columns, notes: list[str], problems: Problems) -> GroupedImages:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from augscope.studies.audit.design import Design, GroupedImages, title
+from augscope.images.plan import title
+from augscope.studies.audit.design import Design, GroupedImages
 from augscope.studies.audit.subgroups import MEMORISED, Comparison, Measured
 from augscope.support.statistics import Interval
 from augscope.support.wording import p_value_in_words
@@ -31,10 +32,12 @@ Claims = dict[str, list[Comparison]]
 def put_in_words(design: Design, measured: Measured) -> Words:
     """Return the words: differences are claimed after Holm's correction only."""
     data, methods = design.data, design.methods
-    gains, losses = _claims(measured, 1), _claims(measured, -1)
+    gains, losses = _claims(design, measured, 1), _claims(design, measured, -1)
     findings = [
         _finding(design, claim) for method in methods for claim in (*gains.get(method, ()), *losses.get(method, ()))
     ]
+    others = [claim for claim in measured.comparisons if claim.claimed and claim.baseline != design.reference]
+    findings += [_finding(design, claim) for claim in others]
     findings += [_worst(data, measured, method) for method in methods]
     findings += _memorised(design, measured)
     return Words(_headline(design, gains, losses), _recommendation(design, measured, gains, losses), tuple(findings))
@@ -45,11 +48,12 @@ def share(interval: Interval) -> str:
     return f"{100 * interval.estimate:.1f} % ({100 * interval.low:.1f}–{100 * interval.high:.1f})"
 
 
-def _claims(measured: Measured, sign: int) -> Claims:
-    """The claimed differences of one sign, by method in the order of methods."""
+def _claims(design: Design, measured: Measured, sign: int) -> Claims:
+    """The claimed differences of one sign to the reference, by method in the order of methods."""
     claims: Claims = {}
     for comparison in measured.comparisons:
-        if comparison.claimed and sign * comparison.difference.estimate > 0:
+        to_reference = comparison.baseline == design.reference
+        if to_reference and comparison.claimed and sign * comparison.difference.estimate > 0:
             claims.setdefault(comparison.method, []).append(comparison)
     return claims
 
@@ -95,7 +99,7 @@ def _recommendation(design: Design, measured: Measured, gains: Claims, losses: C
         )
     if worse:
         sentences.append(f"{_listed(worse, 'or')} is worse on some subgroup and not shown to be better on any.")
-    if len(gains) > 1:
+    if len(gains) > 1 and len(design.pairs) < len(design.methods):
         sentences.append(f"Methods are compared with {title(design.reference)}, not with each other.")
     if not sentences:
         return f"These images give no reason to prefer one method to another. {_unseen(measured)}"
@@ -134,16 +138,22 @@ def _finding(design: Design, claim: Comparison) -> str:
     word = "better" if difference.estimate > 0 else "worse"
     assert claim.adjusted is not None  # of what is claimed
     return (
-        f"{title(claim.method)} is {word} than {title(design.reference)} on “{design.data.groups[claim.group].name}”: "
+        f"{title(claim.method)} is {word} than {title(claim.baseline)} on “{design.data.groups[claim.group].name}”: "
         f"{100 * difference.estimate:+.1f} points (95 % interval {100 * difference.low:+.1f} to "
         f"{100 * difference.high:+.1f}), {p_value_in_words(claim.adjusted)} after Holm's correction."
     )
 
 
 def _worst(data: GroupedImages, measured: Measured, method: str) -> str:
-    cell, large = measured.worst(method), measured.large
+    cells, large = measured.worst(method), measured.large
     among = "Of the subgroups with enough test images, " if 0 < len(large) < len(data.groups) else ""
-    return f"{among}{title(method)}'s worst{' subgroup' * (not among)} is “{data.groups[cell.group].name}”, at {share(cell.test)}."
+    names = [f"“{data.groups[cell.group].name}”" for cell in cells]
+    if len(cells) == 1:
+        return f"{among}{title(method)}'s worst{' subgroup' * (not among)} is {names[0]}, at {share(cells[0].test)}."
+    alike = f"alike: {100 * cells[0].test.estimate:.1f} %."
+    if len(cells) == len(large or data.groups):
+        return f"{among}{title(method)} predicts all {alike}"
+    return f"{among}{title(method)} predicts {_listed(names, 'and')} worst, {alike}"
 
 
 def _memorised(design: Design, measured: Measured) -> list[str]:

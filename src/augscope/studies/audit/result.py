@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from augscope.images.plan import METHODS, title
 from augscope.studies.audit.calibration import Calibration
-from augscope.studies.audit.design import Design, GroupedImages, Runs, title
+from augscope.studies.audit.certificates import LawOfMethod
+from augscope.studies.audit.design import Design, GroupedImages, Runs
 from augscope.studies.audit.explanations import size_warning
 from augscope.studies.audit.exposure import Exposure, exposure
 from augscope.studies.audit.recommendation import Words, put_in_words
@@ -79,20 +81,24 @@ class Audit(Result):
     Attributes:
         runs: what each network predicts.
         study: what was trained.
-        exposures: by method.
+        laws: of the methods that are import paths.
+        exposures: by method, of those that have a name here: what others show is not known without their law.
     """
 
     runs: TrainedRuns
     study: Study
+    laws: dict[str, LawOfMethod]
     exposures: dict[str, Exposure]
 
 
-def conclude(study: Study, runs: TrainedRuns, versions: dict[str, str]) -> Audit:
+def conclude(
+    study: Study, runs: TrainedRuns, versions: dict[str, str], laws: dict[str, LawOfMethod] | None = None
+) -> Audit:
     """Measure finished trainings and put the result in words."""
     measured = measure(study.design, runs)
-    shown = {method: exposure(study, method) for method in study.settings.methods}
+    shown = {method: exposure(study, method) for method in study.settings.methods if method in METHODS}
     words = put_in_words(study.design, measured)
-    return Audit(study.design, runs, measured, {}, words, versions, study, shown)
+    return Audit(study.design, runs, measured, {}, words, versions, study, laws or {}, shown)
 
 
 def record(audit: Audit) -> dict[str, Any]:
@@ -101,6 +107,7 @@ def record(audit: Audit) -> dict[str, Any]:
         "command": "images audit",
         "identity": audit.study.identity,
         **common_record(audit),
+        "laws": {method: asdict(law) for method, law in audit.laws.items()},
         "exposure": {method: _exposure(shares) for method, shares in audit.exposures.items()},
         "settings": audit.study.settings.model_dump(mode="json"),
         "versions": audit.versions,
@@ -121,7 +128,7 @@ def common_record(result: Result) -> dict[str, Any]:
         "subgroups": _subgroups(data),
         "accuracies": [accuracy_row(data, cell) for cell in measured.accuracies.values()],
         "overall": [accuracy_row(data, cell) for cell in measured.overall.values()],
-        "worst": {method: data.groups[measured.worst(method).group].name for method in design.methods},
+        "worst": {m: [data.groups[cell.group].name for cell in measured.worst(m)] for m in design.methods},
         "comparisons": [comparison_row(data, comparison) for comparison in measured.comparisons],
         "classes": list(data.classes),
         "confusions": {method: [list(row) for row in counts] for method, counts in measured.confusions.items()},
@@ -170,6 +177,7 @@ def comparison_row(data: GroupedImages, comparison: Comparison) -> dict[str, Any
     """Return a method's difference to the reference on one subgroup, with interval and p-values, by name."""
     return {
         "method": comparison.method,
+        "baseline": comparison.baseline,
         "subgroup": data.groups[comparison.group].name,
         **comparison.difference._asdict(),
         "adjusted_p_value": comparison.adjusted,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
-from augscope.images.plan import METHODS, TrainingOptions, TrainingPlan
+from augscope.images.plan import TrainingOptions, TrainingPlan, check_method
+from augscope.studies.audit.design import method_order, read_pairs
 from augscope.support.values import check
 
 REFERENCE = "erm"  # what the other methods are compared with
@@ -21,7 +22,7 @@ class Reading:
     root: Path | None = None
     "Folder that the CSV's file names are relative to; by default its own."
     attributes: tuple[str, ...] | None = None
-    "The CSV's columns to form subgroups by; by default all but filename, y, split and id."
+    "The columns of a CSV or Parquet to form subgroups by; by default all further ones but id."
     size: int | None = None
     "Side in pixels to which every image is scaled; by default its own up to 64."
     test_share: float = 0.25
@@ -39,7 +40,10 @@ class Settings(TrainingOptions):
     """What an audit trains: a network with each method from each seed."""
 
     methods: tuple[str, ...] = ("erm", "cutout-patch", "cutout-box", "cutmix-patch", "cutmix-box")
-    "erm, and any of cutout-patch, cutout-box, cutmix-patch, cutmix-box."
+    """erm, and any of cutout-patch, cutout-box, cutmix-patch, cutmix-box, mixup, or an augmentation of anybody's,
+    as `package.module:Class(arguments)` or `file.py:function`."""
+    pairs: tuple[str, ...] = ()
+    "What else is compared than every method with erm, such as `mixup vs cutmix-box`."
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     "Of each method's trainings; at least two."
 
@@ -48,11 +52,11 @@ class Settings(TrainingOptions):
     def _check_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         names = ", ".join(methods)
         for method in methods:
-            check(method in METHODS, f"`methods` must be of {', '.join(METHODS)}, got {method!r}")
+            check_method("methods", method)
         check(len(set(methods)) == len(methods), f"`methods` must differ, got {names}")
         enough = REFERENCE in methods and len(methods) >= 2
         check(enough, f"`methods` must hold erm, which the others are compared with, and another, got {names}")
-        return tuple(sorted(methods, key=list(METHODS).index))
+        return tuple(sorted(methods, key=method_order))
 
     @field_validator("seeds")
     @classmethod
@@ -61,6 +65,11 @@ class Settings(TrainingOptions):
         check(len(seeds) >= 2, f"`seeds` must be at least two: one training says nothing of the next, got {seeds}")
         check(all(seed >= 0 for seed in seeds), f"`seeds` must be at least 0, got {seeds}")
         return seeds
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Settings:
+        read_pairs(self.pairs, self.methods, REFERENCE)
+        return self
 
     def plans(self) -> list[TrainingPlan]:
         """Return the plan of every training: all methods of a seed before the next seed."""

@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from augscope.images.models import build_model
-from augscope.images.plan import TrainingPlan
-from augscope.images.training import augmentation, train_network
+from augscope.images.plan import METHODS, TrainingPlan
+from augscope.images.seeding import reproducible
+from augscope.images.training import Scaling, augmented_batches, train_network
 from augscope.studies.audit.dataset import ImageData, Split
-from augscope.studies.audit.design import Answers, Design
+from augscope.studies.audit.design import Answers, Design, read_pairs
 from augscope.studies.audit.settings import REFERENCE, Settings
+from augscope.support.naming import import_named
 from augscope.support.values import check
 
 
@@ -67,12 +69,15 @@ class Study:
     @property
     def design(self) -> Design:
         """What is compared with what."""
-        return Design(self.data, self.settings.methods, self.settings.seeds, REFERENCE)
+        settings = self.settings
+        pairs = read_pairs(settings.pairs, settings.methods, REFERENCE)
+        return Design(self.data, settings.methods, settings.seeds, REFERENCE, pairs)
 
     @cached_property
     def identity(self) -> str:
         """SHA-256 of all that decides the result."""
-        parts = [self.data.digest, self.settings.model_dump(mode="json"), self.model_digest]
+        codes = [import_named("methods", method).code for method in self.settings.methods if method not in METHODS]
+        parts = [self.data.digest, self.settings.model_dump(mode="json"), self.model_digest, *codes]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -82,12 +87,11 @@ def prepare(data: ImageData, settings: Settings) -> Study:
     Raises:
         ValueError: with a sentence, if anything does not fit the images.
     """
-    images, labels = torch.from_numpy(data.train.images[:2]), torch.from_numpy(data.train.labels[:2])
-    num_classes = len(data.classes)
+    few, num_classes = max(2, settings.batch_size), len(data.classes)
+    images, labels = torch.from_numpy(data.train.images[:few]), torch.from_numpy(data.train.labels[:few])
     for method in settings.methods:
-        transform = augmentation(settings.plan(method, seed=0), num_classes, data.size)
-        if transform is not None:
-            transform(images.float(), labels)
+        with reproducible(0, "cpu"):
+            next(augmented_batches(settings.plan(method, seed=0), images, labels, num_classes, Scaling.of(images)))
     # From the seed 0 whatever the seeds, so that more of them go on from fewer.
     model = build_model(settings.model, channels=data.channels, size=data.size, num_classes=num_classes, seed=0)
     digest = hashlib.sha256(repr(model).encode())

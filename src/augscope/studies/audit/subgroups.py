@@ -50,16 +50,17 @@ class GroupAccuracy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method minus the reference on one subgroup.
+    """A method minus the one that it is compared with on one subgroup.
 
     Attributes:
-        method, group: which.
+        method, baseline, group: which.
         difference: of test accuracies, with its interval and p-value, uncorrected.
         adjusted: p-value after Holm's correction over all comparisons that were made, or None where no test is made:
             the subgroup is too small, or there is one seed only.
     """
 
     method: str
+    baseline: str
     group: int
     difference: Difference
     adjusted: float | None
@@ -77,7 +78,7 @@ class Measured:
     Attributes:
         accuracies: by method and subgroup; in the order of methods, subgroups within.
         overall: by method, over all test images.
-        comparisons: every other method with the reference on every subgroup.
+        comparisons: every pair of the design on every subgroup.
         large: the subgroups of at least `MIN_TEST` test images.
         confusions: by method.
         collapsed: the networks whose training failed.
@@ -92,11 +93,12 @@ class Measured:
     collapsed: tuple[Collapsed, ...]
     warnings: tuple[str, ...]
 
-    def worst(self, method: str) -> GroupAccuracy:
-        """The subgroup that a method predicts worst among those that are not too small, or among all."""
+    def worst(self, method: str) -> list[GroupAccuracy]:
+        """The subgroup that a method predicts worst among those that are not too small, or among all; several where they tie."""
         cells = [cell for (name, _), cell in self.accuracies.items() if name == method]
         large = [cell for cell in cells if cell.group in self.large]
-        return min(large or cells, key=lambda cell: cell.test.estimate)
+        lowest = min(cell.test.estimate for cell in large or cells)
+        return [cell for cell in large or cells if cell.test.estimate == lowest]
 
 
 def correctness(design: Design, runs: Runs, method: str, split: str) -> np.ndarray:
@@ -108,8 +110,8 @@ def correctness(design: Design, runs: Runs, method: str, split: str) -> np.ndarr
 def measure(design: Design, runs: Runs) -> Measured:
     """Return all accuracies and comparisons.
 
-    Intervals are over networks and test images at once (`augscope.support.statistics`). Tests are made of every other method with the
-    reference on every subgroup of at least `MIN_TEST` test images; which are made depends on counts alone, so Holm's correction holds
+    Intervals are over networks and test images at once (`augscope.support.statistics`). Tests are made of every pair of
+    the design on every subgroup of at least `MIN_TEST` test images; which are made depends on counts alone, so Holm's correction holds
     the probability of any false claim to `ALPHA`. With one seed intervals are over images alone, and no test of methods is made.
 
     Args:
@@ -152,18 +154,17 @@ def _status(train: Interval, test: Interval, gap: Interval, chance: float) -> st
 
 
 def _comparisons(design: Design, test: dict[str, np.ndarray], tested: tuple[int, ...]) -> tuple[Comparison, ...]:
-    """Every other method with the reference on every subgroup; Holm's correction is over the subgroups that are tested."""
+    """Every pair on every subgroup; Holm's correction is over all pairs on the subgroups that are tested."""
     members = [design.data.test.groups == group for group in range(len(design.data.groups))]
     differences = {
-        (method, group): crossed_difference(test[method][:, chosen], test[design.reference][:, chosen])
-        for method in design.methods
-        if method != design.reference
+        (method, baseline, group): crossed_difference(test[method][:, chosen], test[baseline][:, chosen])
+        for method, baseline in design.pairs
         for group, chosen in enumerate(members)
     }
-    pairs = [pair for pair in differences if pair[1] in tested]
-    p_values = holm([differences[pair].p_value for pair in pairs]).tolist()
-    adjusted = dict(zip(pairs, p_values, strict=True))
-    return tuple(Comparison(*pair, difference, adjusted.get(pair)) for pair, difference in differences.items())
+    cells = [cell for cell in differences if cell[2] in tested]
+    p_values = holm([differences[cell].p_value for cell in cells]).tolist()
+    adjusted = dict(zip(cells, p_values, strict=True))
+    return tuple(Comparison(*cell, difference, adjusted.get(cell)) for cell, difference in differences.items())
 
 
 def _warnings(design: Design, accuracies: dict[tuple[str, int], GroupAccuracy]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from augscope.studies.audit.design import natural_order
-from augscope.studies.audit.listing import MAX_VALUES, NOT_ATTRIBUTES, SPLITS
+from augscope.studies.audit.entries import MAX_VALUES, NOT_ATTRIBUTES, SPLITS
 from augscope.studies.audit.problems import Problems
 from augscope.studies.audit.table_file import PREDICTED, Coded, numbers, texts
 from augscope.support.values import check
