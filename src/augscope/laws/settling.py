@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augscope.laws.adapters import FORMS
-from augscope.laws.adapters.convention import WITH_LABELS, Convention, Form, FormUnknown, error_in_words, to_numpy
+from augscope.laws.adapters.convention import WITH_LABELS, Convention, Form, FormUnknown, error_in_words
 from augscope.laws.adapters.outputs import READERS
 from augscope.laws.guarding import TimeLimit
 from augscope.laws.targets import Call, Target
@@ -167,7 +167,7 @@ def _fit(target: Target, levels: np.ndarray, labels: np.ndarray) -> Fit:
 
 def _pixel_grade(convention: Convention, call: Call, levels: np.ndarray) -> int:
     """What the changed pixels of a call say of the convention."""
-    given, images = (convention.channels_last(array) for array in (to_numpy(convention.encode(levels)), call.images))
+    given, images = (convention.channels_last(array) for array in (convention.encode(levels), call.images))
     if images.shape != given.shape or images.dtype.kind not in "biuf":
         return NO_LABELS
     tolerance = convention.unit * (0.5 + 512 * call.image_rounding)
@@ -228,7 +228,7 @@ def _has_gpu() -> bool:
 
 def _where(convention: Convention, levels: np.ndarray) -> str:
     """What went in, in words."""
-    form, shape = FORMS[convention.form], tuple(convention.encode(levels).shape)
+    form, shape = FORMS[convention.form], convention.shape(levels)
     images = f"{convention.arrays} images {shape[1:] if form.one_image else shape}"
     labels = {"indices": " and class indices", "one_hot": " and one-hot rows", None: ""}[convention.labels]
     return f"{images}{labels}" if convention.form == "pair" else f"{form.words}, {images}{labels}"

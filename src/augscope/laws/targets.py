@@ -64,14 +64,15 @@ class Target:
 
     def __call__(self, levels: np.ndarray, labels: np.ndarray) -> Call:
         """Feed levels (N, H, W, C) and class indices (N,), in the arrays and layout that the target takes."""
-        native = self.convention.encode(levels)
+        pixels = self.convention.encode(levels)
+        native = self.convention.array(pixels)
         num_classes = self.num_classes or len(levels)
         given = one_hot(labels, num_classes) if self.convention.labels == "one_hot" else labels
         native_labels = self.convention.array(given)
         with time_limit(self.seconds), redirect_stdout(self.prints):
             call = FORMS[self.convention.form].call
             images, soft = call(self.transform, native, native_labels, num_classes)
-        untouched = np.array_equal(to_numpy(native), to_numpy(self.convention.encode(levels)))
+        untouched = np.array_equal(to_numpy(native), pixels)
         untouched = untouched and np.array_equal(to_numpy(native_labels), given)
         arrays = to_numpy(images), to_numpy(soft)
         return Call(
