@@ -116,6 +116,9 @@ class BoxLaw(OneBoxLaw):
     def sizes(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """As in `OneBoxLaw`; of random sides exact, between all values of √(1−λ) at which either changes."""
         if self.size is not None:
+            fits = not self.inside or (self.size[0] <= height and self.size[1] <= width)
+            sizes = f"a box of {self.size[0]}×{self.size[1]} in an image of {height}×{width} pixels"
+            check(fits, f"`size` must fit into the image where boxes are unclipped, got {sizes}")
             return np.array([self.size]), np.ones(1)
         rounding = self.rounding or ("nearest" if self.inside else "even")
         shift, step = (0.5 if rounding == "nearest" else 0.0), (2 if rounding == "even" else 1)
@@ -129,7 +132,6 @@ class BoxLaw(OneBoxLaw):
         """As in `OneBoxLaw`."""
         if not self.inside:
             return np.arange(length) - size // 2
-        check(size <= length, f"`size` must fit into the image where boxes are unclipped, got {size} in {length}")
         return np.arange(length - size + 1)
 
 

@@ -23,7 +23,7 @@ from augscope.support.wording import versions
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
 LEAST_CHANNELS = 3  # in which noise is never taken for a sample
-LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")
+LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm", "monai")
 NO_CLAIMS = "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched"
 
 

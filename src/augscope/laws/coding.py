@@ -26,12 +26,20 @@ SELF = -1  # no partner to be seen
 
 
 def colours(count: int, channels: int) -> UInt8[np.ndarray, "N C"]:
-    """A colour for every sample, fixed: the same batch size gives the same colours."""
+    """A colour for every sample, fixed: the same batch size gives the same colours.
+
+    None is grey where the batch has two samples and two channels or more: noise between an image's least and largest value, as
+    some libraries fill with, would leave a grey image as it is.
+    """
     rng = np.random.default_rng(count)
     levels = np.arange(LOW, HIGH + 1)
     if count <= len(levels):
         spaced = levels[np.linspace(0, len(levels) - 1, count).round().astype(int)]
-        return np.stack([rng.permutation(spaced) for _ in range(channels)], axis=1).astype(np.uint8)
+        while True:
+            codes = np.stack([rng.permutation(spaced) for _ in range(channels)], axis=1).astype(np.uint8)
+            grey = (codes == codes[:, :1]).all(axis=1).any()
+            if min(count, channels) == 1 or not grey:
+                return codes
     distinct = np.unique(rng.choice(levels, (2 * count, channels)), axis=0)
     return rng.permutation(distinct)[:count].astype(np.uint8)
 

@@ -76,6 +76,7 @@ def settle(target: Target, levels: np.ndarray, labels: np.ndarray) -> None:
             fit = _fit(target, levels, labels % (num_classes or len(labels)))
             attempts.append(Attempt(convention, num_classes, fit))
             if fit.grade == GOOD:
+                target.labels_refused = _labels_refused(attempts, attempts[-1])
                 return
         if not attempts or any(attempt.fit.grade > RAISES for attempt in attempts):
             break
@@ -85,6 +86,14 @@ def settle(target: Target, levels: np.ndarray, labels: np.ndarray) -> None:
     target.convention, target.num_classes = best.convention, best.num_classes
     if best.fit.grade == RAISES:
         raise ValueError(_sentence(target, attempts, levels))
+    target.labels_refused = _labels_refused(attempts, best)
+
+
+def _labels_refused(attempts: list[Attempt], best: Attempt) -> str:
+    """What was seen of the first attempt with labels, where the best one gives none."""
+    without = best.convention.form in ("images", "image")
+    sights = [attempt.fit.sight for attempt in attempts if attempt.convention.labels is not None]
+    return sights[0] if without and sights else ""
 
 
 def conventions(target: Target) -> Iterator[Convention]:

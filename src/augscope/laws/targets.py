@@ -35,6 +35,7 @@ class Target:
         fixed: the fields of `convention` that are known, by the user or by the library; the others are found by trying.
         seconds: time limit of a call.
         prints: what it prints.
+        labels_refused: what was seen where it was given labels, if it is called without; else empty.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Target:
     fixed: frozenset[str] = frozenset()
     seconds: float = 60.0
     prints: Prints = field(default_factory=Prints)
+    labels_refused: str = ""
 
     def seed(self, seed: int, *, elsewhere: int | None = None) -> None:
         """Start every source of randomness from a seed: the transform's own, and the global ones (from `elsewhere`)."""
@@ -54,8 +56,9 @@ class Target:
                 self.transform = self.factory()
         if self.has_generator:
             self.transform.generator.manual_seed(seed)
-        if callable(getattr(self.transform, "set_random_seed", None)):  # Albumentations
-            self.transform.set_random_seed(seed)
+        for name in ("set_random_seed", "set_random_state"):  # Albumentations, MONAI
+            if callable(getattr(self.transform, name, None)):
+                getattr(self.transform, name)(seed)
 
     @property
     def has_generator(self) -> bool:
