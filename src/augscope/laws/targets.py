@@ -56,9 +56,10 @@ class Target:
                 self.transform = self.factory()
         if self.has_generator:
             self.transform.generator.manual_seed(seed)
-        for name in ("set_random_seed", "set_random_state"):  # Albumentations, MONAI
-            if callable(getattr(self.transform, name, None)):
-                getattr(self.transform, name)(seed)
+        names = ("set_random_seed", "set_random_state")  # of Albumentations, which has both, and of MONAI
+        method = next((name for name in names if callable(getattr(self.transform, name, None))), None)
+        if method is not None:
+            getattr(self.transform, method)(seed)
 
     @property
     def has_generator(self) -> bool:
