@@ -348,6 +348,19 @@ def test_noise_within_an_image_s_range_shows_and_a_state_of_its_own_is_seeded():
     assert certificate.holds, certificate
 
 
+def test_a_switch_is_given_no_labels():
+    def erase(image, randomize=True):
+        image = image.clone()
+        top, left = (int(torch.randint(side - 7, ())) for side in image.shape[-2:])
+        if randomize:
+            image[..., top : top + 8, left : left + 8] = 0
+        return image
+
+    certificate = certify(erase, claims=Claims(kind="cutout", size=8, boxes="unclipped"), num_calls=64)
+    assert certificate.holds, certificate
+    assert "Called with one image." in certificate.coding
+
+
 def test_what_takes_no_labels_says_what_it_did_with_them():
     def mix(images, labels=None):
         if labels is not None and labels.ndim < 4:

@@ -147,11 +147,13 @@ def _signature(transform: Any) -> inspect.Signature | None:
 
 
 def _binds(signature: inspect.Signature, form: Form) -> bool:
+    """Whether parameters take the form's arguments; one with a default that says something, such as True, is a switch, and no labels."""
     try:
-        signature.bind(*[None] * form.num_arguments)
+        bound = signature.bind(*[None] * form.num_arguments)
     except TypeError:
         return False
-    return True
+    defaults = [signature.parameters[name].default for name in bound.arguments]
+    return all(default in (inspect.Parameter.empty, None) for default in defaults[1:])
 
 
 def _fit(target: Target, levels: np.ndarray, labels: np.ndarray) -> Fit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -56,10 +57,10 @@ class Target:
                 self.transform = self.factory()
         if self.has_generator:
             self.transform.generator.manual_seed(seed)
-        names = ("set_random_seed", "set_random_state")  # of Albumentations, which has both, and of MONAI
-        method = next((name for name in names if callable(getattr(self.transform, name, None))), None)
-        if method is not None:
-            getattr(self.transform, method)(seed)
+        for name in ("set_random_seed", "set_random_state"):  # of Albumentations, and of MONAI
+            method = getattr(self.transform, name, None)
+            if callable(method) and _takes_one(method):
+                method(seed)
 
     @property
     def has_generator(self) -> bool:
@@ -87,6 +88,15 @@ class Target:
             image_rounding=rounding(images),
             label_rounding=rounding(soft),
         )
+
+
+def _takes_one(method: Callable[..., Any]) -> bool:
+    """Whether one argument is enough: Albumentations' `set_random_state` takes two generators."""
+    try:
+        inspect.signature(method).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
