@@ -156,7 +156,7 @@ CASES: dict[str, tuple[LibraryCase, ...]] = {
         ),
     ),
     "keras": (
-        case("CutMix", "keras.layers:CutMix()", "--boxes clipped", "cutmix", boxes="clipped"),
+        case("CutMix", "keras.layers:CutMix()", "", "cutmix"),
         case(
             "CutMix, factor (1, 1)",
             "keras.layers:CutMix(factor=(1.0,1.0))",

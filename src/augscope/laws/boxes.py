@@ -170,7 +170,8 @@ class MinMaxLaw(OneBoxLaw):
 
 
 class ErasingLaw(OneBoxLaw):
-    """RandomErasing (Zhong et al. 2020): area uniform, aspect ratio (height : width) log-uniform, placed uniformly inside.
+    """RandomErasing (Zhong et al. 2020) of torchvision and timm: area uniform, aspect ratio (height : width) log-uniform, placed uniformly
+    inside. (The paper's own program draws the ratio uniformly.)
 
     Sides √(area·aspect) and √(area/aspect) are rounded; where one is not below the image's, both are drawn anew, ten times in
     all, and then nothing is erased.
