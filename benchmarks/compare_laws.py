@@ -29,12 +29,8 @@ from augscope.support.files import write_whole
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "augmentation-laws.md"
 PICTURES = PAGE.with_name("laws")
-LIBRARIES = ("augscope", *[name for name in CASES if name != "augscope"], "torch", "jax", "numpy")
+LIBRARIES = (*CASES, "torch", "jax", "numpy")
 NAMES = {"keras": "Keras", "albumentations": "Albumentations", "monai": "MONAI"}  # as they write themselves
-CHOOSE = """from torchvision.transforms import v2
-
-mix = v2.RandomChoice([v2.CutMix(), v2.MixUp()])
-"""
 REPRODUCTIONS = {
     "kornia: p decides for whole batches": """import torch
 from kornia.augmentation import RandomMixUpV2
@@ -43,7 +39,7 @@ torch.manual_seed(0)
 images, labels = torch.rand(16, 1, 8, 8), torch.arange(16)
 mix = RandomMixUpV2(data_keys=["input", "class"], p=0.5)
 mixed = [(mix(images, labels)[0] != images).flatten(1).any(1).sum().item() for _ in range(200)]
-print("batches of 16 with nobody mixed:", mixed.count(0), "of 200; mean of the others:", sum(mixed) / (200 - mixed.count(0)))
+print("batches of 16 with nobody mixed:", mixed.count(0), "of 200; in the others, on average:", round(sum(mixed) / (200 - mixed.count(0)), 1))
 """,
     "Keras: area in real numbers": """import os
 
@@ -100,11 +96,7 @@ class Row(NamedTuple):
 def main() -> None:
     """Check every case, and write the page and its pictures."""
     os.chdir(HERE)
-    (HERE / "choose.py").write_text(CHOOSE, encoding="utf-8")
-    try:
-        rows = [checked(library, case) for library, cases in CASES.items() for case in cases]
-    finally:
-        (HERE / "choose.py").unlink()
+    rows = [checked(library, case) for library, cases in CASES.items() for case in cases]
     PICTURES.mkdir(exist_ok=True)
     for old in PICTURES.glob("*.svg"):
         old.unlink()
@@ -130,10 +122,12 @@ def page(rows: list[Row]) -> str:
         "`augscope law check` reads off any transform what it pastes, erases or blends, how often, where, and what the labels say, and "
         "compares that with the paper's law or with what you claim. First a file of your own; then what the libraries' transforms do, measured, "
         "and what to write to get the law that you want.",
+        f"Measured with {_versions()}.",
         _own_file(),
         "## The libraries at a glance",
         "✓: as claimed; ✗: not, with the deviation's name ([below](#deviations) in full). A deviation need not be a mistake; a different law is only "
-        "another law. What matters is to know it. The claims are the papers' laws, and where a library documents another law, that one.",
+        "another law. What matters is to know it. The claims are the papers' laws, and where a library documents another law, that one; of RandomErasing, torchvision's and timm's law, with an aspect ratio that is "
+        "log-uniform (the paper's own program draws it uniformly).",
         "The pictures: on the left how often each pixel is replaced, given that something is, from never (empty) to always (full colour), at 16×24 pixels (of a "
         "blend, its mean weight); on the right the share that is replaced, from 0 to 1: bars as measured, the orange line as claimed.",
         *[_table(library, rows) for library in CASES],
@@ -141,7 +135,8 @@ def page(rows: list[Row]) -> str:
         (HERE / "law_advice.md").read_text(encoding="utf-8").rstrip(),
         "## Deviations",
         "Each with the line that shows it.",
-        *[_deviations(row) for row in rows if not row.certificate.holds],
+        *[_deviations(row) for row in rows if not row.certificate.holds and not _only_in_place(row)],
+        _in_place([row for row in rows if _only_in_place(row)]),
         "## The same without augscope",
         "Each program needs the library alone. It was run when this page was written; below it is what it printed.",
         *[_reproduction(title) for title in REPRODUCTIONS],
@@ -149,6 +144,10 @@ def page(rows: list[Row]) -> str:
         _conditions(rows),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _versions() -> str:
+    return ", ".join(f"{NAMES.get(name, name)} {importlib.metadata.version(name)}" for name in LIBRARIES)
 
 
 def _own_file() -> str:
@@ -177,13 +176,13 @@ def _table(library: str, rows: list[Row]) -> str:
     lines = [
         f"### {NAMES.get(library, library)}",
         "",
-        "| transform | where, and how much | law | label's weight | one draw per | also |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| transform | where, and how much | law | label's weight, draws |",
+        "| --- | --- | --- | --- |",
     ]
     for row in rows:
         if row.library == library:
             image = f"![{_alt(row)}](laws/{row.file})"
-            cells = [row.case.title, image, _law(row), _label(row), _draw(row), _also(row)]
+            cells = [f"**{row.case.title}**", image, _law(row), "<br>".join([_label(row), _draw(row), *_also(row)])]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -199,10 +198,10 @@ def _law(row: Row) -> str:
     failing = [check for check in row.certificate.checks if check.verdict == "fails" and check.name in LAW_RULES]
     mean = f"mean share {row.certificate.measured.get('share_mean', 0):.2f}"
     if failing:
-        return f"✗ {failing[0].defect}; {mean}"
+        return f"✗ {failing[0].defect}<br>{mean}"
     titles = [re.search(r"fits (.+?)(?:, sides rounded[^(]*)? \(distance", check.evidence) for check in checks]
     named = " or ".join(title[1] for title in titles if title) or "one box, of any size"
-    return f"✓ {named}; {mean}"
+    return f"✓ {named}<br>{mean}"
 
 
 LAW_RULES = ("law of the share", "box aspect", "box starts", "box height", "box width", "coverage", "subset")
@@ -211,11 +210,11 @@ LAW_RULES = ("law of the share", "box aspect", "box starts", "box height", "box 
 def _label(row: Row) -> str:
     """Whether the label's weight is the share of pixels."""
     if row.case.claims.erases:
-        return "✓ stays"
+        return "✓ label stays"
     check, measured = row.certificate["label weight = pixel share"], row.certificate.measured
     smoothing = f", smoothed by {measured['label_smoothing']:.2g}" if measured["label_smoothing"] else ""
     if check.verdict == "holds":
-        return f"✓ the share{smoothing}"
+        return f"✓ weight = share{smoothing}"
     error = f"off by {measured['label_error_mean']:.2f} on average, {measured['label_error_max']:.2f} at most"
     return f"✗ {check.defect}: {error}"
 
@@ -223,19 +222,19 @@ def _label(row: Row) -> str:
 def _draw(row: Row) -> str:
     check = row.certificate["draws"]
     unit = check.evidence.removeprefix("one draw per ").split(" (")[0]
-    return f"✓ {unit}" if check.verdict == "holds" else f"✗ {unit}: {check.defect}"
+    return f"✓ one draw a {unit}" if check.verdict == "holds" else f"✗ one draw a {unit}: {check.defect}"
 
 
-def _also(row: Row) -> str:
+def _also(row: Row) -> list[str]:
     """What else a user should know, in a few words."""
     certificate, words = row.certificate, []
     names = {check.name: check for check in certificate.checks}
     if names["input untouched"].verdict == "fails":
         words.append("works in place")
-    roundings = [check.evidence for name, check in names.items() if name.startswith("rounding of sides")]
-    words += [
-        text.split(",")[0] + text.rpartition(":")[2].join((" (", ")")).replace("( ", "(") for text in roundings[:1]
-    ]
+    rounding = next((check.evidence for name, check in names.items() if name.startswith("rounding of sides")), "")
+    if rounding:
+        sides, _, pixels = rounding.partition(": ")
+        words.append(f"{sides.split(',')[0]} ({pixels})")
     if "other batch sizes" in names:
         sizes = re.findall(r"batches of ([\d, ]+):", names["other batch sizes"].evidence)
         words.append(f"refuses batches of {', '.join(sizes)}")
@@ -243,8 +242,8 @@ def _also(row: Row) -> str:
         words.append("not reproducible under a seed")
     pairing = names["pairing"].evidence.split(";")[0] if "pairing" in names else ""
     if row.case.claims.partner == "fixed":
-        words.append(f"partner: {pairing}")
-    return "; ".join(words) or "–"
+        words.append(f"fixed partners: {pairing}")
+    return words
 
 
 def _exact_means() -> str:
@@ -268,6 +267,20 @@ def _deviations(row: Row) -> str:
     return "\n".join([*lines, "", "```console", row.command, "```"])
 
 
+def _only_in_place(row: Row) -> bool:
+    return row.certificate.defects == ("input changed in place",)
+
+
+def _in_place(rows: list[Row]) -> str:
+    """Those that write into the batch that they are given, and do all else as claimed: one section."""
+    commands = "\n".join(row.command for row in rows)
+    names = "; ".join(row.name for row in rows)
+    return (
+        f"### In place\n\nThese write into the batch that they are given, and do all else as claimed: {names}. "
+        f"Give them a copy where the batch is used again.\n\n```console\n{commands}\n```"
+    )
+
+
 def _reproduction(title: str) -> str:
     """A program that needs the library alone, and what it prints."""
     program = REPRODUCTIONS[title]
@@ -279,18 +292,17 @@ def _reproduction(title: str) -> str:
 
 def _conditions(rows: list[Row]) -> str:
     """How it was measured, and every row's command."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     seconds = sorted(row.seconds for row in rows)
     commands = "\n".join(row.command for row in rows if row.certificate.holds)
     return (
         "## How it was measured\n\n"
-        f"Written by `make compare-laws`: every figure in the tables is measured in the run that writes this page. Versions: {versions}; Keras on its JAX "
+        "Written by `make compare-laws`: every figure in the tables is measured in the run that writes this page, with the versions named above; Keras on its JAX "
         f"backend; Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores. 300 batches of 16 samples a row, 16×24 pixels, and about 125 "
         f"smaller or odd ones; a row took {seconds[0]:.1f} to {seconds[-1]:.1f} s, {seconds[len(seconds) // 2]:.1f} s in the median. "
         f"{rows[0].certificate.conditions.split('. ')[-1]}\n\n"
         f"{(HERE / 'law_evidence.md').read_text(encoding='utf-8').rstrip()}\n\n"
         "The rows that hold, with `choose.py` for torchvision's `RandomChoice`:\n\n"
-        f"```python\n{CHOOSE}```\n\n```text\n{commands}\n```"
+        f"```python\n{(HERE / 'choose.py').read_text(encoding='utf-8')}```\n\n```text\n{commands}\n```"
     )
 
 

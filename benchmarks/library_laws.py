@@ -38,8 +38,8 @@ BATCH = f"--per batch {PARTNER}"
 BOTH = "mixup_alpha=0.8,cutmix_alpha=1.0,num_classes=16"
 CHOICE = {"boxes": "clipped", "mixup_alpha": 0.8, "smoothing": 0.1, "partner": "fixed"}
 CHOSEN = "--boxes clipped --mixup-alpha 0.8 --smoothing 0.1"
-RANGES = {"area": (0.02, 1 / 3), "aspect": (0.3, 10 / 3)}
-RANGED = "--area 0.02,0.33333 --aspect 0.3,3.3333"
+RANGES = {"area": (0.02, 0.3333), "aspect": (0.3, 3.333)}
+RANGED = "--area 0.02,0.3333 --aspect 0.3,3.333"
 EIGHT = {"size": 8, "boxes": "unclipped", "fill": 0}
 INSIDE = "--size 8 --boxes unclipped --fill 0"
 
