@@ -182,7 +182,8 @@ def _table(library: str, rows: list[Row]) -> str:
     for row in rows:
         if row.library == library:
             image = f"![{_alt(row)}](laws/{row.file})"
-            cells = [f"**{row.case.title}**", image, _law(row), "<br>".join([_label(row), _draw(row), *_also(row)])]
+            title = "<br>".join([f"**{row.case.title}**", *_also(row)])
+            cells = [title, image, _law(row), f"{_label(row)}<br>{_draw(row)}"]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

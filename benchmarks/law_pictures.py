@@ -7,6 +7,7 @@ import numpy as np
 from augscope.laws import Certificate, Claims
 
 SHADES = 16  # of coverage
+EDGE = 1e-6  # a share at the edge of two bins belongs to the upper one, as in the record
 CELL, GAP, TALL, WIDE = 5, 16, 80, 150  # in SVG units: a pixel of the map; between the parts; the histogram
 INK, LINE, FRAME = "#3f7fbf", "#e07b1a", "#8c8c8c"  # legible on white and on black
 
@@ -45,7 +46,7 @@ def expected_shares(claims: Claims, size: tuple[int, int], bins: int) -> np.ndar
     if claims.kind == "choice" or len(claims.mask_laws) != 1:
         return None
     law = claims.mask_laws[0].share(*size).given_pasted()
-    upto = law.cdf(edges - 1e-9)
+    upto = law.cdf(edges - EDGE)
     upto[-1] = 1.0
     return np.diff(upto)
 

@@ -283,7 +283,7 @@ def _measured(evidence: Evidence, draws: Draws | None) -> dict[str, Any]:
             "share_mean": float(shares.mean()),
             "share_quantiles": {str(q): float(np.quantile(shares, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
             "share_above_half": float((shares > 0.5).mean()),
-            "share_histogram": np.histogram(shares, NUM_BINS, (0, 1))[0].tolist(),
+            "share_histogram": np.histogram(np.minimum(shares + 1e-6, 1), NUM_BINS, (0, 1))[0].tolist(),
         }
     return figures
 
