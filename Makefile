@@ -36,11 +36,11 @@ docs: .venv/installed-docs
 rooms: .venv/bin/python
 	$(BIN)/python docs/rooms.py
 
-compare-laws: .venv/installed-compare
-	$(BIN)/python benchmarks/compare_laws.py
+compare-laws: .venv-compare/installed
+	.venv-compare/bin/python benchmarks/compare_laws.py
 
 clean:
-	rm -rf .venv reports docs/_build
+	rm -rf .venv .venv-compare reports docs/_build
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "augscope needs Python 3.11 or newer, got %s: use make PYTHON=python3.12, say" % sys.version.split()[0])'
@@ -70,7 +70,8 @@ clean:
 	$(PIP) install -c constraints.txt -e '.[images,docs,sweep]'
 	@touch $@ .venv/installed
 
-.venv/installed-compare: pyproject.toml constraints.txt | .venv/bin/python
-	$(TORCH)
-	$(PIP) install -c constraints.txt -e '.[images,compare]'
-	@touch $@ .venv/installed
+# Apart from .venv: torchvision wants a torch of its own, with several gigabytes of GPU packages.
+.venv-compare/installed: pyproject.toml benchmarks/compare-constraints.txt
+	$(PYTHON) -m venv .venv-compare
+	.venv-compare/bin/python -m pip --disable-pip-version-check --quiet install -c benchmarks/compare-constraints.txt -e '.[images,compare]'
+	@touch $@

@@ -1,6 +1,7 @@
-"""Writes docs/augmentation-laws.md: what our transforms and other libraries' do, as `augscope law check` measures it.
+"""Writes docs/augmentation-laws.md and its pictures: what our transforms and other libraries' do, as `augscope law check` measures it.
 
-Run `make compare-laws`, which installs the libraries. Every figure on the page is measured in the run that writes it.
+Run `make compare-laws`, which installs the libraries in a virtual environment of their own (several GB). Every figure in the
+page's tables is measured in the run that writes it.
 """
 
 from __future__ import annotations
@@ -8,202 +9,249 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ["KERAS_BACKEND"] = "jax"  # chosen at import
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no look-up of newer versions
 
-from augscope.laws import BoxLaw, Certificate, Claims, certify
+from law_pictures import picture
+from library_laws import CASES, LibraryCase
+
+from augscope.laws import BoxLaw, Certificate, certify
 from augscope.laws.boxes import Boxes
 from augscope.support.files import write_whole
 
-PAGE = Path(__file__).parents[1] / "docs" / "augmentation-laws.md"
-FORMS = Path(__file__).with_name("law_forms.md")  # a section of the page that nothing is measured for
-LIBRARIES = ("augscope", "kornia", "keras", "albumentations", "torch", "jax", "numpy")
-CUTMIX_CLASS = 'data_keys=["input","class"]'
-
-
-@dataclass(frozen=True)
-class Case:
-    """A target, and what its documentation or paper says of it."""
-
-    title: str
-    target: str
-    claims: Claims
-    options: str  # the same claims, for the command line
-
-
-CUTMIX = Claims(kind="cutmix")
-CASES = (
-    Case(
-        "augscope BoxCutMix, clipped",
-        "augscope.images:BoxCutMix()",
-        Claims(kind="cutmix", boxes="clipped"),
-        "--claims cutmix --boxes clipped",
-    ),
-    Case(
-        "augscope BoxCutMix, unclipped",
-        'augscope.images:BoxCutMix(boxes="unclipped")',
-        Claims(kind="cutmix", boxes="unclipped"),
-        "--claims cutmix --boxes unclipped",
-    ),
-    Case(
-        "augscope PatchCutMix, 4×4",
-        "augscope.images:PatchCutMix(4)",
-        Claims(kind="cutmix", grid=4),
-        "--claims cutmix --grid 4",
-    ),
-    Case(
-        "augscope PatchCutout, 3 of 4×4",
-        "augscope.images:PatchCutout(3, 4)",
-        Claims(kind="cutout", grid=4, num_cut=3, fill=0),
-        "--claims cutout --grid 4 --num-cut 3 --fill 0",
-    ),
-    Case(
-        "augscope BoxCutout, 8×8",
-        "augscope.images:BoxCutout(8)",
-        Claims(kind="cutout", size=8, boxes="clipped", fill=0),
-        "--claims cutout --size 8 --boxes clipped --fill 0",
-    ),
-    Case("augscope Mixup", "augscope.images:Mixup()", Claims(kind="mixup"), "--claims mixup"),
-    Case(
-        "kornia RandomCutMixV2, default",
-        f"kornia.augmentation:RandomCutMixV2({CUTMIX_CLASS})",
-        CUTMIX,
-        "--claims cutmix",
-    ),
-    Case(
-        "kornia RandomCutMixV2, use_correct_lambda",
-        f"kornia.augmentation:RandomCutMixV2({CUTMIX_CLASS},use_correct_lambda=True)",
-        CUTMIX,
-        "--claims cutmix",
-    ),
-    Case(
-        "kornia RandomMixUpV2",
-        f"kornia.augmentation:RandomMixUpV2({CUTMIX_CLASS})",
-        Claims(kind="mixup"),
-        "--claims mixup",
-    ),
-    Case(
-        "kornia RandomErasing, p = 0.5",
-        "kornia.augmentation:RandomErasing(p=0.5)",
-        Claims(kind="cutout", p=0.5, fill=0),
-        "--claims cutout --p 0.5 --fill 0",
-    ),
-    Case("Keras CutMix", "keras.layers:CutMix()", CUTMIX, "--claims cutmix"),
-    Case("Keras CutMix, factor 1", "keras.layers:CutMix(factor=(1.0, 1.0))", CUTMIX, "--claims cutmix"),
-    Case("Keras MixUp, alpha 1", "keras.layers:MixUp(alpha=1.0)", Claims(kind="mixup"), "--claims mixup"),
-    Case(
-        "Keras RandomErasing",
-        "keras.layers:RandomErasing(factor=1.0)",
-        Claims(kind="cutout", p=0.5),
-        "--claims cutout --p 0.5",
-    ),
-    Case(
-        "Albumentations CoarseDropout, p = 0.5",
-        "albumentations:CoarseDropout(p=0.5)",
-        Claims(kind="cutout", p=0.5, fill=0),
-        "--claims cutout --p 0.5 --fill 0",
-    ),
-)
-NOTES = {
-    "kornia": "kornia documents sides of floor(side · √(1−λ)), and places boxes where they fit whole; the unclipped law held "
-    "against it rounds to the nearest pixel. The label weight is the exact share of pixels.",
-    "keras": "Keras compares pixel numbers with real borders, so a box's pixels are not its area in real numbers, which is the "
-    "label's weight; and the first row and column, whose number is 0, lie inside no box that begins above 0. "
-    "With `factor=1.0`, α is drawn anew for every batch, as documented.",
-}
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "augmentation-laws.md"
+PICTURES = PAGE.with_name("laws")
+LIBRARIES = (*CASES, "torch", "jax", "numpy")
+NAMES = {"keras": "Keras", "albumentations": "Albumentations", "monai": "MONAI"}  # as they write themselves
 REPRODUCTIONS = {
-    "kornia": """import torch
-from kornia.augmentation import RandomCutMixV2
+    "kornia: p decides for whole batches": """import torch
+from kornia.augmentation import RandomMixUpV2
 
 torch.manual_seed(0)
-images = torch.arange(2000.0)[:, None, None, None].expand(-1, 1, 16, 24)
-mixed, _ = RandomCutMixV2(data_keys=["input", "class"])(images, torch.arange(2000))
-pasted = (mixed != images)[:, 0].any(2).sum(1)  # rows
-print("mean height of a box:", round(pasted[pasted > 0].float().mean().item(), 2), "of 16 rows")
-print("boxes of full height:", (pasted == 16).sum().item(), "of 2000")
+images, labels = torch.rand(16, 1, 8, 8), torch.arange(16)
+mix = RandomMixUpV2(data_keys=["input", "class"], p=0.5)
+mixed = [(mix(images, labels)[0] != images).flatten(1).any(1).sum().item() for _ in range(200)]
+print("batches of 16 with nobody mixed:", mixed.count(0), "of 200; in the others, on average:", round(sum(mixed) / (200 - mixed.count(0)), 1))
 """,
-    "keras": """import os
+    "Keras: area in real numbers": """import os
 
 os.environ["KERAS_BACKEND"] = "jax"  # before the import
 import keras
 import numpy as np
 
 keras.utils.set_random_seed(0)
-images = np.arange(500.0)[:, None, None, None] * np.ones((1, 16, 24, 1))
-layer = keras.layers.CutMix(factor=(1.0, 1.0))
-mixed = layer({"images": images, "labels": np.eye(500)}, training=True)
-kept = (np.asarray(mixed["images"]) == images)[..., 0]
-error = np.abs(np.diagonal(mixed["labels"]) - kept.mean((1, 2)))
-print(f"label weight against share of pixels: largest error {error.max():.3f}, mean {error.mean():.3f}")
-print("pasted in first and last row:", (1 - kept).mean((0, 2))[[0, -1]].round(3))
+for size in (16, 224):
+    images = np.arange(256.0)[:, None, None, None] * np.ones((1, size, size, 1))
+    layer = keras.layers.CutMix(factor=(1.0, 1.0))
+    mixed = layer({"images": images, "labels": np.eye(256)}, training=True)
+    kept = (np.asarray(mixed["images"]) == images)[..., 0].mean((1, 2))
+    error = np.abs(np.diagonal(mixed["labels"]) - kept)
+    print(f"{size}×{size}: label weight against share of pixels, largest error {error.max():.3f}, mean {error.mean():.3f}")
+""",
+    "MONAI: one-hot labels become the partner's": """import numpy as np
+import torch
+from monai.transforms import CutMix
+
+mix = CutMix(batch_size=8)
+mix.set_random_state(0)
+images = torch.arange(8.0)[:, None, None, None].expand(-1, 1, 16, 16)
+mixed, labels = mix(images, torch.eye(8))
+kept = (mixed == images).float().mean((1, 2, 3))
+print("share of pixels that are the image's own:", np.round(kept.numpy(), 2))
+print("weight of its own label:                 ", labels.diagonal().numpy())
 """,
 }
-RULES = (
-    "label weight = pixel share",
-    "labels follow the images",
-    "law of the share",
-    "probability applied",
-    "coverage",
-    "draws",
-    "pairing",
-    "meets itself",
-    "fill value",
-    "reproducible",
-)
+
+
+class Row(NamedTuple):
+    """A transform of a library, checked."""
+
+    library: str
+    case: LibraryCase
+    certificate: Certificate
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        return f"{NAMES.get(self.library, self.library)} {self.case.title}"
+
+    @property
+    def file(self) -> str:
+        """Of its picture."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower().replace("×", "x")).strip("-") + ".svg"
+
+    @property
+    def command(self) -> str:
+        return f"augscope law check '{self.case.target}' {self.case.options}"
 
 
 def main() -> None:
-    """Certify every case and write the page."""
-    found = []
-    for case in CASES:
-        begun = time.perf_counter()
-        certificate = certify(case.target, claims=case.claims)
-        found.append((case, certificate, time.perf_counter() - begun))
-        print(f"{case.title}: {certificate.summary} ({found[-1][2]:.1f} s)", file=sys.stderr)
-    write_whole(PAGE, page(found).encode("utf-8"))
+    """Check every case, and write the page and its pictures."""
+    os.chdir(HERE)
+    rows = [checked(library, case) for library, cases in CASES.items() for case in cases]
+    PICTURES.mkdir(exist_ok=True)
+    for old in PICTURES.glob("*.svg"):
+        old.unlink()
+    for row in rows:
+        write_whole(PICTURES / row.file, picture(row.certificate, row.case.claims))
+    write_whole(PAGE, page(rows).encode("utf-8"))
     print(f"Written: {PAGE}", file=sys.stderr)
 
 
-def page(found: list[tuple[Case, Certificate, float]]) -> str:
+def checked(library: str, case: LibraryCase) -> Row:
+    """Certify a case; a line says how it went."""
+    start = time.perf_counter()
+    certificate = certify(case.target, claims=case.claims, image_size=(16, 24))
+    row = Row(library, case, certificate, time.perf_counter() - start)
+    print(f"{row.name}: {certificate.summary} ({row.seconds:.1f} s)", file=sys.stderr, flush=True)
+    return row
+
+
+def page(rows: list[Row]) -> str:
     """The whole page."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
-    conditions = found[0][1].conditions
     parts = [
         "# What Cutout, CutMix and Mixup do in current libraries",
-        "Written by `make compare-laws`: every figure is measured in the run that writes this page, by `augscope law check`.",
-        f"Versions: {versions}; Keras on its JAX backend; Python {platform.python_version()}, {platform.machine()}, "
-        f"{os.cpu_count()} cores. 300 batches of 16 samples a row, 16×24 pixels, and about 125 smaller or odd ones. {conditions.split('. ')[-1]}",
-        "A rule *fails* where the transform does not do what the claim in the last column says: the paper's law, or the "
-        "library's own documentation. A deviation need not be a mistake; a different law is only another law. What matters is "
-        "to know it.",
-        _overview(found),
-        "## What is compared",
-        "- **Label weight**: largest and mean distance between the label's weight and the share of pixels, counted in the output.\n"
-        "- **Pasted share**: mean, and P(share > ½), given that something is pasted. By the exact laws, the original paper's clipped "
-        f"boxes paste {_mean('clipped', 224, 224):.3f} on average at 224×224 and {_mean('clipped', 16, 24):.3f} at 16×24, where sides are "
-        f"rounded down; unclipped ones {_mean('unclipped', 16, 24):.3f}.\n"
-        "- **Draws**: one per sample or one per batch; whether samples of one batch resemble each other.\n"
-        "- kornia returns (label, permuted label, λ). λ is read as kornia documents it: the area of the cut by default, and "
-        "1 − area with `use_correct_lambda=True`. Whoever reads the default λ as the paper's (the own label's weight) gets its complement.\n"
-        "- Keras documents of `RandomErasing(factor=1.0)` both that it always erases and that the probability is drawn between "
-        "0 and the factor; it is checked against the second, 0.5.\n"
-        "- Albumentations transforms single images and knows no labels, as do kornia's and Keras' erasing layers.",
-        FORMS.read_text(encoding="utf-8").rstrip(),
-        "## Deviations, each with the line that shows it",
-        *[_deviations(case, certificate) for case, certificate, _ in found if not certificate.holds],
+        "`augscope law check` reads off any transform what it pastes, erases or blends, how often, where, and what the labels say, and "
+        "compares that with the paper's law or with what you claim. First a file of your own; then what the libraries' transforms do, measured, "
+        "and what to write to get the law that you want.",
+        f"Measured with {_versions()}.",
+        _own_file(),
+        "## The libraries at a glance",
+        "✓: as claimed; ✗: not, with the deviation's name ([below](#deviations) in full). A deviation need not be a mistake; a different law is only "
+        "another law. What matters is to know it. The claims are the papers' laws, and where a library documents another law, that one; of RandomErasing, torchvision's and timm's law, with an aspect ratio that is "
+        "log-uniform (the paper's own program draws it uniformly).",
+        "The pictures: on the left how often each pixel is replaced, given that something is, from never (empty) to always (full colour), at 16×24 pixels (of a "
+        "blend, its mean weight); on the right the share that is replaced, from 0 to 1: bars as measured, the orange line as claimed.",
+        *[_table(library, rows) for library in CASES],
+        _exact_means(),
+        (HERE / "law_advice.md").read_text(encoding="utf-8").rstrip(),
+        "## Deviations",
+        "Each with the line that shows it.",
+        *[_deviations(row) for row in rows if not row.certificate.holds and not _only_in_place(row)],
+        _in_place([row for row in rows if _only_in_place(row)]),
         "## The same without augscope",
-        "Each program was run when this page was written; below it is what it printed.",
-        *[_reproduction(library) for library in REPRODUCTIONS],
-        "## Every rule",
-        *[_details(case, certificate) for case, certificate, _ in found],
+        "Each program needs the library alone. It was run when this page was written; below it is what it printed.",
+        *[_reproduction(title) for title in REPRODUCTIONS],
+        (HERE / "law_forms.md").read_text(encoding="utf-8").rstrip(),
+        _conditions(rows),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _versions() -> str:
+    return ", ".join(f"{NAMES.get(name, name)} {importlib.metadata.version(name)}" for name in LIBRARIES)
+
+
+def _own_file() -> str:
+    """One command on one's own file, and its answer."""
+    program = (HERE / "my_file.py").read_text(encoding="utf-8").partition("\n")[2]  # without a line for ruff
+    certificate = certify("my_file.py:mix")
+    failing = [check for check in certificate.checks if check.verdict == "fails"]
+    shown = "\n".join(f"{check.name}  {check.verdict}  {check.defect}: {check.evidence}" for check in failing)
+    law = certificate["law of the share"].evidence.split("; ")[-1].split(" (")[0]
+    draws = certificate["draws"].evidence.split(" (")[0]
+    return (
+        "## Check a file of your own\n\n`my_file.py`, with a CutMix as it stands in many programs:\n\n"
+        f"```python\n{program}```\n\nOne line, no option; the form in which it takes and returns batches is found by trying:\n\n"
+        f"```console\naugscope law check my_file.py:mix\n```\n\n```text\n{shown}\n\n{certificate.summary}\n```\n\n"
+        "The box was clipped at the border, and λ still counts it whole: labels are off by 0.2 on average. "
+        "`kept = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)` after the clipping mends it. "
+        f"The rest of the report says what else it does: its share {law}, {draws}. Then claim what you mean, and every rule is judged:\n\n"
+        "```console\naugscope law check my_file.py:mix --claims cutmix --boxes clipped --per batch\n```\n\n"
+        "Exit status 0: every claim holds; 1: one fails; 2: it cannot be checked, with a sentence that says why. "
+        "[Every form that is read](#your-own-code-in-the-form-that-it-has) has a worked line."
+    )
+
+
+def _table(library: str, rows: list[Row]) -> str:
+    """What a library's transforms do, a row each, with a picture."""
+    lines = [
+        f"### {NAMES.get(library, library)}",
+        "",
+        "| transform | where, and how much | law | label's weight, draws |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        if row.library == library:
+            image = f"![{_alt(row)}](laws/{row.file})"
+            title = "<br>".join([f"**{row.case.title}**", *_also(row)])
+            cells = [title, image, _law(row), f"{_label(row)}<br>{_draw(row)}"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _alt(row: Row) -> str:
+    measured = row.certificate.measured
+    return f"{row.name}: mean share {measured.get('share_mean', 0):.2f}, above one half in {measured.get('share_above_half', 0):.2f}"
+
+
+def _law(row: Row) -> str:
+    """What was claimed and holds; or the deviation, with the mean share."""
+    checks = [check for check in row.certificate.checks if check.name.startswith("law of the share")]
+    failing = [check for check in row.certificate.checks if check.verdict == "fails" and check.name in LAW_RULES]
+    mean = f"mean share {row.certificate.measured.get('share_mean', 0):.2f}"
+    if failing:
+        return f"✗ {failing[0].defect}<br>{mean}"
+    titles = [re.search(r"fits (.+?)(?:, sides rounded[^(]*)? \(distance", check.evidence) for check in checks]
+    named = " or ".join(title[1] for title in titles if title) or "one box, of any size"
+    return f"✓ {named}<br>{mean}"
+
+
+LAW_RULES = ("law of the share", "box aspect", "box starts", "box height", "box width", "coverage", "subset")
+
+
+def _label(row: Row) -> str:
+    """Whether the label's weight is the share of pixels."""
+    if row.case.claims.erases:
+        return "✓ label stays"
+    check, measured = row.certificate["label weight = pixel share"], row.certificate.measured
+    smoothing = f", smoothed by {measured['label_smoothing']:.2g}" if measured["label_smoothing"] else ""
+    if check.verdict == "holds":
+        return f"✓ weight = share{smoothing}"
+    error = f"off by {measured['label_error_mean']:.2f} on average, {measured['label_error_max']:.2f} at most"
+    return f"✗ {check.defect}: {error}"
+
+
+def _draw(row: Row) -> str:
+    check = row.certificate["draws"]
+    unit = check.evidence.removeprefix("one draw per ").split(" (")[0]
+    return f"✓ one draw a {unit}" if check.verdict == "holds" else f"✗ one draw a {unit}: {check.defect}"
+
+
+def _also(row: Row) -> list[str]:
+    """What else a user should know, in a few words."""
+    certificate, words = row.certificate, []
+    names = {check.name: check for check in certificate.checks}
+    if names["input untouched"].verdict == "fails":
+        words.append("works in place")
+    rounding = next((check.evidence for name, check in names.items() if name.startswith("rounding of sides")), "")
+    if rounding:
+        sides, _, pixels = rounding.partition(": ")
+        words.append(f"{sides.split(',')[0]} ({pixels})")
+    if "other batch sizes" in names:
+        sizes = re.findall(r"batches of ([\d, ]+):", names["other batch sizes"].evidence)
+        words.append(f"refuses batches of {', '.join(sizes)}")
+    if names.get("reproducible") and names["reproducible"].verdict == "fails":
+        words.append("not reproducible under a seed")
+    pairing = names["pairing"].evidence.split(";")[0] if "pairing" in names else ""
+    if row.case.claims.partner == "fixed":
+        words.append(f"fixed partners: {pairing}")
+    return words
+
+
+def _exact_means() -> str:
+    return (
+        f"By the exact laws, the original paper's clipped boxes paste {_mean('clipped', 224, 224):.3f} on average at 224×224 and "
+        f"{_mean('clipped', 16, 24):.3f} at 16×24, where sides are rounded down; unclipped ones {_mean('unclipped', 16, 24):.3f}."
+    )
 
 
 def _mean(boxes: Boxes, height: int, width: int) -> float:
@@ -211,56 +259,52 @@ def _mean(boxes: Boxes, height: int, width: int) -> float:
     return BoxLaw(boxes=boxes).share(height, width).given_pasted().mean
 
 
-def _reproduction(library: str) -> str:
-    """A note, a program that needs the library alone, and what it prints."""
-    program = REPRODUCTIONS[library]
+def _deviations(row: Row) -> str:
+    lines = [f"### {row.name}", f"Claimed: {row.certificate.claims}.", ""]
+    for check in row.certificate.checks:
+        if check.verdict == "fails":
+            lines.append(f"- **{check.name}**: {check.defect + ': ' if check.defect else ''}{check.evidence}.")
+    lines += [f"\n{hint}" for hint in row.certificate.hints]
+    return "\n".join([*lines, "", "```console", row.command, "```"])
+
+
+def _only_in_place(row: Row) -> bool:
+    return row.certificate.defects == ("input changed in place",)
+
+
+def _in_place(rows: list[Row]) -> str:
+    """Those that write into the batch that they are given, and do all else as claimed: one section."""
+    commands = "\n".join(row.command for row in rows)
+    names = "; ".join(row.name for row in rows)
+    return (
+        f"### In place\n\nThese write into the batch that they are given, and do all else as claimed: {names}. "
+        f"Give them a copy where the batch is used again.\n\n```console\n{commands}\n```"
+    )
+
+
+def _reproduction(title: str) -> str:
+    """A program that needs the library alone, and what it prints."""
+    program = REPRODUCTIONS[title]
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True, env=os.environ
     )
-    return f"### {library}\n{NOTES[library]}\n\n```python\n{program}```\n\n```text\n{ran.stdout}```"
+    return f"### {title}\n\n```python\n{program}```\n\n```text\n{ran.stdout}```"
 
 
-def _overview(found: list[tuple[Case, Certificate, float]]) -> str:
-    lines = [
-        "| transform | label weight error: largest, mean | pasted share: mean, P(> ½) | applied | draws | rules that fail | claim | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for case, certificate, seconds in found:
-        measured = certificate.measured
-        draws = _rule(certificate, "draws").split(" (")[0].removeprefix("one draw per ")
-        failing = ", ".join(check.name for check in certificate.checks if check.verdict == "fails") or "none"
-        cells = [
-            case.title,
-            f"{measured['label_error_max']:.4f}, {measured['label_error_mean']:.4f}"
-            if "label_error_max" in measured
-            else "–",
-            f"{measured['share_mean']:.3f}, {measured['share_above_half']:.3f}" if "share_mean" in measured else "–",
-            f"{measured['applied']:.3f}" if "applied" in measured else "–",
-            draws,
-            failing,
-            str(case.claims),
-            f"{seconds:.1f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _rule(certificate: Certificate, name: str) -> str:
-    return next((check.evidence for check in certificate.checks if check.name == name), "–")
-
-
-def _deviations(case: Case, certificate: Certificate) -> str:
-    lines = [f"### {case.title}", f"Checked against: {certificate.claims}.", ""]
-    for check in certificate.checks:
-        if check.verdict == "fails":
-            lines.append(f"- **{check.name}**: {check.defect + ': ' if check.defect else ''}{check.evidence}.")
-    lines += ["", "```console", f"augscope law check '{case.target}' {case.options}", "```"]
-    return "\n".join(lines)
-
-
-def _details(case: Case, certificate: Certificate) -> str:
-    rows = [f"- {name}: {_rule(certificate, name)}." for name in RULES if _rule(certificate, name) != "–"]
-    return "\n".join([f"**{case.title}** (`{case.target}`)", "", *rows])
+def _conditions(rows: list[Row]) -> str:
+    """How it was measured, and every row's command."""
+    seconds = sorted(row.seconds for row in rows)
+    commands = "\n".join(row.command for row in rows if row.certificate.holds)
+    return (
+        "## How it was measured\n\n"
+        "Written by `make compare-laws`: every figure in the tables is measured in the run that writes this page, with the versions named above; Keras on its JAX "
+        f"backend; Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores. 300 batches of 16 samples a row, 16×24 pixels, and about 125 "
+        f"smaller or odd ones; a row took {seconds[0]:.1f} to {seconds[-1]:.1f} s, {seconds[len(seconds) // 2]:.1f} s in the median. "
+        f"{rows[0].certificate.conditions.split('. ')[-1]}\n\n"
+        f"{(HERE / 'law_evidence.md').read_text(encoding='utf-8').rstrip()}\n\n"
+        "The rows that hold, with `choose.py` for torchvision's `RandomChoice`:\n\n"
+        f"```python\n{(HERE / 'choose.py').read_text(encoding='utf-8')}```\n\n```text\n{commands}\n```"
+    )
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from law_cases import CORRECT, WRONG, Case, WrongCase
+from law_cases import CORRECT, WRONG, Case, WrongCase, case
 
 from augscope.laws import Claims, certify
 from augscope.support.command_line import parse_pair
@@ -37,57 +39,93 @@ OURS = {
     "augscope BoxCutout": ("BoxCutout((4,7),p=0.7)", Claims(kind="cutout", size=(4, 7), boxes="clipped", p=0.7)),
     "augscope Mixup": ("Mixup(0.4,p=0.9)", Claims(kind="mixup", alpha=0.4, p=0.9)),
 }
-LIBRARIES = {  # module → transforms by title
-    "torchvision": {
-        "torchvision's own CutMix": (
-            "torchvision.transforms.v2:CutMix()",
-            Claims(kind="cutmix", boxes="clipped", per="batch", partner="fixed"),
+FIXED = {"per": "batch", "partner": "fixed"}
+
+
+def torchvision_cases() -> dict[str, Case]:
+    """torchvision's own, in the order of its documentation."""
+    from torchvision.transforms import v2
+
+    return {
+        "CutMix": case(v2.CutMix, "cutmix", boxes="clipped", **FIXED),
+        "MixUp": case(v2.MixUp, "mixup", **FIXED),
+        "MixUp, Beta(0.2)": case(lambda: v2.MixUp(alpha=0.2), "mixup", alpha=0.2, **FIXED),
+        "RandomChoice": case(lambda: v2.RandomChoice([v2.CutMix(), v2.MixUp()]), "choice", boxes="clipped", **FIXED),
+        "RandomErasing": case(lambda: v2.RandomErasing(), "erasing", p=0.5, per="batch", fill=0),
+    }
+
+
+def timm_cases() -> dict[str, Case]:
+    """timm's own; they work in place, which is a true finding, so each gets a copy."""
+    from timm.data.mixup import Mixup
+    from timm.data.random_erasing import RandomErasing
+
+    def mixup(**options: Any) -> Callable:
+        mix = Mixup(num_classes=16, **options)
+        return lambda images, labels: mix(images.clone(), labels)
+
+    def erasing(**options: Any) -> Callable:
+        erase = RandomErasing(device="cpu", **options)
+        return lambda images: erase(images.clone())
+
+    both = {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}
+    choice = {"boxes": "clipped", "mixup_alpha": 0.8, "partner": "fixed", "smoothing": 0.1}
+    minmax = {"mixup_alpha": 0.0, "cutmix_alpha": 1.0, "cutmix_minmax": (0.2, 0.8)}
+    ranges = {"area": (0.02, 1 / 3), "aspect": (0.3, 1 / 0.3)}
+    return {
+        "Mixup, both, batch": case(lambda: mixup(**both), "choice", per="batch", **choice),
+        "Mixup, both, pair": case(lambda: mixup(mode="pair", **both), "choice", per="pair", **choice),
+        "Mixup, both, elem": case(lambda: mixup(mode="elem", **both), "choice", **choice),
+        "Mixup, minmax, elem": case(
+            lambda: mixup(mode="elem", **minmax), "cutmix", minmax=(0.2, 0.8), partner="fixed", smoothing=0.1
         ),
-        "torchvision's own MixUp": (
-            "torchvision.transforms.v2:MixUp()",
-            Claims(kind="mixup", per="batch", partner="fixed"),
-        ),
-    },
-    "timm": {
-        "timm's own Mixup": (
-            'timm.data.mixup:Mixup(mode="elem",cutmix_alpha=1.0)',
-            Claims(kind="choice", boxes="clipped", partner="fixed"),
-        ),
-    },
-    "kornia": {
-        "kornia's own RandomMixUpV2": (
-            'kornia.augmentation:RandomMixUpV2(data_keys=["input","class"])',
-            Claims(kind="mixup"),
-        ),
-    },
-}
+        "RandomErasing": case(erasing, "erasing", p=0.5, fill=0, **ranges),
+        "RandomErasing, pixel": case(lambda: erasing(mode="pixel"), "erasing", p=0.5, **ranges),
+    }
+
+
+def kornia_cases() -> dict[str, Case]:
+    """kornia's own."""
+    from kornia.augmentation import RandomCutMixV2, RandomMixUpV2
+
+    keys = ["input", "class"]
+    return {
+        "RandomMixUpV2": case(lambda: RandomMixUpV2(data_keys=keys), "mixup"),
+        "RandomCutMixV2": case(lambda: RandomCutMixV2(data_keys=keys), "cutmix", boxes="unclipped"),
+    }
+
+
+LIBRARIES = {"torchvision": torchvision_cases, "timm": timm_cases, "kornia": kornia_cases}
 
 
 def right_cases() -> dict[str, Case]:
     """By title."""
-    own = {title: (f"augscope.images:{target}", claims) for title, (target, claims) in OURS.items()}
-    for module, targets in LIBRARIES.items():
+    cases = {
+        title: Case(lambda target=target: f"augscope.images:{target}", claims)
+        for title, (target, claims) in OURS.items()
+    }
+    for module, library_cases in LIBRARIES.items():
         try:
             __import__(module)
         except ImportError:
             print(f"{module} is not installed: its own transforms are left out", file=sys.stderr)
         else:
-            own |= targets
-    return {title: Case(lambda target=target: target, claims) for title, (target, claims) in own.items()} | CORRECT
+            cases |= {f"{module}'s own {title}": right for title, right in library_cases().items()}
+    return cases | CORRECT
 
 
-def count(title: str, case: Case | WrongCase, seeds: range, size: tuple[int, int], calls: int) -> tuple[int, int]:
+def count(title: str, tried: Case | WrongCase, seeds: range, size: tuple[int, int], calls: int) -> tuple[int, int]:
     """Check with every seed, print a line, and return how many runs failed and, of a wrong one, had the right name first."""
     failed, named, defects, start = 0, 0, Counter(), time.perf_counter()
     for seed in seeds:
-        certificate = certify(case.make(), claims=case.claims, seed=seed, image_size=size, num_calls=calls)
+        certificate = certify(tried.make(), claims=tried.claims, seed=seed, image_size=size, num_calls=calls)
         failed += not certificate.holds
         defects[certificate.defects] += 1
-        if isinstance(case, WrongCase):
-            named += bool(certificate.defects) and certificate.defects[0].startswith(case.name)
+        if isinstance(tried, WrongCase):
+            named += bool(certificate.defects) and certificate.defects[0].startswith(tried.name)
     seconds = (time.perf_counter() - start) / len(seeds)
     shown = "; ".join(f"{number} × {' + '.join(names) or 'nothing'}" for names, number in defects.most_common(3))
-    figures = f"{failed} of {len(seeds)} fail" + (f", {named} named first" if isinstance(case, WrongCase) else "")
+    figures = f"{failed} of {len(seeds)} fail" + (f", {named} named first" if isinstance(tried, WrongCase) else "")
     print(f"{title:45} {size[0]}×{size[1]:<4} {figures:32} {seconds:5.1f} s  {shown}", flush=True)
     return failed, named
 
@@ -107,9 +145,9 @@ def main() -> None:
     seeds = range(options.first, options.first + options.seeds)
     runs, failed, named = 0, 0, 0
     for size in options.sizes.split(","):
-        for title, case in cases.items():
+        for title, tried in cases.items():
             if options.only in title:
-                some = count(title, case, seeds, parse_pair("sizes", size), options.calls)
+                some = count(title, tried, seeds, parse_pair("sizes", size), options.calls)
                 runs, failed, named = runs + len(seeds), failed + some[0], named + some[1]
     totals = [("runs that fail", failed)] + ([("the right name first", named)] if options.wrong else [])
     for what, number in totals:

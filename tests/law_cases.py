@@ -39,7 +39,7 @@ def minmax_box(height: int, width: int, bounds: tuple[float, float]) -> tuple[in
     """timm's `cutmix_minmax`."""
     high = np.random.randint(int(height * bounds[0]), int(height * bounds[1]))
     wide = np.random.randint(int(width * bounds[0]), int(width * bounds[1]))
-    top, left = np.random.randint(0, height - high), np.random.randint(0, width - wide)
+    top, left = np.random.randint(0, height - high + 1), np.random.randint(0, width - wide + 1)
     return top, top + high, left, left + wide
 
 
@@ -343,6 +343,12 @@ def flat_complement(images, labels):
     return mixed, own, partner, 1 - kept
 
 
+def partner_labels(images, labels):
+    """The label is the partner's, however little of it is pasted."""
+    mixed, (_, partner, _) = paper_cutmix(images, labels)
+    return mixed, soft(partner)
+
+
 def always_the_same(images, labels):
     erased = images.clone()
     erased[..., 4:12, 4:12] = 0
@@ -396,6 +402,9 @@ WRONG = {defect: mutant(defect) for defect in DEFECTS} | {
     "not smoothed": wrong("another label smoothing", lambda: Timm("elem", 0), smoothing=0.1, **TIMM),
     "λ of the partner": wrong(
         "pasted share in place of its complement", lambda: flat_complement, boxes="clipped", per="batch"
+    ),
+    "the partner's label": wrong(
+        "labels are the partner's alone", lambda: partner_labels, boxes="clipped", per="batch"
     ),
     "switch": wrong(
         "p, the switch or α is not as claimed", lambda: Timm("elem", switch=0.4), "choice", mixup_alpha=0.8, **TIMM

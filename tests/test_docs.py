@@ -55,10 +55,20 @@ ELSEWHERE = {  # pages with a test of their own
     "fashion.md": "test_fashion.py",
 }
 SHORTER = {"--seeds 30": "--seeds 2"}  # minutes each, as shown
-EXTRAS = ("kornia", "keras")  # of `make compare-laws`: what names one of them runs where it is installed
+EXTRAS = (
+    "kornia",
+    "keras",
+    "torchvision",
+    "timm.",
+    "albumentations",
+    "monai",
+)  # of `make compare-laws`: what names one of them runs where it is installed
 FILES = {  # what a page says to write first
     "your-own-problem.md": {"mine.toml": r"```toml\n(preset.*?)```"},
-    "augmentation-laws.md": {"mix.py": r"```python\n(import numpy as np\nimport torch\n[^`]*?def flat.*?)```"},
+    "augmentation-laws.md": {
+        "my_file.py": r"```python\n(import numpy as np\nimport torch\n\n\ndef mix\(.*?)```",
+        "mix.py": r"```python\n(import numpy as np\nimport torch\n[^`]*?def flat.*?)```",
+    },
 }
 
 
@@ -92,7 +102,7 @@ def _lines(page: Path) -> list[str]:
 
 
 def _missing(piece: Piece) -> bool:
-    return any(name in piece.text and importlib.util.find_spec(name) is None for name in EXTRAS)
+    return any(name in piece.text and importlib.util.find_spec(name.strip(".")) is None for name in EXTRAS)
 
 
 WITH_LINES = [page for page in [*PAGES, *GRIDS] if _lines(page)]

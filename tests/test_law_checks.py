@@ -84,11 +84,11 @@ class TestBoxes:
         height, width, law = 8, 11, MinMaxLaw(low=0.25, high=0.75)
         masks, weights = [], []
         for high, wide in itertools.product(range(2, 6), range(2, 8)):
-            for top, left in itertools.product(range(height - high), range(width - wide)):
+            for top, left in itertools.product(range(height - high + 1), range(width - wide + 1)):
                 mask = np.zeros((height, width))
                 mask[top : top + high, left : left + wide] = 1
                 masks.append(mask)
-                weights.append(1 / 24 / (height - high) / (width - wide))
+                weights.append(1 / 24 / (height - high + 1) / (width - wide + 1))
         np.testing.assert_allclose(law.coverage(height, width), np.tensordot(weights, masks, 1), atol=1e-12)
         assert law.share(height, width).mean == pytest.approx(np.mean(np.array(masks), axis=(1, 2)) @ weights)
 

@@ -322,3 +322,71 @@ def test_our_transforms_keep_the_kind_of_a_tensor(monkeypatch):
     for transform in (BoxCutout(4, num_classes=4), Mixup(num_classes=4)):
         mixed, soft = transform(images, torch.arange(4))
         assert (type(mixed), type(soft)) == (Image, torch.Tensor)
+
+
+class SeededByMethod:
+    """A box of noise between an image's least and largest value, from a generator of its own, as in MONAI."""
+
+    def __init__(self):
+        self.state = np.random.RandomState()
+
+    def set_random_state(self, seed):
+        self.state = np.random.RandomState(seed)
+
+    def __call__(self, image):
+        image = image.clone()
+        top, left = self.state.randint(0, 9), self.state.randint(0, 17)
+        box = image[:, top : top + 8, left : left + 8]
+        noise = self.state.uniform(float(image.min()), float(image.max()), box.shape)
+        box.copy_(torch.from_numpy(noise) if self.state.uniform() < 0.5 else box.clone())
+        return image
+
+
+def test_noise_within_an_image_s_range_shows_and_a_state_of_its_own_is_seeded():
+    claims = Claims(kind="cutout", size=8, boxes="unclipped", p=0.5)
+    certificate = certify(SeededByMethod(), claims=claims, form="image", num_calls=64)
+    assert certificate.holds, certificate
+
+
+def test_a_switch_is_given_no_labels():
+    def erase(image, randomize=True):
+        image = image.clone()
+        top, left = (int(torch.randint(side - 7, ())) for side in image.shape[-2:])
+        if randomize:
+            image[..., top : top + 8, left : left + 8] = 0
+        return image
+
+    certificate = certify(erase, claims=Claims(kind="cutout", size=8, boxes="unclipped"), num_calls=64)
+    assert certificate.holds, certificate
+    assert "Called with one image." in certificate.coding
+
+
+def test_what_takes_no_labels_says_what_it_did_with_them():
+    def mix(images, labels=None):
+        if labels is not None and labels.ndim < 4:
+            raise ValueError("unexpected number of dimensions")
+        return (images + images.flip(0)) / 2
+
+    certificate = certify(mix, num_calls=64)
+    assert certificate.defects == ("labels are not mixed",)
+    sentence = "given labels too, it raised ValueError: unexpected number of dimensions."
+    assert certificate.hints == (f"It was called with images alone, so its labels stay: {sentence}",)
+
+
+@pytest.mark.parametrize(
+    ("labels", "weight", "sentence"),
+    [
+        (lambda labels: labels[1:], 0.5, "where y_a and y_b differ in shape"),
+        (lambda labels: labels, np.full(8, 0.5), "where λ has 8 numbers for 16 labels"),
+        (lambda labels: labels + 9, 0.5, "y_b of 9 to 24, which are no indices of 16 classes (`num_classes`)"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named(labels, weight, sentence):
+    with pytest.raises(ValueError, match=r"^`target` cannot be checked") as refused:
+        certify(lambda images, given: (images, given, labels(given), weight), form="pair", labels="indices")
+    assert sentence in str(refused.value)
+
+
+def test_a_box_that_does_not_fit_says_its_size_and_the_image_s():
+    with pytest.raises(ValueError, match="got a box of 20×8 in an image of 16×24 pixels"):
+        certify(BoxCutout(8), claims=Claims(kind="cutout", size=(20, 8), boxes="unclipped"), image_size=(16, 24))

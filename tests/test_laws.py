@@ -682,6 +682,7 @@ def test_the_same_seed_gives_the_same_certificate_as_json_and_page():
     )
     assert json.dumps(one.as_dict()) == json.dumps(again.as_dict())
     assert one.measured != other.measured
+    assert sum(one.measured["share_histogram"]) == round(one.measured["applied"] * 64 * 16)
     page = html_page(one)
     assert html_page(again) == page
     assert "<script" not in page

@@ -32,8 +32,8 @@ class OneBoxLaw(MaskLaw):
         raise NotImplementedError
 
     def starts(self, size: int, length: int) -> np.ndarray:
-        """The equally likely places of a side's first pixel; some before the image where boxes are clipped."""
-        raise NotImplementedError
+        """The equally likely places of a side's first pixel: all where it fits; some before the image where boxes are clipped."""
+        return np.arange(length - size + 1)
 
     def extents(self, height: int, width: int) -> Float[np.ndarray, "H+1 W+1"]:
         """P(the visible box is h × w), row h and column w; a box with no pixels may have one side above 0."""
@@ -116,6 +116,9 @@ class BoxLaw(OneBoxLaw):
     def sizes(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """As in `OneBoxLaw`; of random sides exact, between all values of √(1−λ) at which either changes."""
         if self.size is not None:
+            fits = not self.inside or (self.size[0] <= height and self.size[1] <= width)
+            sizes = f"a box of {self.size[0]}×{self.size[1]} in an image of {height}×{width} pixels"
+            check(fits, f"`size` must fit into the image where boxes are unclipped, got {sizes}")
             return np.array([self.size]), np.ones(1)
         rounding = self.rounding or ("nearest" if self.inside else "even")
         shift, step = (0.5 if rounding == "nearest" else 0.0), (2 if rounding == "even" else 1)
@@ -127,10 +130,7 @@ class BoxLaw(OneBoxLaw):
 
     def starts(self, size: int, length: int) -> np.ndarray:
         """As in `OneBoxLaw`."""
-        if not self.inside:
-            return np.arange(length) - size // 2
-        check(size <= length, f"`size` must fit into the image where boxes are unclipped, got {size} in {length}")
-        return np.arange(length - size + 1)
+        return super().starts(size, length) if self.inside else np.arange(length) - size // 2
 
 
 ROUNDINGS: dict[Rounding, str] = {"even": "down to even", "down": "down", "nearest": "to the nearest"}
@@ -139,7 +139,7 @@ ROUNDINGS: dict[Rounding, str] = {"even": "down to even", "down": "down", "neare
 class MinMaxLaw(OneBoxLaw):
     """`cutmix_minmax` of timm: height and width drawn separately, uniform from int(low·side) to int(high·side) − 1.
 
-    The start of a side of s pixels is uniform on 0 … side − s − 1: the last place at which it fits is never drawn.
+    Placed uniformly where they fit whole.
 
     Args:
         low, high: shares of the image's height and width, 0 ≤ low < high ≤ 1.
@@ -168,13 +168,10 @@ class MinMaxLaw(OneBoxLaw):
         sizes = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2)
         return sizes, np.full(len(sizes), 1 / len(sizes))
 
-    def starts(self, size: int, length: int) -> np.ndarray:
-        """As in `OneBoxLaw`."""
-        return np.arange(length - size)
-
 
 class ErasingLaw(OneBoxLaw):
-    """RandomErasing (Zhong et al. 2020): area uniform, aspect ratio (height : width) log-uniform, placed uniformly inside.
+    """RandomErasing (Zhong et al. 2020) of torchvision and timm: area uniform, aspect ratio (height : width) log-uniform, placed uniformly
+    inside. (The paper's own program draws the ratio uniformly.)
 
     Sides √(area·aspect) and √(area/aspect) are rounded; where one is not below the image's, both are drawn anew, ten times in
     all, and then nothing is erased.
@@ -202,10 +199,6 @@ class ErasingLaw(OneBoxLaw):
     def sizes(self, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """As in `OneBoxLaw`; 0×0 where all draws were too large."""
         return _erasing_sizes(self.area, self.aspect, height, width)
-
-    def starts(self, size: int, length: int) -> np.ndarray:
-        """As in `OneBoxLaw`."""
-        return np.arange(length - size + 1)
 
 
 @lru_cache(maxsize=16)

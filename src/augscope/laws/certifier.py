@@ -22,8 +22,9 @@ from augscope.support.values import check
 from augscope.support.wording import versions
 
 UNREADABLE = 0.5  # erased pixels of varying value: above this share, nothing says that the rest was not redrawn too
+NUM_BINS = 20  # of the histogram of shares, on [0, 1]
 LEAST_CHANNELS = 3  # in which noise is never taken for a sample
-LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm")
+LIBRARIES = ("augscope", "torch", "numpy", "jax", "kornia", "keras", "albumentations", "torchvision", "timm", "monai")
 NO_CLAIMS = "label weight equals pixel share, labels permuted with the images, batch size kept, input untouched"
 
 
@@ -282,6 +283,7 @@ def _measured(evidence: Evidence, draws: Draws | None) -> dict[str, Any]:
             "share_mean": float(shares.mean()),
             "share_quantiles": {str(q): float(np.quantile(shares, q)) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
             "share_above_half": float((shares > 0.5).mean()),
+            "share_histogram": np.histogram(np.minimum(shares + 1e-6, 1), NUM_BINS, (0, 1))[0].tolist(),
         }
     return figures
 

@@ -26,12 +26,20 @@ SELF = -1  # no partner to be seen
 
 
 def colours(count: int, channels: int) -> UInt8[np.ndarray, "N C"]:
-    """A colour for every sample, fixed: the same batch size gives the same colours."""
+    """A colour for every sample, fixed: the same batch size gives the same colours.
+
+    None is grey where the batch has two samples and two channels or more: noise between an image's least and largest value, as
+    some libraries fill with, would leave a grey image as it is.
+    """
     rng = np.random.default_rng(count)
     levels = np.arange(LOW, HIGH + 1)
     if count <= len(levels):
         spaced = levels[np.linspace(0, len(levels) - 1, count).round().astype(int)]
-        return np.stack([rng.permutation(spaced) for _ in range(channels)], axis=1).astype(np.uint8)
+        while True:
+            codes = np.stack([rng.permutation(spaced) for _ in range(channels)], axis=1).astype(np.uint8)
+            grey = (codes == codes[:, :1]).all(axis=1).any()
+            if min(count, channels) == 1 or not grey:
+                return codes
     distinct = np.unique(rng.choice(levels, (2 * count, channels)), axis=0)
     return rng.permutation(distinct)[:count].astype(np.uint8)
 
@@ -137,15 +145,16 @@ def decode(levels: Float[np.ndarray, "N H W C"], codes: UInt8[np.ndarray, "N C"]
     """Read the sample behind every pixel. Cost O(N H W log N), and O(N² H W) for blends."""
     count = len(codes)
     own = (np.abs(levels - codes[:, None, None, :]) <= EXACT).all(axis=-1)
-    origin = np.where(own, np.arange(count)[:, None, None], _look_up(levels, codes))
+    origin = np.broadcast_to(np.arange(count)[:, None, None], own.shape).copy()
+    origin[~own] = _look_up(levels[~own], codes)
     partner, sources = np.full(count, SELF), np.zeros(count, int)
     weight, erased, blended = own.astype(float), origin < 0, np.zeros(count, bool)
     for i in range(count):  # few calls, and the images differ in what they hold
         seen = origin[i]
-        others, pixels = np.unique(seen[(seen >= 0) & (seen != i)], return_counts=True)
-        sources[i] = len(others)
-        if len(others):
-            partner[i] = others[pixels.argmax()]
+        pixels = np.bincount(seen[(seen >= 0) & (seen != i)])
+        sources[i] = np.count_nonzero(pixels)
+        if sources[i]:
+            partner[i] = pixels.argmax()
         if erased[i].any():
             blend = _blend(levels[i][erased[i]], codes.astype(float), i, blend_tolerance, partner[i])
             if blend is not None:

@@ -38,6 +38,9 @@ def hints(evidence: Evidence, checks: list[Check]) -> tuple[str, ...]:
         sentences.append(f"{hint}.")
     if "one draw for each pair" in defects:
         sentences.append('Claim one draw a pair (`per="pair"`, --per pair), and the other rules are judged by that.')
+    refused = evidence.target.labels_refused
+    if "labels are not mixed" in defects and refused:
+        sentences.append(f"It was called with images alone, so its labels stay: given labels too, {refused}.")
     if any(problem.rule == "shapes" and "labels of shape" in problem.sentence for problem in evidence.problems):
         sentences.append("If the transform knows a fixed number of classes, say so: `num_classes` (--num-classes).")
     if NOT_PERMUTED in defects and evidence.main is not None and _mixed_in_place(evidence.main):

@@ -125,6 +125,8 @@ def _weight_defect(rows: LabelRows) -> str:
         return "pasted share in place of its complement"
     if pasted.any() and (rows.own_label[pasted] >= 1 - TOLERANCE).all():
         return "labels are not mixed"
+    if pasted.any() and (rows.own_label[pasted] <= TOLERANCE).all():
+        return "labels are the partner's alone"
     if (rows.error <= rounding)[pasted].all() and (rows.error <= rounding)[wrong].all():
         return "area in real numbers against whole pixels"
     border = _touches_border(masks)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from augscope.laws.boxes import ROUNDINGS, BoxLaw
-from augscope.laws.certificate import Check, judge
+from augscope.laws.certificate import FAILS, Check, judge
 from augscope.laws.claims import Claims
 from augscope.laws.draws import Draws, read_draws
 from augscope.laws.named import BlendLaw, MaskLaw, PartnerLaw, PatchLaw
@@ -56,6 +56,11 @@ def _part(batches: Batches, *, blends: bool) -> Batches:
     )
 
 
+def _clearer(one: Check, other: Check) -> bool:
+    """Whether a failing rule fails more clearly than another."""
+    return one.verdict == FAILS and one.p_value is not None and (other.p_value is None or one.p_value < other.p_value)
+
+
 class LawChecks:
     """The rules on how much is pasted, how often, and where.
 
@@ -78,6 +83,9 @@ class LawChecks:
     def all(self) -> list[Check]:
         """Every rule, in the order of the report."""
         checks = [self.share_check(), self.applied_check(), *self._placement_checks()]
+        # Boxes drawn anew, where too large, make the share depend on the aspect: the cause comes first.
+        if any(check.name == "box aspect" and _clearer(check, checks[0]) for check in checks):
+            checks.sort(key=lambda check: check.name != "box aspect")
         return [replace(check, name=check.name + self.title) for check in checks]
 
     def _judge(self, rule: Rule, defect: str | None = None) -> Check:

@@ -265,7 +265,7 @@ class Prober:
         evidence.num_shared += call.shared
         evidence.image_rounding = max(evidence.image_rounding, call.image_rounding)
         evidence.label_rounding = max(evidence.label_rounding, call.label_rounding)
-        self._check_shapes(call, tuple(self.target.convention.encode(levels).shape), where)
+        self._check_shapes(call, self.target.convention.shape(levels), where)
         self._check_values(call, where)
         return call
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from augscope.laws.adapters import FORMS
-from augscope.laws.adapters.convention import WITH_LABELS, Convention, Form, FormUnknown, error_in_words, to_numpy
+from augscope.laws.adapters.convention import WITH_LABELS, Convention, Form, FormUnknown, error_in_words
 from augscope.laws.adapters.outputs import READERS
 from augscope.laws.guarding import TimeLimit
 from augscope.laws.targets import Call, Target
@@ -76,6 +76,7 @@ def settle(target: Target, levels: np.ndarray, labels: np.ndarray) -> None:
             fit = _fit(target, levels, labels % (num_classes or len(labels)))
             attempts.append(Attempt(convention, num_classes, fit))
             if fit.grade == GOOD:
+                target.labels_refused = _labels_refused(attempts, attempts[-1])
                 return
         if not attempts or any(attempt.fit.grade > RAISES for attempt in attempts):
             break
@@ -85,6 +86,14 @@ def settle(target: Target, levels: np.ndarray, labels: np.ndarray) -> None:
     target.convention, target.num_classes = best.convention, best.num_classes
     if best.fit.grade == RAISES:
         raise ValueError(_sentence(target, attempts, levels))
+    target.labels_refused = _labels_refused(attempts, best)
+
+
+def _labels_refused(attempts: list[Attempt], best: Attempt) -> str:
+    """What was seen of the first attempt with labels, where the best one gives none."""
+    without = best.convention.form in ("images", "image")
+    sights = [attempt.fit.sight for attempt in attempts if attempt.convention.labels is not None]
+    return sights[0] if without and sights else ""
 
 
 def conventions(target: Target) -> Iterator[Convention]:
@@ -138,11 +147,13 @@ def _signature(transform: Any) -> inspect.Signature | None:
 
 
 def _binds(signature: inspect.Signature, form: Form) -> bool:
+    """Whether parameters take the form's arguments; one with a default that says something, such as True, is a switch, and no labels."""
     try:
-        signature.bind(*[None] * form.num_arguments)
+        bound = signature.bind(*[None] * form.num_arguments)
     except TypeError:
         return False
-    return True
+    defaults = [signature.parameters[name].default for name in bound.arguments]
+    return all(default in (inspect.Parameter.empty, None) for default in defaults[1:])
 
 
 def _fit(target: Target, levels: np.ndarray, labels: np.ndarray) -> Fit:
@@ -167,7 +178,7 @@ def _fit(target: Target, levels: np.ndarray, labels: np.ndarray) -> Fit:
 
 def _pixel_grade(convention: Convention, call: Call, levels: np.ndarray) -> int:
     """What the changed pixels of a call say of the convention."""
-    given, images = (convention.channels_last(array) for array in (to_numpy(convention.encode(levels)), call.images))
+    given, images = (convention.channels_last(array) for array in (convention.encode(levels), call.images))
     if images.shape != given.shape or images.dtype.kind not in "biuf":
         return NO_LABELS
     tolerance = convention.unit * (0.5 + 512 * call.image_rounding)
@@ -228,7 +239,7 @@ def _has_gpu() -> bool:
 
 def _where(convention: Convention, levels: np.ndarray) -> str:
     """What went in, in words."""
-    form, shape = FORMS[convention.form], tuple(convention.encode(levels).shape)
+    form, shape = FORMS[convention.form], convention.shape(levels)
     images = f"{convention.arrays} images {shape[1:] if form.one_image else shape}"
     labels = {"indices": " and class indices", "one_hot": " and one-hot rows", None: ""}[convention.labels]
     return f"{images}{labels}" if convention.form == "pair" else f"{form.words}, {images}{labels}"

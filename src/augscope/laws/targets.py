@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class Target:
         fixed: the fields of `convention` that are known, by the user or by the library; the others are found by trying.
         seconds: time limit of a call.
         prints: what it prints.
+        labels_refused: what was seen where it was given labels, if it is called without; else empty.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Target:
     fixed: frozenset[str] = frozenset()
     seconds: float = 60.0
     prints: Prints = field(default_factory=Prints)
+    labels_refused: str = ""
 
     def seed(self, seed: int, *, elsewhere: int | None = None) -> None:
         """Start every source of randomness from a seed: the transform's own, and the global ones (from `elsewhere`)."""
@@ -54,8 +57,10 @@ class Target:
                 self.transform = self.factory()
         if self.has_generator:
             self.transform.generator.manual_seed(seed)
-        if callable(getattr(self.transform, "set_random_seed", None)):  # Albumentations
-            self.transform.set_random_seed(seed)
+        for name in ("set_random_seed", "set_random_state"):  # of Albumentations, and of MONAI
+            method = getattr(self.transform, name, None)
+            if callable(method) and _takes_one(method):
+                method(seed)
 
     @property
     def has_generator(self) -> bool:
@@ -64,14 +69,15 @@ class Target:
 
     def __call__(self, levels: np.ndarray, labels: np.ndarray) -> Call:
         """Feed levels (N, H, W, C) and class indices (N,), in the arrays and layout that the target takes."""
-        native = self.convention.encode(levels)
+        pixels = self.convention.encode(levels)
+        native = self.convention.array(pixels)
         num_classes = self.num_classes or len(levels)
         given = one_hot(labels, num_classes) if self.convention.labels == "one_hot" else labels
         native_labels = self.convention.array(given)
         with time_limit(self.seconds), redirect_stdout(self.prints):
             call = FORMS[self.convention.form].call
             images, soft = call(self.transform, native, native_labels, num_classes)
-        untouched = np.array_equal(to_numpy(native), to_numpy(self.convention.encode(levels)))
+        untouched = np.array_equal(to_numpy(native), pixels)
         untouched = untouched and np.array_equal(to_numpy(native_labels), given)
         arrays = to_numpy(images), to_numpy(soft)
         return Call(
@@ -82,6 +88,15 @@ class Target:
             image_rounding=rounding(images),
             label_rounding=rounding(soft),
         )
+
+
+def _takes_one(method: Callable[..., Any]) -> bool:
+    """Whether one argument is enough: Albumentations' `set_random_state` takes two generators."""
+    try:
+        inspect.signature(method).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)

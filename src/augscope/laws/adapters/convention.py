@@ -79,11 +79,17 @@ class Convention(Value):
         """The value of one level."""
         return 1.0 if self.dtype == "uint8" else 1 / 256
 
-    def encode(self, levels: np.ndarray) -> Any:
-        """Levels (N, H, W, C) as the target's arrays; always a fresh copy."""
+    def encode(self, levels: np.ndarray) -> np.ndarray:
+        """Levels (N, H, W, C) as images in the target's layout and type, still in NumPy."""
         images = levels.astype(np.uint8) if self.dtype == "uint8" else levels.astype(np.float32) / np.float32(256)
         images = images.transpose(0, 3, 1, 2) if self.layout == "channels_first" else images
-        return self.array(np.ascontiguousarray(images))
+        return np.ascontiguousarray(images)
+
+    def shape(self, levels: np.ndarray) -> tuple[int, ...]:
+        """The shape of what `encode` returns."""
+        count, height, width, channels = levels.shape
+        first = self.layout == "channels_first"
+        return (count, channels, height, width) if first else (count, height, width, channels)
 
     def array(self, values: np.ndarray) -> Any:
         """A copy of NumPy values in the target's library."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from augscope.laws.adapters.convention import Form, one_hot, to_numpy
-from augscope.support.values import check
+from augscope.laws.adapters.convention import Form, FormUnknown, one_hot, to_numpy
 
 
 def call(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
@@ -20,7 +19,8 @@ def call(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[An
     mixed, weights = transform(images, labels)
     triples = to_numpy(weights)
     triples = triples.reshape(-1, *triples.shape[-2:])  # (mixes, N, 3)
-    check(len(triples) == 1, f"one mix of a batch can be checked, got {len(triples)}")
+    if len(triples) != 1:
+        raise FormUnknown(f"{len(triples)} mixes of a batch, of which one can be checked (`num_mix=1`)")
     own, permuted, weight = triples[0].T
     kept = weight if getattr(transform, "use_correct_lambda", False) else 1 - weight
     rows = [one_hot(part.astype(int), num_classes) for part in (own, permuted)]
