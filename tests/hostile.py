@@ -31,12 +31,14 @@ from unittest.mock import patch
 
 import jax
 import numpy as np
+import pyarrow as pa
 import tomli_w
 from audit_cases import planted
 from commands import run_here
 from failing import failing_runs, plain_picture
 from matplotlib.figure import Figure
 from PIL import Image
+from pyarrow import parquet
 from sweep_cases import TINY_TOML, here
 
 import augscope as ag
@@ -173,6 +175,20 @@ def make_plain() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8)
     for kind in ("png", "jpeg", "gif", "bmp", "webp", "tiff", "ppm"):
         Image.fromarray(noise).save(f"photos/image.{kind}")
+    labels = np.tile([1, -1], 4)
+    np.savez(
+        "own.npz",
+        patches=np.eye(8, 12).reshape(8, 3, 4),
+        labels=labels,
+        test_patches=np.ones((8, 3, 4)),
+        test_labels=labels,
+    )
+    images = []
+    for index in range(8):
+        Image.fromarray(noise ^ np.uint8(index)).save(stream := io.BytesIO(), "png")
+        images.append({"bytes": stream.getvalue(), "path": None})
+    columns = {"image": images, "label": ["a", "b"] * 4, "split": ["train"] * 4 + ["test"] * 4}
+    parquet.write_table(pa.table(columns), "images.parquet")
 
 
 def make(folder: Path) -> None:
@@ -254,6 +270,8 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {  # glob of the files: 
     "progress": ("cells/progress.json", lambda _: run_here("sweep", "--status", "cells", "--json")),
     "predictions": ("audited/predictions.parquet", lambda path: read_predictions(path, None, None).identity),
     "list of images": ("audit/data.csv", lambda path: read_data(path, Reading(), lambda *_: None).digest),
+    "images in Parquet": ("images.parquet", lambda path: read_data(path).digest),
+    "own patches": ("own.npz", lambda path: run_here("train", "--patches", path, "--num-steps", "2", "--methods", "erm", "--json")),
     "image": ("photos/*", pictures),
 }  # fmt: skip
 # Any changed bit of these shows, by the file's own sums or by its name.
