@@ -39,7 +39,9 @@ torch.manual_seed(0)
 images, labels = torch.rand(16, 1, 8, 8), torch.arange(16)
 mix = RandomMixUpV2(data_keys=["input", "class"], p=0.5)
 mixed = [(mix(images, labels)[0] != images).flatten(1).any(1).sum().item() for _ in range(200)]
-print("batches of 16 with nobody mixed:", mixed.count(0), "of 200; in the others, on average:", round(sum(mixed) / (200 - mixed.count(0)), 1))
+others = [number for number in mixed if number > 0]
+print("batches of 16 with nobody mixed:", 200 - len(others), "of 200")
+print("mixed in the others, on average:", round(sum(others) / len(others), 1))
 """,
     "Keras: area in real numbers": """import os
 
@@ -54,7 +56,7 @@ for size in (16, 224):
     mixed = layer({"images": images, "labels": np.eye(256)}, training=True)
     kept = (np.asarray(mixed["images"]) == images)[..., 0].mean((1, 2))
     error = np.abs(np.diagonal(mixed["labels"]) - kept)
-    print(f"{size}×{size}: label weight against share of pixels, largest error {error.max():.3f}, mean {error.mean():.3f}")
+    print(f"{size}×{size}: label weight off the share by {error.mean():.3f} on average, {error.max():.3f} at most")
 """,
     "MONAI: one-hot labels become the partner's": """import numpy as np
 import torch

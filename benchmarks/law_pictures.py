@@ -6,7 +6,7 @@ import numpy as np
 
 from augscope.laws import Certificate, Claims
 
-SHADES = 16  # of coverage
+SHADES = 10  # of coverage: few, so that noise does not look like a pattern
 EDGE = 1e-6  # a share at the edge of two bins belongs to the upper one, as in the record
 CELL, GAP, TALL, WIDE = 5, 16, 80, 150  # in SVG units: a pixel of the map; between the parts; the histogram
 INK, LINE, FRAME = "#3f7fbf", "#e07b1a", "#8c8c8c"  # legible on white and on black

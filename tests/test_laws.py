@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from mutants import DEFECTS, MutantCutMix
 from augscope.images import BoxCutMix, BoxCutout, Mixup, PatchCutMix, PatchCutout
 from augscope.laws import BlendLaw, BoxLaw, Claims, PartnerLaw, PatchLaw, certify, coding, read_claims
 from augscope.laws.page import html_page
-from augscope.laws.statistics import binomial_test, cdf_test, group_test
+from augscope.laws.statistics import binomial_test, cdf_test, group_test, uniform_test
 
 torch.set_num_threads(1)  # small batches in parallel test processes: more threads only wait for each other
 
@@ -127,6 +128,13 @@ class TestStatistics:
             counts = binomial_test(rng.binomial(300, 0.3, 20), 300, 0.3)
             below += np.array([cdf_test(drawn, share.cdf)[1], counts, groups]) < 0.05
         assert (below <= 40).all()
+
+    def test_equally_likely_categories_by_enumerating_outcomes(self):
+        # However few: P(p-value ≤ level) ≤ level at every level.
+        outcomes = [np.bincount(drawn, minlength=4) for drawn in itertools.product(range(4), repeat=6)]
+        p_values = np.array([uniform_test(counts) for counts in {tuple(c): c for c in outcomes}.values()])
+        weights = np.array([*Counter(map(tuple, outcomes)).values()]) / 4**6
+        assert all(weights[p_values <= level].sum() <= level for level in np.unique(p_values))
 
     def test_what_differs_has_a_small_p_value(self):
         share = PatchLaw(grid=(2, 4)).share(4, 8)

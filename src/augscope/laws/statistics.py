@@ -1,4 +1,4 @@
-"""The tests behind a certificate; each returns a p-value. The first two are exact bounds, the others large-sample."""
+"""The tests behind a certificate; each returns a p-value: exact bounds, but for `normal_test` and `group_test`, which are large-sample."""
 
 from __future__ import annotations
 
@@ -60,8 +60,11 @@ def normal_test(count: float, mean: float, variance: float) -> float:
 
 
 def uniform_test(counts: np.ndarray) -> float:
-    """Pearson's χ² test that all categories are equally likely."""
-    return float(stats.chisquare(counts).pvalue) if counts.sum() else 1.0
+    """p-value that all categories are equally likely: of the count that is least so, exact, times their number.
+
+    Pearson's χ² is small too often where counts are: at 20 a category 1.2 times, and at 2 a category 2.4 times as often as 8e-5.
+    """
+    return binomial_test(counts, int(counts.sum()), 1 / len(counts))
 
 
 def group_test(values: np.ndarray, included: np.ndarray) -> float:
