@@ -21,8 +21,8 @@ MODULES = sorted(
 
 def test_the_public_names_are_pinned():
     assert " ".join(sorted(ag.__all__)) == (
-        "AugmentedPoint CustomNetwork CutMix Cutout Dataset Erm Estimate Experiment FeatureNoise FlowRun FunctionMethod FunctionNetwork History LabelSmoothing Method Mixup Network PhaseDiagram PhaseOptions Rarity Records Results Run Sampling SubsetMethod Sweep SweepOutcome THEOREMS TestAccuracy "
-        "Verdict audit compare cutmix_plateau cutmix_point cutout_point default_record_steps derive_rarity estimate feature_scores features_learned flow learning_ratios load "
+        "AugmentedPoint CustomNetwork CutMix Cutout Dataset Erm Estimate Experiment FeatureNoise FlowRun FunctionMethod FunctionNetwork History LabelSmoothing Method Mixup Network PatchData PatchHistory PhaseDiagram PhaseOptions Rarity Records Results Run Sampling SubsetMethod Sweep SweepOutcome THEOREMS TestAccuracy "
+        "Verdict audit compare cutmix_plateau cutmix_point cutout_point dataset_from_patches default_record_steps derive_rarity estimate feature_scores features_learned flow learning_ratios load "
         "noise_memorised noise_ratio phase_diagram population presets run_sweep sample_dataset schematic test_accuracy train train_seeds unevenness verify write_report"
     )
 
