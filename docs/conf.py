@@ -12,6 +12,7 @@ import augscope
 
 project, author, release = "augscope", "The augscope developers", augscope.__version__
 copyright = author
+suppress_warnings = ["ref.python"]  # `loss` in a docstring is a number, not one of the measures of that name
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "gallery"]
 html_theme, html_title = "furo", "augscope"

@@ -176,15 +176,12 @@ def _descend(
 
 
 class StepSeconds(NamedTuple):
-    """How long a step takes, in seconds, as some were timed.
-
-    Attributes:
-        low: the fifth that is quickest takes at most so long: near what a machine without other work needs.
-        high: the fifth that is slowest takes at least so long: as now, beside other work.
-    """
+    """How long a step takes, in seconds, as some were timed."""
 
     low: float
+    """The fifth that is quickest takes at most so long: near what a machine without other work needs."""
     high: float
+    """The fifth that is slowest takes at least so long: as now, beside other work."""
 
 
 class _Enough(Exception):
