@@ -12,7 +12,7 @@ from jaxtyping import Float
 from augscope.accuracy.frequencies import sum_by_frequencies
 from augscope.accuracy.gaussian import GaussianPair
 from augscope.accuracy.own import SPREAD, OwnActivation, OwnLaw
-from augscope.accuracy.patch import PatchLaw, constant_score
+from augscope.accuracy.patch import PatchLaw
 from augscope.accuracy.quadrature import Coordinates
 from augscope.accuracy.tables import sum_by_tables
 from augscope.model.arrays import check_finite
@@ -142,8 +142,7 @@ def _accuracy_of(
     thresholds = (values[1] - values[0]).ravel()  # f > 0 where the noise exceeds −c_{s,k}
     slack = np.abs(values).sum(axis=0).ravel()
     kinds = list(dict.fromkeys(map(tuple, means.tolist())))
-    is_noisy = bool(pair.stds.any())  # in the limit it is not
-    own = is_noisy and not isinstance(network, Network)
+    own = not isinstance(network, Network)
     if own:
         reach = float(np.abs(means).max()) + SPREAD * max(stds) * float(pair.stds.max())
         activation = OwnActivation(network, reach)
@@ -152,16 +151,13 @@ def _accuracy_of(
         thresholds, slack = np.concatenate([thresholds, thresholds - stray, thresholds + stray]), np.tile(slack, 3)
         make_law = partial(OwnLaw, pair, network=activation)  # pyright: ignore[reportArgumentType]
     else:
-        make_law = partial(PatchLaw, pair, network=network)  # pyright: ignore[reportArgumentType]
-    if not is_noisy:
-        answers = [constant_score(mean, network, thresholds, slack) for mean in kinds]
+        make_law = partial(PatchLaw, pair, network=network)
+    laws = [make_law(stds[0], (0.0, 0.0)), *(make_law(stds[1], mean) for mean in kinds)]
+    if count == 0 or pair.same:  # every background patch scores 0
+        answers = [law.at(thresholds, slack) for law in laws[1:]]
     else:
-        laws = [make_law(stds[0], (0.0, 0.0)), *(make_law(stds[1], mean) for mean in kinds)]
-        if count == 0 or pair.same:  # every background patch scores 0
-            answers = [law.at(thresholds, slack) for law in laws[1:]]
-        else:
-            answers = None if own else sum_by_frequencies(Coordinates.of(laws), count, thresholds)
-            answers = sum_by_tables(laws, count, thresholds) if answers is None else answers
+        answers = None if own else sum_by_frequencies(Coordinates.of(laws), count, thresholds)
+        answers = sum_by_tables(laws, count, thresholds) if answers is None else answers
     below, above, ties, errors, estimates = (np.mean(part, axis=0) for part in zip(*answers, strict=True))
     shape = -1, 2, distribution.num_features
     below, above, ties = below.reshape(shape), above.reshape(shape), ties.reshape(shape)

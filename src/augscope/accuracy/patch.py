@@ -27,7 +27,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from augscope.accuracy.gaussian import DENSITY, EPS, GaussianPair
-from augscope.model.network import BaseNetwork, Network
+from augscope.model.network import Network
 
 END = 8.3  # standard deviations integrated over: all but 1.1e-16
 PANEL_ERROR = 2e-14  # allowed to one panel
@@ -83,7 +83,9 @@ class PatchLaw:
     network: Network
 
     def at(self, y: np.ndarray, slack: np.ndarray) -> Answer:
-        """Return the law of Y at thresholds y that were computed from numbers of size `slack`. Cost: 0.1 ms a threshold."""
+        """Return the law of Y at thresholds y that were computed from numbers of size `slack`. Cost: 0.1 ms a threshold; without noise next to nothing."""
+        if not self.std * self.pair.stds.any():
+            return self._without_noise(y, slack)
         sign, panels = self.sign, self._arcs(self.sign * y)
         below, above, ties, error = np.zeros((4, len(y)))
         error += 2 * ndtr(-END)
@@ -106,6 +108,13 @@ class PatchLaw:
                 total += np.bincount(panels.owner[which], values[which], len(y))
             panels = panels.taken(~(done | tie)).halved()
         return Answer(below, above, ties, error, error)
+
+    def _without_noise(self, y: np.ndarray, slack: np.ndarray) -> Answer:
+        """The law of Y where it is a number, as in the limit; equal to a threshold up to rounding is a tie."""
+        first, second = np.asarray(self.network.activation(np.array(self.mean)))
+        ties = np.abs(first - second - y) <= 4 * EPS * (slack + abs(first) + abs(second))
+        below, exact = (first - second < y) & ~ties, np.zeros(len(y))
+        return Answer(below * 1.0, (below | ties) * 1.0, ties * 1.0, exact, exact)
 
     def _arcs(self, target: np.ndarray) -> Panels:
         """Return the panels between the points where a coordinate passes from one piece of φ to another."""
@@ -161,14 +170,6 @@ class PatchLaw:
     def outer_line(self) -> tuple[float, float]:
         """a and b of the outer coordinate a + b x."""
         return self.mean[self.pair.outer], self.std * self.pair.outer_std
-
-
-def constant_score(mean: tuple[float, float], network: BaseNetwork, y: np.ndarray, slack: np.ndarray) -> Answer:
-    """Return the law of φ(μ_1) − φ(μ_2), the score of a patch without noise; arguments as of `PatchLaw`: equal up to rounding is a tie."""
-    first, second = np.asarray(network.activation(np.array(mean)))
-    ties = np.abs(first - second - y) <= 4 * EPS * (slack + abs(first) + abs(second))
-    below, exact = (first - second < y) & ~ties, np.zeros(len(y))
-    return Answer(below * 1.0, (below | ties) * 1.0, ties * 1.0, exact, exact)
 
 
 def _piece(z: np.ndarray, network: Network) -> np.ndarray:
