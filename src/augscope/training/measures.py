@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,6 @@ from augscope.model.network import BaseNetwork
 from augscope.model.patches import PatchData
 from augscope.support.plain_data import plain
 from augscope.support.values import check
-from augscope.training.coefficients import Observation
 from augscope.training.measure_table import Measure, MeasureTable, documented, measure, measures_of
 
 LEARNED_SHARE = 0.15  # of the run's largest feature score (model.md §5)
@@ -138,8 +137,9 @@ def _check_measures(table: Iterable[Measure], arrays: Mapping[str, Any], num_fea
     check(bool((np.diff(arrays["steps"]) > 0).all()), "`steps` must increase")
 
 
-class Snapshot(NamedTuple):
-    """A network at a recorded step, as measures read it: an `Observation` as NumPy arrays, and what it belongs to."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot:
+    """A network at a recorded step, as measures of any data read it: what was observed as NumPy arrays, and what it belongs to."""
 
     step: float
     loss: float
@@ -147,13 +147,19 @@ class Snapshot(NamedTuple):
     scores: Float[np.ndarray, "n P"]
     labels: Int[np.ndarray, " n"]
     probabilities: Float[np.ndarray, " n"] | None  # None: uniform
+    dataset: Any
+    network: BaseNetwork
+    method: Method
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureSnapshot(Snapshot):
+    """The same of the paper's data, or of a limit."""
+
     feature_projections: Float[np.ndarray, "2 2 K"]  # the filter first
     noise_gram: Float[np.ndarray, "2 2"]
     noise_coefficients: Float[np.ndarray, "2 N"]
     noise_squares: Float[np.ndarray, "n P-1"]  # ‖ξ_i^(p)‖²
-    dataset: Dataset
-    network: BaseNetwork
-    method: Method
 
 
 def feature_scores(projections: Float[np.ndarray, "2 2 K"], network: BaseNetwork) -> Float[np.ndarray, "2 K"]:
@@ -236,27 +242,30 @@ class Recorder:
         self._rows: list[dict[str, Any]] = []
         self._accuracies: list[TestAccuracy] = []  # of the first rows: the dearest to compute, so only once
 
-    def add(self, step: float, observation: Observation) -> None:
+    def add(self, step: float, observation: Any) -> None:
         """Measure at a step."""
-        snapshot = self.snapshot(step, observation)
+        common = {
+            "step": step,
+            "loss": float(observation.loss),
+            "gradient_norm": float(observation.gradient_norm),
+            "scores": np.asarray(observation.scores, np.float64),
+            "labels": np.asarray(self.dataset.labels),
+            "probabilities": _weights(self.dataset),
+            "dataset": self.dataset,
+            "network": self.network,
+            "method": self.method,
+        }
+        snapshot = self.snapshot(observation, common)
         self._rows.append({row.name: row.of(snapshot) for row in self._table if row.of is not None})
 
-    def snapshot(self, step: float, observation: Any) -> Any:
-        """Return what the measures read: of a sample of the paper's data, or a limit."""
-        return Snapshot(
-            step=step,
-            loss=float(observation.loss),
-            gradient_norm=float(observation.gradient_norm),
-            scores=np.asarray(observation.scores, np.float64),
-            labels=np.asarray(self.dataset.labels),
-            probabilities=_weights(self.dataset),
+    def snapshot(self, observation: Any, common: dict[str, Any]) -> Snapshot:
+        """Return what the measures read; `common` holds the fields that data of any kind have."""
+        return FeatureSnapshot(
+            **common,
             feature_projections=np.asarray(observation.feature_projections, np.float64).reshape(2, 2, -1),
             noise_gram=np.asarray(observation.noise_gram, np.float64),
             noise_coefficients=np.asarray(observation.noise_coefficients),
             noise_squares=self._noise_squares,
-            dataset=self.dataset,
-            network=self.network,
-            method=self.method,
         )
 
     @cached_property

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from augscope.model.network import BaseNetwork
-from augscope.model.patches import PatchData
 from augscope.training.measure_table import MeasureTable, documented, measure
-from augscope.training.measures import History, Recorder
+from augscope.training.measures import History, Recorder, Snapshot
 from augscope.training.patch_geometry import PatchObservation
 
 
-class PatchSnapshot(NamedTuple):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PatchSnapshot(Snapshot):
     """A network at a recorded step, as measures of own patches read it."""
 
-    step: float
-    loss: float
-    gradient_norm: float
-    scores: Float[np.ndarray, "n P"]
     test_scores: Float[np.ndarray, "m P"]
-    labels: Int[np.ndarray, " n"]
-    probabilities: None  # uniform
-    dataset: PatchData
-    network: BaseNetwork
-    method: Any
 
 
 _AS_DRAWN = {row.name: row for row in fields(History)}
@@ -75,17 +65,6 @@ class PatchRecorder(Recorder):
 
     history_type = PatchHistory
 
-    def snapshot(self, step: float, observation: PatchObservation) -> PatchSnapshot:
+    def snapshot(self, observation: PatchObservation, common: dict[str, Any]) -> PatchSnapshot:
         """Return what the measures read."""
-        return PatchSnapshot(
-            step=step,
-            loss=float(observation.loss),
-            gradient_norm=float(observation.gradient_norm),
-            scores=np.asarray(observation.scores, np.float64),
-            test_scores=np.asarray(observation.test_scores, np.float64),
-            labels=np.asarray(self.dataset.labels),
-            probabilities=None,
-            dataset=self.dataset,
-            network=self.network,
-            method=self.method,
-        )
+        return PatchSnapshot(**common, test_scores=np.asarray(observation.test_scores, np.float64))
