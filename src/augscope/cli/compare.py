@@ -8,18 +8,6 @@ from augscope.cli.options import Flag, Json
 from augscope.support.command_line import command_line
 from augscope.support.extras import needs_extra
 
-FILES = (
-    "record.json",
-    "report.html",
-    "accuracies.svg",
-    "accuracies.png",
-    "accuracies.csv",
-    "calibration.csv",
-    "comparisons.csv",
-    "confusions.csv",
-    "images.csv",
-)
-
 
 def compare(
     predictions: Path,
@@ -55,10 +43,8 @@ def compare(
     """
     with needs_extra("`images compare`", "images"):
         from augscope.studies.audit.compare import comparison_record, conclude_predictions
-        from augscope.studies.audit.csv_files import csv_files
         from augscope.studies.audit.explanations import size_warning
-        from augscope.studies.audit.figure import pictures
-        from augscope.studies.audit.page import comparison_page
+        from augscope.studies.audit.files import COMPARISON_FILES, comparison_files
         from augscope.studies.audit.predictions import read_predictions
     from json import dumps
 
@@ -69,7 +55,9 @@ def compare(
 
     chosen = None if attributes is None else parse_names("attributes", attributes) if attributes else ()
     table = read_predictions(predictions, chosen, reference, () if pairs is None else parse_names("pairs", pairs))
-    folder = None if out is None else claim(out, "images compare", table.identity, overwrite=overwrite, names=FILES)
+    folder = None
+    if out is not None:
+        folder = claim(out, "images compare", table.identity, overwrite=overwrite, names=COMPARISON_FILES)
     screen, result = console(to_stderr=True), conclude_predictions(table)
     for note in result.design.data.notes:
         screen.print(f"Note: {note}.")
@@ -80,11 +68,9 @@ def compare(
     if json:
         print(dumps(record, indent=2, allow_nan=False))
     if folder is not None:
-        drawn = pictures(result.design, result.measured)
         options = {"reference": reference, "attributes": attributes, "pairs": pairs, "out": out}
         again = command_line("images compare", predictions, options=options)
-        page = comparison_page(result, drawn["accuracies.svg"], again, table.identity)
-        files = {"record.json": dumps(record, allow_nan=False).encode(), **drawn, **csv_files(result)}
-        folder.write({**files, "report.html": page.encode()})
-        screen.print(f"Written to {folder.path}: {', '.join([*files, 'report.html'])}", soft_wrap=True)
+        files = comparison_files(result, record, again, table.identity)
+        folder.write(files)
+        screen.print(f"Written to {folder.path}: {', '.join(files)}", soft_wrap=True)
     return 0
