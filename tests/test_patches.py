@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -139,6 +140,16 @@ class TestCommand:
             "curves.png",
             "history.csv",
         }
+
+    @pytest.mark.parametrize(
+        ("kind", "reason"), [("pipe", "it is no file"), ("folder", "it is a folder"), ("", "No such")]
+    )
+    def test_a_file_that_is_none_is_refused(self, kind, reason, tmp_path):
+        if kind:
+            {"pipe": os.mkfifo, "folder": os.mkdir}[kind](tmp_path / "own.npz")
+        refused = run_here("train", "--patches", tmp_path / "own.npz", *QUICK)
+        assert refused.returncode == 2
+        assert f"`patches` must be a readable file, got {tmp_path / 'own.npz'}: {reason}" in refused.stderr
 
     @pytest.mark.parametrize(
         ("arrays", "options", "sentence"),

@@ -95,10 +95,15 @@ def _recover(folder: Path) -> None:
                 finish(path)
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text. Raises OSError, also for a pipe, which would be waited for, and ValueError if it is no UTF-8."""
+def check_no_pipe(path: Path) -> None:
+    """Raise OSError for what is there and is no file: a folder, or a pipe, which would be waited for."""
     if path.exists() and not path.is_file():
         raise OSError(0, "it is a folder" if path.is_dir() else "it is no file", str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text. Raises OSError as `check_no_pipe` does, and ValueError if it is no UTF-8."""
+    check_no_pipe(path)
     return path.read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from augscope.support.files import write_whole
+from augscope.support.files import check_no_pipe, write_whole
 from augscope.support.values import check
 
 FORMAT = 1  # raised when the file's content changes its meaning
@@ -156,6 +156,7 @@ def read_npz(path: Path, most_bytes: int | None = None) -> dict[str, np.ndarray]
     Raises:
         OSError, ValueError, …: `DAMAGE` is all that a damaged file raises.
     """
+    check_no_pipe(path)
     most = min(most_bytes or math.inf, psutil.virtual_memory().available / 2)
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
