@@ -37,9 +37,9 @@ def figures() -> list[Figure]:
 
     preset = ag.presets.figure
     dense = preset.replace(coordinates="dense").sample(0)
-    data = geometry(preset.sample(0))
-    stored = data.gram if data.gram is not None else data.noise
-    passes = 1 if data.gram is not None else 2
+    noise = geometry(preset.sample(0)).noise
+    stored = noise.vectors if noise.gram is None else noise.gram
+    passes = 2 if noise.gram is None else 1
     rate, size = exponential_rate(), f"{stored.nbytes / 2**20:.1f} MiB"
     one, all_cores = (read_bandwidth(stored.nbytes, threads) for threads in (1, 2))
     limit = passes * stored.nbytes / one  # XLA's product of two rows with a matrix takes one thread

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Flag, Json, changed_options, given_values, options_for
+from augscope.cli.kinds import Flag, Json
+from augscope.cli.options import changed_options, given_values, options_for
 from augscope.support.command_line import NextStep, command_line, read_seeds
 from augscope.support.extras import needs_extra
 from augscope.support.fields import FieldText, fields_of

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from augscope.cli.options import Flag, Json, given_values, options_for
+from augscope.cli.kinds import Flag, Json
+from augscope.cli.options import given_values, options_for
 from augscope.support.command_line import parse_list, read_seeds
 from augscope.support.extras import needs_extra
 from augscope.support.fields import fields_of

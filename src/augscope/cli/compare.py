@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from augscope.cli.options import Flag, Json
+from augscope.cli.kinds import Flag, Json
 from augscope.support.command_line import command_line
 from augscope.support.extras import needs_extra
 

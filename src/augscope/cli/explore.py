@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from augscope.cli.options import Whole
+from augscope.cli.kinds import Whole
 
 
 def explore(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import cyclopts
 
-from augscope.cli.options import Json, Whole, given_values, options_for
+from augscope.cli.kinds import Json, Whole
+from augscope.cli.options import given_values, options_for
 from augscope.support.fields import fields_of
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
+from augscope.cli.kinds import Flag, Json, Whole
 from augscope.support.command_line import parse_list, parse_names, parse_pair, read_toml
 from augscope.support.fields import FieldText
 from augscope.training.configuration import PARAMETERS, read_experiment
@@ -21,23 +21,7 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 
 
-def _whole(kind: Any, tokens: Any) -> int:
-    """A whole number as typed: 2000 or 2e3, but not 2.5, which would have to be rounded."""
-    text = tokens[0].value
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = None
-    # 10^30 is beyond any field; int() of a number such as 1e999999999 would not end.
-    if value is None or not value.is_finite() or value.adjusted() > 30 or value != int(value):
-        raise ValueError(f"it must be a whole number, got {text!r}")
-    return int(value)
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
-Flag = Annotated[bool, Parameter(negative="")]
 STEPS = ("--num-steps", "--steps")  # of every command that trains, whatever its field is called
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def options_for(

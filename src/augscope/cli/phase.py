@@ -10,7 +10,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Json, Whole, changed_options
+from augscope.cli.kinds import Json, Whole
+from augscope.cli.options import changed_options
 from augscope.support.command_line import command_line
 from augscope.support.extras import needs_extra
 from augscope.sweep.phase_options import PhaseOptions

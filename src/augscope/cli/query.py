@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Json
+from augscope.cli.kinds import Json
 
 
 def query(

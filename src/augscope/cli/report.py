@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from augscope.cli.options import Flag, Json, OutputOptions
+from augscope.cli.kinds import Flag, Json
+from augscope.cli.options import OutputOptions
 
 
 def report(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Flag, Json, Whole
+from augscope.cli.kinds import Flag, Json, Whole
 from augscope.support.extras import needs_extra
 from augscope.support.wording import in_words
 

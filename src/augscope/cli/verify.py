@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from augscope.cli.options import ExperimentOptions, Flag, OutputOptions
+from augscope.cli.kinds import Flag
+from augscope.cli.options import ExperimentOptions, OutputOptions
 from augscope.model.jax_setup import set_up_jax
 from augscope.support.command_line import read_seeds
 
