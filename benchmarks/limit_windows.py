@@ -61,7 +61,7 @@ def main() -> None:
         )
         for factor in FACTORS
     ]
-    figure = Figure(figsize=(9.5, 5.6), layout="constrained")
+    figure = Figure(figsize=(9.5, 6.2), layout="constrained")
     rows = figure.subplots(2, 3, sharey=True, sharex="row")
     for axes, places, experiments, name in (
         (rows[0], ALPHAS, noisier, "feature noise α"),
@@ -73,7 +73,7 @@ def main() -> None:
             print(name, method, list(zip(places, windows, strict=True)), flush=True)
             draw_windows(axis, places, windows, styles[method].colour)
             axis.set(xlabel=name if axis is axes[1] else "", title=method if name.startswith("feature") else "")
-        axes[0].set_ylabel("step")
+        axes[0].set_ylabel("steps at which the theorem holds")
     figure.savefig(out / "limit-windows.png", dpi=110)
 
 

@@ -175,6 +175,20 @@ def test_a_dask_cluster_gives_the_same_bits(undisturbed, tmp_path, monkeypatch):
     assert comparable(tmp_path / "out") == comparable(undisturbed[1])
 
 
+def test_a_worker_of_another_version_ends_the_sweep_with_both_versions(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_module, "SCHEDULER_SECONDS", PATIENCE)
+    monkeypatch.setattr(run_module, "engine", engine)
+    here_and_there = iter([{"jax": "0.9.0", "augscope": "0.2"}, {"jax": "0.8.1", "augscope": "0.2"}])
+    monkeypatch.setattr(cluster_module, "versions", lambda: next(here_and_there))
+    small = tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]})
+    workers = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "memory_limit": 0}
+    with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=None, **workers) as running:
+        outcome = ag.run_sweep(small, tmp_path / "out", scheduler=running.scheduler_address)
+    assert outcome.progress.done == 0
+    assert outcome.stopped is not None
+    assert outcome.stopped.endswith("has jax 0.8.1 (the sweep: 0.9.0)")
+
+
 def test_with_tls_only_its_certificates_reach_a_cluster(tmp_path, monkeypatch):
     text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
     recipe = text.partition("```sh\n")[2].partition("```")[0]

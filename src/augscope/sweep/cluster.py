@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import platform
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from distributed import Client, Future, as_completed
 from distributed.comm.core import connect
 from distributed.security import Security
 
+from augscope.support.wording import VERSIONED, versions
 from augscope.sweep.process import Answer, CellProcess, WorkerDied
 
 SCHEDULER_SECONDS = 8  # that a scheduler has to answer
@@ -38,13 +40,13 @@ class DaskEngine:
         return self._num_workers
 
     def results(self, batches: Iterable[tuple[Any, bytes]]) -> Iterator[tuple[Any, Answer]]:
-        """Yield answers as they come in. Raises ConnectionError when the scheduler is lost."""
-        waiting, tags = iter(batches), {}
+        """Yield answers as they come in. Raises OSError when the scheduler is lost, or a worker has other versions."""
+        waiting, tags, expected = iter(batches), {}, versions()
         running = as_completed(loop=self._client.loop)
 
         def fill() -> None:
             while len(tags) < IN_FLIGHT * max(1, self.num_workers) and (following := next(waiting, None)) is not None:
-                future = self._client.submit(run_batch, following[1], pure=False)
+                future = self._client.submit(run_batch, following[1], expected, pure=False)
                 tags[future.key] = following[0]
                 running.add(future)
 
@@ -60,12 +62,32 @@ def _answer(future: Future) -> Answer:
         return future.result()
     if future.status == "error":
         error = future.exception()
+        if isinstance(error, OtherVersions):
+            raise error
+        if isinstance(error, ImportError):
+            raise OtherVersions(f"a worker cannot import what it needs: {error}")
         return error if isinstance(error, WorkerDied) else WorkerDied(f"{type(error).__name__}: {error}")
     raise ConnectionError(f"the scheduler lost a batch ({future.status})")
 
 
-def run_batch(batch: bytes) -> bytes:
-    """Run a batch in a process that is idle, or in a new one; called on the dask workers. Raises WorkerDied."""
+class OtherVersions(OSError):
+    """A worker has other versions than the sweep, with which records would not be comparable."""
+
+
+def run_batch(batch: bytes, expected: dict[str, str]) -> bytes:
+    """Run a batch in a process that is idle, or in a new one; called on the dask workers.
+
+    Raises:
+        WorkerDied: if its processes die of it.
+        OtherVersions: if this worker's versions are not those expected.
+    """
+    own = versions()
+    differing = [name for name in VERSIONED if own.get(name) != expected.get(name)]
+    if differing:
+        parts = [
+            f"{name} {own.get(name, 'missing')} (the sweep: {expected.get(name, 'missing')})" for name in differing
+        ]
+        raise OtherVersions(f"the worker on {platform.node()} has {', '.join(parts)}")
     try:
         process = _idle.pop()
     except IndexError:  # not `if _idle`: another thread may take the last one in between
@@ -102,7 +124,7 @@ def cluster(scheduler: str) -> Iterator[DaskEngine]:
     log.setLevel(logging.CRITICAL)
     try:
         yield DaskEngine(client)
-        client.run(end_idle)
+        client.run(end_idle, on_error="ignore")  # a worker that left meanwhile
     finally:
         client.close()
         log.setLevel(level)

@@ -9,7 +9,7 @@ from typing import Any
 
 from augscope.support.command_line import command_line, seeds_text
 from augscope.support.files import claim
-from augscope.support.rendering import to_bytes
+from augscope.support.rendering import lay_out, to_bytes
 from augscope.theorems.figures import features_figure
 from augscope.theorems.record import Results, read_results, to_record, trajectories_csv
 from augscope.theorems.report import configuration_toml, html_report
@@ -108,6 +108,7 @@ def verdict_results(verdict: Verdict, *, own_limits: bool = False) -> Results:
 def report_files(results: Results) -> dict[str, bytes]:
     """Return what a report consists of, `FILES` by name: record, configuration, pictures, data and the page."""
     figure = features_figure(results)
+    lay_out(figure)
     svg = to_bytes(figure, "svg")
     return {
         "record.json": json.dumps(to_record(results), allow_nan=False).encode(),
