@@ -67,7 +67,7 @@ def _answer(future: Future) -> Answer:
         if isinstance(error, ImportError):
             raise OtherVersions(f"a worker cannot import what it needs: {error}")
         return error if isinstance(error, WorkerDied) else WorkerDied(f"{type(error).__name__}: {error}")
-    raise ConnectionError(f"the scheduler lost a batch ({future.status})")
+    raise ConnectionError("the scheduler is gone, or was started again")
 
 
 class OtherVersions(OSError):
