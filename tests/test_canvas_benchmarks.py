@@ -32,6 +32,7 @@ def test_training_and_test_are_disjoint_and_balanced(plain_digits):
     assert distances.min() > 0
 
 
+@pytest.mark.slow  # trains on pictures
 def test_methods_of_a_seed_begin_alike_and_learn_the_common(plain_digits):
     one, other = (plain_digits.network(5).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)

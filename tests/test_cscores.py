@@ -101,6 +101,7 @@ class TestEstimate:
                 shares.append(sum(rights) / len(rights))
             assert scores[point] == pytest.approx(sum(shares) / 2, abs=1e-15)  # sums of two rounded shares
 
+    @pytest.mark.slow  # trains many networks
     def test_mislabelled_digits_have_low_scores(self, tmp_path):
         """Real training: 12 of 600 digits get a wrong label, and are the ones that no other digit speaks for."""
         path = digits_file(tmp_path / "digits.npz", 600, slice(0, 600, 50))

@@ -293,6 +293,7 @@ def test_verify_and_many_seeds_take_them():
     assert run_seeds(experiment, [0])[0][2].status == "completed"
 
 
+@pytest.mark.slow  # test_docs.py lists its cells
 def test_the_shipped_grid_runs(tmp_path, monkeypatch):
     """Both examples, in worker processes, each cell with its measures and its name."""
     monkeypatch.chdir(EXAMPLES)

@@ -39,7 +39,7 @@ IN_A_TABLE = re.compile(r"^\| `(augscope [^`]+)` \|", re.M)
 IN_A_COMMENT = re.compile(r"^#   ((?:augscope|cd) .*)$", re.M)
 
 # Which blocks run by default, by the words they begin with: 15 s on one core.
-QUICK = {"README.md": ("import jax",), "your-own-problem.md": ("augscope train --config", "import jax")}
+QUICK = {"README.md": ("import jax",)}
 # What is not run as it stands, and why.
 NOT_RUN = {
     "from dask_jobqueue": "needs a Slurm cluster",

@@ -104,6 +104,7 @@ def test_pages_are_valid_and_escape_what_they_are_given(pages, name):
         assert "&lt;script&gt;" in text
 
 
+@pytest.mark.slow  # a browser in four looks; the explorer keeps one in the default suite
 def test_pages_are_accessible_and_ask_nobody(pages):
     assert axe_violations(list(pages[0].values())) == []
 

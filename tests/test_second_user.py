@@ -134,6 +134,7 @@ def inodes(*processes: int) -> set[str]:
     return {link[len("socket:[") : -1] for link in links if link.startswith("socket:")}
 
 
+@pytest.mark.slow  # a sweep with two workers that listens nowhere is in test_sweep_processes.py
 def test_of_a_sweep_with_two_workers_nothing_can_be_reached(tmp_path):
     found, before, seen = {}, inodes(os.getpid()), []
 

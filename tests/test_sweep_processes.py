@@ -168,7 +168,7 @@ def test_killed_and_interrupted_the_sweep_goes_on(undisturbed, grid, tmp_path, m
 def test_a_dask_cluster_gives_the_same_bits(undisturbed, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "SCHEDULER_SECONDS", PATIENCE)
     workers = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "memory_limit": 0}
-    with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=None, **workers) as running:
+    with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=":0", **workers) as running:
         outcome = ag.run_sweep(tiny(), tmp_path / "out", scheduler=running.scheduler_address)
         assert not cell_processes(os.getpid())  # it leaves the cluster as it was before
     assert (outcome.progress.done, outcome.progress.workers, outcome.stopped) == (12, 2, None)
@@ -182,7 +182,7 @@ def test_a_worker_of_another_version_ends_the_sweep_with_both_versions(tmp_path,
     monkeypatch.setattr(cluster_module, "versions", lambda: next(here_and_there))
     small = tiny(seeds=1, axes={"rho": [0.2], "speed": [0.1]})
     workers = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "memory_limit": 0}
-    with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=None, **workers) as running:
+    with LocalCluster(host="127.0.0.1", protocol="tcp", dashboard_address=":0", **workers) as running:
         outcome = ag.run_sweep(small, tmp_path / "out", scheduler=running.scheduler_address)
     assert outcome.progress.done == 0
     assert outcome.stopped is not None
@@ -205,7 +205,7 @@ def test_with_tls_only_its_certificates_reach_a_cluster(tmp_path, monkeypatch):
     with (
         dask.config.set(security["mine"]),
         LocalCluster(
-            host="127.0.0.1", protocol="tls", dashboard_address=None, security=Security(), **workers
+            host="127.0.0.1", protocol="tls", dashboard_address=":0", security=Security(), **workers
         ) as running,
     ):
         address = running.scheduler_address
@@ -221,6 +221,7 @@ def test_with_tls_only_its_certificates_reach_a_cluster(tmp_path, monkeypatch):
             ag.run_sweep(small, tmp_path / "refused", scheduler=address.replace("tls", "tcp"))
 
 
+@pytest.mark.slow  # it compiles; every test beside it takes programs from the cache
 def test_a_program_from_the_cache_gives_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     batch, rows, kept = json.dumps([tiny().cells()[0].message()]).encode(), [], []

@@ -86,6 +86,7 @@ class TestCorners:
         verdict = ag.verify(without, range(6), tolerance=0.02)
         assert (verdict.theorems[0].verdict, verdict.exit_status) == ("assumptions not met", 3)
 
+    @pytest.mark.slow  # six seeds of three methods; `test_one_step` is the shorter
     def test_tiny_steps_violate_nothing(self):
         verdict = ag.verify(THEOREM.replace(num_steps=3, step_size=1e-3), range(6))
         assert [theorem.verdict for theorem in verdict.theorems] == ["inconclusive"] * 3

@@ -20,7 +20,7 @@ def augmentation(
 
     Args:
         plan: names it, and holds the arguments of those that have a name of their own; an import path has its arguments in itself.
-        num_classes: K.
+        num_classes: how many there are, K.
         shape: of an image, (C, S, S).
 
     Raises:

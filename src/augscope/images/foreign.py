@@ -27,7 +27,7 @@ class ForeignTransform:
     Args:
         path: `package.module:Class(arguments)`, `package.module:function` or `file.py:function`; parameters `num_classes` and
             `generator` that are not given are filled in.
-        num_classes: K.
+        num_classes: how many there are, K.
         shape: of an image, (C, S, S).
         seed: of its own generator, where it has one; of Python's, NumPy's and PyTorch's `reproducible` is to take care.
 

@@ -80,7 +80,7 @@ def build_model(name_or_path: str, *, channels: int, size: int, num_classes: int
             Where what it names has parameters `num_classes`, `channels` (or `in_channels`) or `size` (or `image_size`)
             that the path does not give, they are filled in.
         channels, size: of the images, (channels, size, size).
-        num_classes: K.
+        num_classes: how many there are, K.
         seed: of the initialisation: every random number that making the model takes from PyTorch's CPU generator.
             The state of that generator outside is left as it was.
 

@@ -104,7 +104,7 @@ def train_network(
         plan: model, augmentation, seed, steps and rates.
         images: (n, C, S, S), any dtype; kept in it, and scaled batch by batch.
         labels: class indices (n,), in [0, K).
-        num_classes: K.
+        num_classes: how many there are, K.
         device: where to train, such as "cpu" or "cuda".
         progress: called with the number of finished steps after each.
 
