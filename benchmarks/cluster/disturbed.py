@@ -84,7 +84,16 @@ class Cluster:
 
     def _scheduler(self) -> subprocess.Popen:
         process = self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--protocol", "tls", "--dashboard-address", ":0", "--no-dashboard"
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--protocol",
+            "tls",
+            "--dashboard-address",
+            ":0",
+            "--no-dashboard",
         )
         deadline = time.monotonic() + PATIENCE
         while True:

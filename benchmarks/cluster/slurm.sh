@@ -27,7 +27,7 @@ SelectTypeParameters=CR_Core
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
-NodeName=$(hostname) CPUs=$(nproc) State=UNKNOWN
+NodeName=$(hostname) CPUs=$(nproc) RealMemory=$(awk "/MemTotal/ {print int(\$2 / 1200)}" /proc/meminfo) State=UNKNOWN
 PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:8
 END
 export SLURM_CONF="$folder/slurm.conf"

@@ -1,6 +1,6 @@
 """The sweep of grid.toml through Slurm, by dask-jobqueue: what docs/sweeps.md shows. `sbatch` runs it as a small job of its own.
 
-    sbatch --wrap "python benchmarks/cluster/slurm_sweep.py sweeps/slurm"
+sbatch --wrap "python benchmarks/cluster/slurm_sweep.py sweeps/slurm"
 """
 
 from __future__ import annotations
