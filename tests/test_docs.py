@@ -43,7 +43,6 @@ QUICK = {"README.md": ("import jax",)}
 # What is not run as it stands, and why.
 NOT_RUN = {
     "from dask_jobqueue": "needs a Slurm cluster",
-    "from dask_kubernetes": "needs a Kubernetes cluster",
     "make test": "runs this test",
     "make install": "installs what this test already has",
     "source .venv": "says where the commands are",

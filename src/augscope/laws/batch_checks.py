@@ -7,7 +7,7 @@ import numpy as np
 from augscope.laws.certificate import Check, judge
 from augscope.laws.claims import Claims
 from augscope.laws.draws import Draws, mates_of
-from augscope.laws.probing import BLEND_EDGE, ODD, Batches, Evidence
+from augscope.laws.evidence import BLEND_EDGE, ODD, Batches, Evidence
 from augscope.laws.shapes import FLIP, SAME_PARTNERS, pairing_kind
 from augscope.laws.statistics import uniform_test
 from augscope.support.wording import p_value_in_words

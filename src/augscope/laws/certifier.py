@@ -13,10 +13,11 @@ from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims
 from augscope.laws.conduct import conduct_checks, hints
 from augscope.laws.draws import Draws
+from augscope.laws.evidence import Batches, Evidence, Trial
 from augscope.laws.label_checks import LabelRows, call_checks, label_checks
 from augscope.laws.law_checks import LawChecks, law_checks
 from augscope.laws.named import PatchLaw
-from augscope.laws.probing import Batches, Evidence, Prober, Progress, Trial
+from augscope.laws.probing import Prober, Progress
 from augscope.laws.targets import resolve
 from augscope.support.values import check
 from augscope.support.wording import versions

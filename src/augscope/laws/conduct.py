@@ -6,8 +6,8 @@ import numpy as np
 
 from augscope.laws.certificate import Check, judge
 from augscope.laws.claims import Claims
+from augscope.laws.evidence import Batches, Evidence
 from augscope.laws.label_checks import NOT_PERMUTED
-from augscope.laws.probing import Batches, Evidence
 
 
 def conduct_checks(evidence: Evidence, claims: Claims | None) -> list[Check]:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int
 
-from augscope.laws.probing import Batches
+from augscope.laws.evidence import Batches
 from augscope.laws.shapes import centres
 from augscope.laws.statistics import binomial_tail, group_test
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from augscope.laws.certificate import FAILS, Check, judge
-from augscope.laws.probing import ODD, PAIR, Batches, Evidence
+from augscope.laws.evidence import ODD, PAIR, Batches, Evidence
 
 TOLERANCE = 5e-4  # of a label weight, and the rounding of half precision; one pixel of the default image is 2.6e-3
 LEAST_SMOOTHING = 1e-6  # of one class: less is a rounding error

@@ -11,6 +11,7 @@ from augscope.laws.boxes import ROUNDINGS, BoxLaw
 from augscope.laws.certificate import FAILS, Check, judge
 from augscope.laws.claims import Claims
 from augscope.laws.draws import Draws, read_draws
+from augscope.laws.evidence import BLEND_EDGE, Batches, Evidence
 from augscope.laws.named import BlendLaw, MaskLaw, PartnerLaw, PatchLaw
 from augscope.laws.placement import (
     Rule,
@@ -20,7 +21,6 @@ from augscope.laws.placement import (
     placement_rules,
     swapped_axes,
 )
-from augscope.laws.probing import BLEND_EDGE, Batches, Evidence
 from augscope.laws.shapes import extents, patch_grid, whole_patches
 from augscope.laws.statistics import binomial_test, cdf_test, normal_test
 from augscope.support.wording import p_value_in_words
