@@ -126,9 +126,11 @@ class Sample(Dataset):
     @property
     def noise(self) -> Float[Array, "n P-1 D"]:
         """The noise vectors ξ_i^(p): dominant first, then background in order of position."""
-        by_slot = jnp.take_along_axis(self.patches, jnp.asarray(self.slots)[:, :, None], axis=1)[:, 1:]
-        hidden = self.features.reshape(-1, self.features.shape[-1])[self.feature_noise_row]
-        return by_slot.at[:, 0].add(-self.distribution.feature_noise * hidden)
+        # By NumPy: JAX would run some ten programs one after the other, which takes small samples longer than their training.
+        noise = np.take_along_axis(np.asarray(self.patches), np.asarray(self.slots)[:, 1:, None], axis=1)
+        hidden = np.asarray(self.features).reshape(-1, noise.shape[-1])[self.feature_noise_row]
+        noise[:, 0] += -self.distribution.feature_noise * hidden
+        return jnp.asarray(noise)
 
     @property
     def noise_squares(self) -> Float[np.ndarray, "n P-1"]:
