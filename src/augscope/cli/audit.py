@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from augscope.cli.options import Flag, Json, changed_options, given_values, options_for
+from augscope.cli.options import Flag, Json, Whole, changed_options, given_values, options_for
 from augscope.support.command_line import NextStep, command_line, read_seeds
 from augscope.support.extras import needs_extra
 from augscope.support.fields import FieldText, fields_of
@@ -95,6 +95,7 @@ def audit(
     reading: ReadingOptions | None = None,
     training: TrainingChoices | None = None,
     device: str | None = None,
+    workers: Whole | None = None,
     output: AuditOutput | None = None,
 ) -> int:
     """Train one model with ERM, Cutout, CutMix or your own augmentation on your images, and tell which subgroups each learns.
@@ -109,22 +110,25 @@ def audit(
         folder of them, with an image column of bytes and path, label, and perhaps split, as Hugging Face writes them.
     device
         Such as cpu or cuda; by default a GPU if there is one.
+    workers
+        How many trainings to make at a time, each by one thread; by default, on a CPU, one a core if they take over a minute. The bits are the same.
     """
     with needs_extra("`images audit`", "images"):
-        from augscope.images.kept import training_versions
         from augscope.images.training import checked_device
         from augscope.studies.audit.certificates import laws_of
         from augscope.studies.audit.explanations import next_options, size_warning
         from augscope.studies.audit.files import FILES, report_files
-        from augscope.studies.audit.kept import remaining
+        from augscope.studies.audit.kept import audit_versions, remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import prepare
+        from augscope.studies.audit.workers import check_workers
     from augscope.cli.audit_terminal import print_data, print_laws
     from augscope.cli.terminal import console
     from augscope.support.files import claim
 
     reading, training, output = reading or ReadingOptions(), training or TrainingChoices(), output or AuditOutput()
     settings, used_device, screen = training.settings(), checked_device(device), console(to_stderr=True)
+    check_workers(workers, used_device)
     images = _read(data, reading.reading(), output)
     study = prepare(images, settings)
     folder = None
@@ -136,11 +140,17 @@ def audit(
     laws = laws_of(settings.methods, len(images.classes), images.train.images.shape[1:])
     print_laws(laws, screen)
     kept = _kept(study, used_device, output)
-    runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
+    runs = _train(study, remaining(study, kept, used_device, workers), kept, output.yes)
     if runs is None:
         return STOPPED
-    result = conclude(study, runs, training_versions(used_device), laws)
-    options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
+    result = conclude(study, runs, audit_versions(used_device), laws)
+    options = {
+        **changed_options(reading),
+        **changed_options(training),
+        "device": device,
+        "workers": workers,
+        "out": output.out,
+    }
     question, changes = next_options(images, settings, result.measured, output.out)
     step = NextStep(question, command_line("images audit", data, options=options | changes))
     try:
