@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -274,6 +275,21 @@ class TestBadTables:
     def test_labels_without_a_column(self):
         with pytest.raises(ValueError, match=r"labels without a column logit_…, which are of 0, 1, 2:\n    coat"):
             ag.compare(made_up().astype({"y": str}).replace({"y": {"1": "coat"}}))
+
+    @pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
+    def test_a_pipe_is_not_waited_for(self, name, tmp_path):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(
+            ValueError, match=r"must be a table that can be read, got the file .*: \[Errno 0\] it is no file"
+        ):
+            ag.compare(tmp_path / name)
+
+    def test_arguments_that_are_no_tables_or_lists(self):
+        with pytest.raises(ValueError, match="`predictions` must be a table that can be read, got a list"):
+            ag.compare([1, 2])
+        for name in ("attributes", "pairs"):
+            with pytest.raises(ValueError, match=f"`{name}` must be a sequence of texts, got one text: 'place'"):
+                ag.compare(with_answers(made_up()), **{name: "place"})
 
     @pytest.mark.parametrize(
         ("name", "content", "sentence"),
