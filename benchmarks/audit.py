@@ -1,6 +1,6 @@
 """The audit of 2,000 images of 32 × 32: three methods, three seeds, the built-in small model. Prints seconds as JSON.
 
-`python benchmarks/audit.py [images] [steps]`; what docs/audit.md says of time was measured with it.
+`python benchmarks/audit.py [images] [steps] [workers]`; what docs/audit.md says of time was measured with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from augscope.images.kept import training_versions
@@ -36,7 +35,7 @@ def write_images(folder: Path, count: int) -> None:
         Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number:05d}.png")
 
 
-def main(count: int = 2000, steps: int = 1000) -> None:
+def main(count: int = 2000, steps: int = 1000, workers: int | None = None) -> None:
     """Time reading, training and concluding."""
     device = checked_device(None)
     settings = Settings(methods=("erm", "cutout-box", "cutmix-box"), seeds=(0, 1, 2), steps=steps)
@@ -46,7 +45,7 @@ def main(count: int = 2000, steps: int = 1000) -> None:
         data = read_data(Path(folder))
         study = prepare(data, settings)
         marks.append(time.perf_counter())
-        left = remaining(study, None, device)
+        left = remaining(study, None, device, workers)
         print(left, file=sys.stderr)
         marks.append(time.perf_counter())
         runs = train_all(study, left, None, lambda *_: None)
@@ -54,7 +53,7 @@ def main(count: int = 2000, steps: int = 1000) -> None:
         conclude(study, runs, training_versions(device))
         marks.append(time.perf_counter())
     seconds = dict(zip(("read", "plan", "train", "conclude"), np.diff(marks).round(2).tolist(), strict=True))
-    print(json.dumps({**seconds, "total": round(marks[-1] - marks[0], 1), "threads": torch.get_num_threads()}))
+    print(json.dumps({**seconds, "total": round(marks[-1] - marks[0], 1), "workers": left.workers}))
 
 
 if __name__ == "__main__":

@@ -254,6 +254,12 @@ class TestBadData:
         with pytest.raises(ValueError, match=r"`size` must be in \[8, 1024\], got 4"):
             Reading(size=4)
 
+    @pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+    def test_a_pipe_is_not_waited_for(self, tmp_path, name):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ValueError, match=r"`data` must be a .* got .*: .*it is no file"):
+            read_data(tmp_path / name)
+
     @pytest.mark.parametrize("name", ["data_batch_1", "batches.meta", "cifar-10-batches-py/data_batch_1"])
     def test_pickles_are_named_and_not_opened(self, tmp_path, name):
         (tmp_path / name).parent.mkdir(exist_ok=True)

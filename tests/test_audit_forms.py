@@ -151,6 +151,23 @@ class TestIngest:
         assert again.words == audit.words
         assert (tmp_path / "out" / "record.json").read_bytes() == before
 
+    def test_from_python_as_by_the_command(self, tmp_path):
+        """Progress with the time first; another audit's folder is refused, or replaced."""
+        pixels, labels, _, splits = pictures()
+        calls = []
+        ag.audit(pixels, labels, splits, out=tmp_path, progress=lambda *call: calls.append(call), **TINY)
+        assert calls[0][0] == "reading 48 images"
+        assert any(text.startswith("A step: ERM ") and share == 0 for text, share in calls)
+        assert calls[-1][1] == 1
+        other = {**TINY, "steps": TINY["steps"] + 1}
+        with pytest.raises(ValueError, match="`out` must not hold another configuration's run"):
+            ag.audit(pixels, labels, splits, out=tmp_path, **other)
+        replaced = ag.audit(pixels, labels, splits, out=tmp_path, overwrite=True, **other)
+        assert replaced.study.settings.steps == other["steps"]
+        for workers, sentence in ((0, "at least 1, got 0"), (1.5, "a whole number, got 1.5")):
+            with pytest.raises(ValueError, match=f"`workers` must be {sentence}"):
+                ag.audit(pixels, labels, splits, workers=workers, **TINY)
+
 
 class TestBadTables:
     def test_arrays(self):

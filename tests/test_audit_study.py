@@ -271,6 +271,33 @@ class TestGoingOn:
         ):
             kept_trainings(folder / "kept", other, "cpu")
 
+    @pytest.mark.slow
+    def test_side_by_side_the_bits_are_the_same(self, tmp_path):
+        settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=8)
+        study = prepare(read_data(tmp_path / "data.csv"), settings)
+        kept, shares = kept_trainings(tmp_path / "kept", study, "cpu"), []
+        whole = trained(study)
+        left = remaining(study, kept, "cpu", workers=2)
+        assert "4 trainings of 8 steps, 2 at a time: about " in str(left)
+        torch.set_num_threads(2)  # of no consequence
+        runs = train_all(study, left, kept, lambda _, share: shares.append(share))
+        torch.set_num_threads(1)
+        assert list(runs) == list(whole)
+        for pair, run in whole.items():
+            for name in ("train", "test", "test_confidence"):
+                np.testing.assert_array_equal(getattr(run, name), getattr(runs[pair], name))
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
+        assert remaining(study, kept, "cpu").plans == ()
+
+    @pytest.mark.slow
+    def test_one_that_fails_ends_the_others(self, tmp_path):
+        options = {"model": "small", "steps": 400, "learning_rate": 1e30}
+        settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), **options)
+        study = prepare(read_data(tmp_path / "data.csv"), settings)
+        with pytest.raises(ValueError, match="the loss is nan at step .*: a lower `learning_rate` may help"):
+            train_all(study, remaining(study, None, "cpu", workers=2), None, lambda *_: None)
+
     def test_more_seeds_go_on_from_fewer(self, tmp_path):
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), steps=2)
         study = prepare(read_data(tmp_path / "data.csv"), settings)

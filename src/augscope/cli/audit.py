@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from augscope.cli.kinds import Flag, Json
+from augscope.cli.kinds import Flag, Json, Whole
 from augscope.cli.options import changed_options, given_values, options_for
 from augscope.support.command_line import NextStep, command_line, read_seeds
 from augscope.support.extras import needs_extra
@@ -68,6 +68,26 @@ class TrainingChoices:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
+class Machine:
+    """What it trains on."""
+
+    device: str | None = None
+    "Such as cpu or cuda; by default a GPU if there is one."
+    workers: Whole | None = None
+    "How many trainings to make at a time, each by one thread; by default, on a CPU, one a core if they take over a minute. The bits are the same."
+
+    def checked(self) -> str:
+        """Return the device. Raises ValueError if it cannot be used, or not by so many workers."""
+        from augscope.images.training import checked_device
+        from augscope.studies.audit.workers import check_workers
+
+        device = checked_device(self.device)
+        check_workers(self.workers, device)
+        return device
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
 class AuditOutput:
     """Where results go."""
 
@@ -95,7 +115,7 @@ def audit(
     *,
     reading: ReadingOptions | None = None,
     training: TrainingChoices | None = None,
-    device: str | None = None,
+    machine: Machine | None = None,
     output: AuditOutput | None = None,
 ) -> int:
     """Train one model with ERM, Cutout, CutMix or your own augmentation on your images, and tell which subgroups each learns.
@@ -108,16 +128,12 @@ def audit(
         A folder that holds a folder for each class (or train and test folders that do), or a CSV with the columns filename, y,
         split (train, val, test, or 0, 1, 2) and any attributes: a subgroup is a label with a value of each attribute. Or a Parquet file, or a
         folder of them, with an image column of bytes and path, label, and perhaps split, as Hugging Face writes them.
-    device
-        Such as cpu or cuda; by default a GPU if there is one.
     """
     with needs_extra("`images audit`", "images"):
-        from augscope.images.kept import training_versions
-        from augscope.images.training import checked_device
         from augscope.studies.audit.certificates import laws_of
         from augscope.studies.audit.explanations import next_options, size_warning
         from augscope.studies.audit.files import FILES, report_files
-        from augscope.studies.audit.kept import remaining
+        from augscope.studies.audit.kept import audit_versions, remaining
         from augscope.studies.audit.result import conclude
         from augscope.studies.audit.study import prepare
     from augscope.cli.audit_terminal import print_data, print_laws
@@ -125,7 +141,8 @@ def audit(
     from augscope.support.files import claim
 
     reading, training, output = reading or ReadingOptions(), training or TrainingChoices(), output or AuditOutput()
-    settings, used_device, screen = training.settings(), checked_device(device), console(to_stderr=True)
+    machine = machine or Machine()
+    settings, device, screen = training.settings(), machine.checked(), console(to_stderr=True)
     images = _read(data, reading.reading(), output)
     study = prepare(images, settings)
     folder = None
@@ -136,12 +153,13 @@ def audit(
         screen.print(f"Warning: {warning}")
     laws = laws_of(settings.methods, len(images.classes), images.train.images.shape[1:])
     print_laws(laws, screen)
-    kept = _kept(study, used_device, output)
-    runs = _train(study, remaining(study, kept, used_device), kept, output.yes)
+    kept = _kept(study, device, output)
+    runs = _train(study, remaining(study, kept, device, machine.workers), kept, output.yes)
     if runs is None:
         return STOPPED
-    result = conclude(study, runs, training_versions(used_device), laws)
-    options = {**changed_options(reading), **changed_options(training), "device": device, "out": output.out}
+    result = conclude(study, runs, audit_versions(device), laws)
+    chosen = [changed_options(part) for part in (reading, training, machine)]
+    options = {name: value for part in chosen for name, value in part.items()} | {"out": output.out}
     question, changes = next_options(images, settings, result.measured, output.out)
     step = NextStep(question, command_line("images audit", data, options=options | changes))
     try:

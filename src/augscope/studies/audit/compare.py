@@ -10,6 +10,7 @@ from augscope.studies.audit.predictions import Predictions, read_predictions
 from augscope.studies.audit.recommendation import put_in_words
 from augscope.studies.audit.result import Result, calibration_rows, common_record
 from augscope.studies.audit.subgroups import measure
+from augscope.support.values import check
 from augscope.support.wording import versions
 
 
@@ -53,6 +54,8 @@ def compare(
         >>> print(ag.compare(table).words.headline)
         Mixup predicts “1” better than ERM.
     """
+    for name, names in (("attributes", attributes), ("pairs", pairs)):
+        check(not isinstance(names, str), f"`{name}` must be a sequence of texts, got one text: {names!r}")
     chosen = None if attributes is None else tuple(attributes)
     return conclude_predictions(read_predictions(table, chosen, reference, pairs))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from augscope.studies.audit.calibration import Calibration
-from augscope.studies.audit.result import Audit, Result, accuracy_row, calibration_rows, comparison_row
+from augscope.studies.audit.result import Audit, Result, accuracy_row, comparison_row, group_name
 from augscope.studies.audit.subgroups import correctness
 from augscope.support.plain_data import csv_text
 
@@ -74,8 +73,11 @@ def _confusions_csv(result: Result) -> bytes:
 
 
 def _calibration_csv(result: Result) -> bytes:
-    rows = [tuple(row.values()) for row in calibration_rows(result)]
-    return _csv(("method", "subgroup", *Calibration._fields), rows)
+    rows = [
+        (method, group_name(result.design.data, group), *calibration.brier, calibration.log_loss, calibration.error)
+        for (method, group), calibration in result.calibrations.items()
+    ]
+    return _csv(("method", "subgroup", "brier", "brier_low", "brier_high", "log_loss", "error"), rows)
 
 
 def _csv(columns: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> bytes:

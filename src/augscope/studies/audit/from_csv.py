@@ -10,6 +10,7 @@ from typing import Any
 from augscope.studies.audit.entries import NOT_ATTRIBUTES, SPLITS, Entry, Listing, check_values
 from augscope.studies.audit.problems import Problems
 from augscope.studies.audit.settings import Reading
+from augscope.support.files import check_no_pipe
 from augscope.support.values import check
 
 COLUMNS = ("filename", "y", "split")
@@ -41,6 +42,7 @@ def listing_of_csv(path: Path, reading: Reading, problems: Problems) -> Listing:
 def _csv_rows(path: Path) -> tuple[list[str], list[dict[str | None, Any]]]:
     """The header of a CSV and its rows by column. Raises ValueError if it is none."""
     try:
+        check_no_pipe(path)
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"`data` must be a readable file, got {path}: {error.strerror}") from None

@@ -14,6 +14,7 @@ from augscope.studies.audit.from_table import Table, listing_of_table
 from augscope.studies.audit.problems import Problems
 from augscope.studies.audit.settings import Reading
 from augscope.studies.audit.table_file import Coded, texts
+from augscope.support.files import check_no_pipe
 from augscope.support.values import check
 
 LABEL, SPLIT = "label", "split"
@@ -62,6 +63,7 @@ def listing_of_parquet(files: Sequence[Path], reading: Reading, problems: Proble
 
 def _read(path: Path) -> pa.Table:
     try:
+        check_no_pipe(path)
         with path.open("rb") as stream:
             return parquet.ParquetFile(stream).read()
     except (OSError, pa.ArrowException) as error:

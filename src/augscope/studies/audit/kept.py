@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augscope.images.kept import KeptTrainings
+import numpy as np
+
+from augscope.images.kept import KeptTrainings, training_versions
 from augscope.images.plan import TrainingPlan, title
 from augscope.images.training import StepSeconds, seconds_per_step
-from augscope.studies.audit.study import Study, Trained, TrainedRuns, train_one
+from augscope.studies.audit.study import Study, Trained, TrainedRuns
+from augscope.studies.audit.workers import one_thread, train_one_by_one, train_side_by_side, usual_workers
 from augscope.support.wording import in_words
 
 NOTED = 1.5  # slow steps over quick ones: beyond it, both are stated
@@ -21,7 +25,14 @@ KEPT = "trainings"  # folder of finished trainings inside that of the report
 def kept_trainings(folder: Path, study: Study, device: str, *, replace: bool = False) -> KeptTrainings:
     """Return the folder of an audit's finished trainings. Raises ValueError as `KeptTrainings` does."""
     digests = {"data": study.data.digest, "model": study.model_digest}
-    return KeptTrainings(folder, "audit", study.settings, digests, device, replace=replace)
+    with one_thread():
+        return KeptTrainings(folder, "audit", study.settings, digests, device, replace=replace)
+
+
+def audit_versions(device: str) -> dict[str, str]:
+    """Return what decides the bits of an audit's trainings apart from their plans and images."""
+    with one_thread():
+        return training_versions(device)
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,7 @@ class Remaining:
         step_seconds: of each method that is left, as some were timed.
         steps: of each training.
         device: where to train.
+        workers: how many trainings are made at a time.
     """
 
     kept: TrainedRuns
@@ -41,12 +53,12 @@ class Remaining:
     step_seconds: dict[str, StepSeconds]
     steps: int
     device: str
+    workers: int
 
     @property
     def seconds(self) -> StepSeconds:
         """Expected time of what is left: without other work on the machine, and with as much as now."""
-        each = [self.step_seconds[plan.method] for plan in self.plans]
-        return StepSeconds(*(self.steps * sum(getattr(step, end) for step in each) for end in StepSeconds._fields))
+        return _seconds(self.plans, self.step_seconds, self.steps, self.workers)
 
     def __str__(self) -> str:
         kept = f" ({len(self.kept)} more are kept)" if self.kept else ""
@@ -54,9 +66,18 @@ class Remaining:
             return f"Nothing is left to train{kept}."
         each = ", ".join(f"{title(name)} {_range(seconds)}" for name, seconds in self.step_seconds.items())
         return (
-            f"A step: {each} ({self.device}). {len(self.plans)} trainings of {self.steps:,} steps{kept}: "
-            f"about {_range(self.seconds)}{_busy(self.seconds)}."
+            f"A step: {each} ({self.device}). {len(self.plans)} trainings of {self.steps:,} steps{kept}"
+            f"{f', {self.workers} at a time' if self.workers > 1 else ''}: about {_range(self.seconds)}{_busy(self.seconds)}."
         )
+
+
+def _seconds(
+    plans: Sequence[TrainingPlan], step_seconds: Mapping[str, StepSeconds], steps: int, workers: int
+) -> StepSeconds:
+    """The time of trainings, some at a time, each as quick as alone."""
+    rounds = math.ceil(len(plans) / workers) / max(1, len(plans))
+    each = [step_seconds[plan.method] for plan in plans]
+    return StepSeconds(*(rounds * steps * sum(getattr(step, end) for step in each) for end in StepSeconds._fields))
 
 
 def _range(seconds: StepSeconds) -> str:
@@ -70,25 +91,30 @@ def _busy(seconds: StepSeconds) -> str:
     return ", by how busy the machine is" if seconds.high > NOTED * seconds.low else ""
 
 
-def remaining(study: Study, kept: KeptTrainings | None, device: str) -> Remaining:
-    """Look for what is kept, and time some steps of each method that is left."""
+def remaining(study: Study, kept: KeptTrainings | None, device: str, workers: int | None = None) -> Remaining:
+    """Look for what is kept, and time some steps of each method that is left.
+
+    Args:
+        workers: trainings to make at a time, checked; None for `usual_workers`.
+    """
     data, settings, finished = study.data, study.settings, {}
     for plan in settings.plans():
         arrays = None if kept is None else kept.load(plan)
         if arrays is not None:
             finished[plan.method, plan.seed] = Trained.of(data, arrays)
     plans = tuple(plan for plan in settings.plans() if (plan.method, plan.seed) not in finished)
-    step_seconds = {
-        method: seconds_per_step(
-            settings.plan(method, seed=0),
-            data.train.images,
-            data.train.labels,
-            num_classes=len(data.classes),
-            device=device,
-        )
-        for method in dict.fromkeys(plan.method for plan in plans)
-    }
-    return Remaining(finished, plans, step_seconds, settings.steps, device)
+    images, labels = data.train.images, data.train.labels
+    with one_thread():
+        step_seconds = {
+            method: seconds_per_step(
+                settings.plan(method, seed=0), images, labels, num_classes=len(data.classes), device=device
+            )
+            for method in dict.fromkeys(plan.method for plan in plans)
+        }
+    alone = _seconds(plans, step_seconds, settings.steps, workers=1)
+    usual = usual_workers(len(plans), alone.low, device, data)
+    workers = usual if workers is None else max(1, min(workers, len(plans)))
+    return Remaining(finished, plans, step_seconds, settings.steps, device, workers)
 
 
 def train_all(
@@ -103,21 +129,24 @@ def train_all(
         progress: called with what is running and the time left, and with the share of all steps that is done.
     """
     runs, start = dict(left.kept), time.perf_counter()
-    expected = [left.steps * left.step_seconds[plan.method].low for plan in left.plans]
-    for number, plan in enumerate(left.plans):
+    expected = np.array([left.step_seconds[plan.method].low for plan in left.plans])
 
-        def report(step: int, number: int = number, plan: TrainingPlan = plan) -> None:
-            done = sum(expected[:number]) + expected[number] * step / left.steps
-            passed = time.perf_counter() - start
-            pace = passed / done if done and passed > SETTLED else 1  # of this machine now, over what was expected
-            seconds = max(1, pace * (sum(expected) - done))
-            name = f"{plan.title}: {number + 1} of {len(left.plans)}, about {in_words(seconds)} left"
-            progress(name, (number + step / left.steps) / len(left.plans))
-
-        report(0)
-        run = train_one(study.data, plan, left.device, report)
+    def finish(plan: TrainingPlan, run: Trained) -> None:
         if kept is not None:
             kept.save(plan, vars(run))
         runs[plan.method, plan.seed] = run
+
+    def report(plan: TrainingPlan, steps: Sequence[int]) -> None:
+        done, total = float(expected @ steps), left.steps * float(expected.sum())
+        passed = time.perf_counter() - start
+        pace = passed / done if done and passed > SETTLED else 1 / left.workers  # now, over what was expected
+        number, seconds = left.plans.index(plan) + 1, max(1, pace * (total - done))
+        name = f"{plan.title}: {number} of {len(left.plans)}, about {in_words(seconds)} left"
+        progress(name, sum(steps) / (left.steps * len(left.plans)))
+
+    if left.workers > 1:
+        train_side_by_side(study.data, left.plans, left.workers, finish, report)
+    else:
+        train_one_by_one(study.data, left.plans, left.device, finish, report)
     settings = study.settings
     return {(method, seed): runs[method, seed] for method in settings.methods for seed in settings.seeds}

@@ -20,6 +20,7 @@ from augscope.studies.audit.settings import REFERENCE
 from augscope.studies.audit.subgroups import Comparison, GroupAccuracy
 from augscope.support.command_line import NextStep
 from augscope.support.pages import Download, picture, render
+from augscope.support.statistics import Interval
 from augscope.support.wording import p_value_text
 
 SHARES = {  # of `Exposure`, and their titles
@@ -139,7 +140,9 @@ def _calibrations(result: Result) -> list[dict[str, Any]]:
         return []
     names = [*enumerate(_counted_names(result)), (-1, "all images")]
 
-    def text(value: float | None) -> str:
+    def text(value: float | Interval | None) -> str:
+        if isinstance(value, Interval):
+            return f"{value.estimate:.4f} ({value.low:.3f}–{value.high:.3f})"
         return "–" if value is None else f"{value:.4f}"
 
     def row(measure: str, index: int, name: str) -> dict[str, Any]:

@@ -152,7 +152,12 @@ def _subgroups(data: GroupedImages) -> list[dict[str, Any]]:
 def calibration_rows(result: Result) -> list[dict[str, Any]]:
     """Return the calibration of every method on every subgroup, by name."""
     return [
-        {"method": method, "subgroup": group_name(result.design.data, group), **calibration._asdict()}
+        {
+            "method": method,
+            "subgroup": group_name(result.design.data, group),
+            **calibration._asdict(),
+            "brier": calibration.brier._asdict(),
+        }
         for (method, group), calibration in result.calibrations.items()
     ]
 

@@ -14,6 +14,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from augscope.studies.audit.design import Design, Runs
+from augscope.support.files import check_no_pipe
 from augscope.support.values import check
 
 PREDICTED = "predicted"
@@ -36,10 +37,13 @@ def read_table(table: Any) -> tuple[pa.Table, str]:
     Raises:
         ValueError: if it is none, or two columns have one name.
     """
-    name = f"the file {table}" if isinstance(table, (str, os.PathLike)) else f"a {type(table).__name__}"
+    path = Path(table) if isinstance(table, (str, os.PathLike)) else None
+    name = f"a {type(table).__name__}" if path is None else f"the file {path}"
+    known = path is None or path.suffix.lower() in (".csv", ".parquet")
+    check(known, f"`predictions` must be a file .csv or .parquet, got {path}")
     try:
-        read = _of_file(Path(table)) if isinstance(table, (str, os.PathLike)) else pa.table(table)
-    except (OSError, TypeError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        read = pa.table(table) if path is None else _of_file(path)
+    except (OSError, TypeError, ValueError, csv.Error, pa.ArrowException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"`predictions` must be a table that can be read, got {name}: {reason}") from None
     names = [column for column in read.column_names if not column.startswith(INDEX)]
@@ -48,9 +52,8 @@ def read_table(table: Any) -> tuple[pa.Table, str]:
 
 
 def _of_file(path: Path) -> pa.Table:
-    suffix = path.suffix.lower()
-    check(suffix in (".csv", ".parquet"), f"`predictions` must be a file .csv or .parquet, got {path}")
-    if suffix == ".parquet":
+    check_no_pipe(path)
+    if path.suffix.lower() == ".parquet":
         with path.open("rb") as stream:
             return parquet.ParquetFile(stream).read()
     with path.open(encoding="utf-8-sig", newline="") as stream:
