@@ -85,9 +85,10 @@ class Mixup(Method):
         num_samples, dtype = labels.shape[0], labels.dtype
         weights = jnp.full(num_samples, 1 / num_samples, dtype) if probabilities is None else probabilities
         shares, law = (jnp.asarray(part, dtype) for part in blend_rule(self.law, self.nodes))
-        num_blocks, counts = pair_blocks(num_samples, BLOCK // (2 * projections.shape[2]))
+        num_blocks, counts = pair_blocks(num_samples, BLOCK // (len(projections) * projections.shape[2]))
         (size, width), counts = counts.shape, jnp.asarray(counts, dtype)
-        signs = jnp.asarray([1, -1], dtype)[:, None, None, None]
+        outputs = network.outputs
+        signs = jnp.asarray(outputs, dtype)[:, None, None, None]
 
         def ring(array: Any) -> Any:
             """The points along the last axis, none of weight added up to whole blocks, and all of them once more."""
@@ -109,7 +110,7 @@ class Mixup(Method):
             pairs = counts * _some(masses, first, size)[:, None] * (law[node] * _some(masses, first, width))[None]
             blended, negative = blend(along), 1 - blend(positive)  # label weight of −1: ℓ(−f) = ℓ(f) + f
             active = network.activation(blended)
-            output = (active[0] - active[1]).sum(axis=0)
+            output = sum(one * part for one, part in zip(outputs, active, strict=True)).sum(axis=0)
             losses, slopes = logistic(output)
             by_blend = signs * (pairs * (slopes + negative))[None, None] * network.activation_slope(blended)
             gradient = _added(sums[1], first, (1 - share) * by_blend.sum(axis=2))
