@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Any, Literal
 
 import jax
@@ -110,7 +110,7 @@ class Mixup(Method):
             pairs = counts * _some(masses, first, size)[:, None] * (law[node] * _some(masses, first, width))[None]
             blended, negative = blend(along), 1 - blend(positive)  # label weight of −1: ℓ(−f) = ℓ(f) + f
             active = network.activation(blended)
-            output = sum(one * part for one, part in zip(outputs, active, strict=True)).sum(axis=0)
+            output = reduce(jnp.add, map(jnp.multiply, outputs, active)).sum(axis=0)
             losses, slopes = logistic(output)
             by_blend = signs * (pairs * (slopes + negative))[None, None] * network.activation_slope(blended)
             gradient = _added(sums[1], first, (1 - share) * by_blend.sum(axis=2))
