@@ -33,6 +33,12 @@ BAD = [
     ({"counts": (40, 8)}, "`counts.2` is required"),
     ({"num_patches": 2}, "`num_patches` must be in [3, 8] (a digit, dominant noise, background noise), got 2"),
     ({"num_cut": (3,)}, "`num_cut` must be in [1, P), got 3 with P = 3"),
+    (
+        {"methods": ("erm", "puzzle", "cutmix")},
+        "`methods` must be among erm, cutout, mixup, cutmix, got ['erm', 'puzzle'",
+    ),
+    ({"methods": ("erm", "mixup")}, "`methods` must have erm and cutmix, got ['erm', 'mixup']"),
+    ({"methods": ("erm", "erm", "cutmix")}, "`methods` must not repeat"),
     ({"num_cut": (0,)}, "`num_cut` must be in [1, P), got 0 with P = 3"),
     ({"num_cut": (1, 1)}, "`num_cut` must not repeat, got [1, 1]"),
     ({"side": 4}, "`side` must be in [8, 128] pixels, got 4"),
@@ -134,6 +140,7 @@ def plain_descent(settings: CanvasSettings, seed: int, title: str) -> tuple[np.n
     """Gradient descent on W (m, d) itself, in NumPy over the oracle's losses: training and test scores, the last ‖∇L‖."""
     losses = {"ERM": oracle.erm, "CutMix": oracle.cutmix}
     loss = losses.get(title) or (lambda scores, labels: oracle.cutout(scores, labels, num_cut=settings.cutouts[title]))
+    loss = None if title == "Mixup" else loss
     drawn, weights = draw_canvases(settings, seed), initial_weights(settings, seed)
     relu = settings.network == "relu"
     outputs = np.sqrt(2 / len(weights)) * np.array([1, -1] * (len(weights) // 2))
@@ -147,6 +154,14 @@ def plain_descent(settings: CanvasSettings, seed: int, title: str) -> tuple[np.n
 
     def gradient():
         projections = drawn.train.patches @ weights.T  # (n, P, m)
+        if loss is None:  # halves of every pair, (n, n, P, m)
+            blended, labels = (projections[:, None] + projections) / 2, drawn.train.labels
+            output = (activation(blended) @ outputs).sum(axis=2)
+            by_output = (
+                sum(-y / (1 + np.exp(y * output)) for y in (labels[:, None], labels[None])) / 2 / len(labels) ** 2
+            )
+            by_projection = np.einsum("ij,ijpm->ipm", by_output, activation_slope(blended) * outputs)
+            return np.einsum("npm,npd->md", by_projection, drawn.train.patches)
         _, by_score = loss(activation(projections) @ outputs, drawn.train.labels)
         return np.einsum("np,npm,npd->md", by_score, activation_slope(projections) * outputs, drawn.train.patches)
 
@@ -162,11 +177,17 @@ class TestTraining:
     )
 
     @pytest.mark.parametrize(
-        ("title", "network"), [*((title, "relu") for title in methods_of(TINY)), ("CutMix", "two-filter")]
+        ("title", "network"),
+        [
+            *((title, "relu") for title in methods_of(TINY)),
+            ("CutMix", "two-filter"),
+            ("Mixup", "relu"),
+            ("Mixup", "two-filter"),
+        ],
     )
     def test_training_by_products_is_plain_training_on_pixels(self, title, network):
         """12 steps of rounding, and CutMix's tolerance of 1e-12."""
-        settings = self.TINY.replace(network=network)
+        settings = self.TINY.replace(network=network, methods=("erm", "cutout", "mixup", "cutmix"))
         training, test = spans_of(settings, 11, draw_canvases(settings, 11))
         trained = train(settings, training, title)
         test_scores, _ = test.scores(trained.coefficients, network_of(settings))

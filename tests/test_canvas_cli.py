@@ -43,6 +43,15 @@ def test_no_cutout_at_all(capsys):
     assert "Cutout C =" not in capsys.readouterr().out
 
 
+def test_mixup_beside_the_others(tmp_path, capsys):
+    assert canvas(*QUICK, "--methods", "erm,cutout,mixup,cutmix", "--cut", "1", "--json") == 0
+    printed = capsys.readouterr()
+    record = json.loads(printed.out)
+    assert list(record["methods"]) == ["ERM", "Cutout C = 1", "Mixup", "CutMix"]
+    assert "--methods erm,cutout,mixup,cutmix" in record["again"]
+    assert "Mixup blends two canvases in halves; the theory says nothing of it." in " ".join(printed.err.split())
+
+
 BAD = [
     (["--counts", "0,0,0"], "`counts` must be at least 1 each"),
     (["--counts", "70,8,2", "--preset", "homogeneous"], "`counts` must leave 20 digits"),

@@ -292,6 +292,7 @@ class TestTable:
             observation = Observation(
                 loss=np.array(0.5),
                 scores=np.arange(9.0).reshape(3, 3) + step,
+                projections=chance.normal(size=(2, 3, 3)),
                 gradient_norm=np.array(0.1),
                 feature_projections=chance.normal(size=(2, 4)),
                 noise_gram=np.eye(2),

@@ -12,6 +12,7 @@ import pytest
 import augscope as ag
 from augscope.model.methods.base import Draws
 from augscope.model.methods.mixup import blend_rule
+from augscope.theorems.report import html_report
 from augscope.training.coefficients import geometry
 from augscope.training.problem import Problem, evaluate
 from augscope.training.sampled import sampled_gradient
@@ -68,6 +69,33 @@ def test_its_derivative_is_that_of_the_loss(law):
     step = 1e-6  # central differences: φ'' jumps, so the error is of order `step`
     difference = (loss(projections + step * direction) - loss(projections - step * direction)) / (2 * step)
     np.testing.assert_allclose(jnp.vdot(slopes, direction), difference, rtol=1e-6)
+
+
+def margins_by_loops(projections, labels, law, nodes):
+    """Each point's smallest y f over its blends: by the label of larger weight, in halves by that of both."""
+    least = np.full(len(labels), np.inf)
+    for share in blend_rule(law, nodes)[0]:
+        for i, y in enumerate(labels):
+            for j, other in enumerate(labels):
+                if share > 0.5 or (share == 0.5 and y == other):
+                    active = NETWORK.activation(share * projections[:, i] + (1 - share) * projections[:, j])
+                    least[i] = min(least[i], y * (active[0] - active[1]).sum())
+    return least
+
+
+@pytest.mark.parametrize("law", LAWS, ids=str)
+def test_margins_of_blends_are_their_definition(law):
+    projections, labels, _ = made()
+    margins = ag.Mixup(law=law, nodes=8).augmented_margins_of_projections(projections, labels, NETWORK)
+    np.testing.assert_allclose(margins, margins_by_loops(projections, labels, law, 8), rtol=0, atol=1e-13)
+
+
+def test_the_margin_of_blends_is_recorded():
+    run = SMALL.run(ag.Mixup(), SMALL.sample(0))
+    projections = np.einsum("sd,npd->snp", np.asarray(run.weights), np.asarray(run.dataset.patches))
+    expected = margins_by_loops(projections, np.asarray(run.dataset.labels), 0.5, 2).min()
+    assert run.history.augmented_margin[-1] == pytest.approx(expected, abs=1e-10)
+    assert run.history.augmented_margin[-1] < run.history.margin[-1]
 
 
 def test_many_points_in_blocks_are_as_in_one(monkeypatch):
@@ -181,6 +209,24 @@ def test_it_is_a_method_of_files_and_commands():
     experiment = SMALL.replace(methods=("mixup", {"name": "mixup", "law": [0.2, 0.2]}))
     assert [method.title for method in experiment.methods] == ["Mixup", "Mixup, Beta(0.2, 0.2)"]
     assert ag.Experiment(**experiment.model_dump(mode="json")) == experiment
+
+
+def test_a_report_says_that_no_plateau_is_known():
+    results = ag.train_seeds(SMALL.replace(methods=(ag.Mixup(), ag.Mixup(law=0.25)), num_steps=5), range(1))
+    page = html_report(results, b"<svg/>")
+    assert "comes to the infimum 2π(1 − π) ln 2, π the share of points with label +1." in page
+    assert "Mixup, λ = 0.25: its plateau has no closed form, and none is certified." in page
+    assert np.isnan([run.predicted_plateau for run in results.runs]).all()
+
+
+def test_midpoints_have_an_infimum_and_no_minimum():
+    """Between labels nothing is below ln 2; within them ℓ falls to 0 as scores grow, where mixed pairs stay at 0."""
+    labels = np.array([1.0, 1.0, -1.0])
+    least = 2 * (2 / 3) * (1 / 3) * np.log(2)
+    directions = np.stack([labels, -labels])[:, :, None]
+    losses = [ag.Mixup().loss_of_projections(size * directions, labels, NETWORK)[0] for size in (1, 10, 30)]
+    assert least < losses[2] < losses[1] < losses[0]
+    assert losses[2] - least < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def _aligned(columns: dict[str, int], rows: list[list[str]]) -> Table:
 def show_measures(screen: Console, results: Results) -> None:
     """Print the measures at the last record, one column a method, and a sentence for each run that needs one."""
     from augscope.theorems.distance import distance_sentences
-    from augscope.theorems.report import measure_rows, run_notes
+    from augscope.theorems.report import measure_rows, plateau_sentences, run_notes
 
     titles, rows = measure_rows(results)
     if titles:
@@ -212,5 +212,5 @@ def show_measures(screen: Console, results: Results) -> None:
                 title="At the last record" + ", mean over seeds" * bool(results.drawn_seeds),
             )
         )
-    for note in (*distance_sentences(results), *run_notes(results)):
+    for note in (*plateau_sentences(results), *distance_sentences(results), *run_notes(results)):
         screen.print(note)

@@ -28,6 +28,11 @@ class BaseNetwork(Value):
         """Return φ'(z), elementwise; by automatic differentiation unless a subclass knows better."""
         return jax.jvp(self.activation, (z,), (jnp.ones_like(z),))[1]
 
+    @property
+    def outputs(self) -> tuple[float, ...]:
+        """What each filter's φ counts in f: +1 and −1."""
+        return 1.0, -1.0
+
     def kinks(self) -> tuple[float, ...]:
         """Return the z at which φ bends abruptly, 0 unless a subclass knows better: exact accuracy integrates between them."""
         return (0.0,)

@@ -138,6 +138,11 @@ def _pair(values: Any, digits: str = ".3g") -> str:
     return "–" if set(texts) == {"–"} else " / ".join(texts)
 
 
+def plateau_sentences(results: Results) -> list[str]:
+    """Return what the methods say of plateaus that are not in the table of measures."""
+    return [sentence for method in results.shown if (sentence := method.plateau_sentence())]
+
+
 def run_notes(results: Results) -> list[str]:
     """Return a sentence for each run that diverged, oscillated or was interrupted."""
     return [
@@ -171,6 +176,7 @@ def html_report(results: Results, svg: bytes) -> str:
         downloads=[Download("features.csv", trajectories_csv(results).encode()), Download("features.svg", svg)],
         caption=CAPTION + (", with the theorem's value dotted." if verdict else "."),
         measures={"methods": methods, "rows": [{"name": name, "values": values} for name, values in rows]},
+        plateaus=plateau_sentences(results),
         notes=run_notes(results),
         configuration=configuration_toml(results.experiment),
         identity=results.experiment.identity,

@@ -32,6 +32,7 @@ class Observation(NamedTuple):
 
     loss: Any  # ()
     scores: Any  # (n, P) by position
+    projections: Any  # (2, n, P) by position
     gradient_norm: Any  # ()
     feature_projections: Any  # (2 filters, 2K)
     noise_gram: Any  # (2, 2)
@@ -202,6 +203,7 @@ class FeatureNoiseGeometry(NamedTuple):
         return Observation(
             loss=point.loss,
             scores=self.scores(at, network)[0],
+            projections=self.projections(at),
             gradient_norm=self.norm(point.gradient),
             feature_projections=self.initial_feature + at.feature,
             noise_gram=self.noise.test_gram(at.noise),

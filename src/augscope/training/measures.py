@@ -80,9 +80,10 @@ class History(MeasureTable):
     )
     augmented_margin: Float[np.ndarray, " R"] = measure(
         "log-odds",
-        "smallest y f over augmented points; NaN where points are mixed",
-        lambda at: at.method.augmented_margins(at.scores, at.labels).min(),
-        details="Cutout: all subsets; ERM: as `margin`; with CutMix a mixed point has two labels",
+        "smallest y f over augmented points; NaN where patches are mixed",
+        lambda at: _augmented_margins(at).min(),
+        details="Cutout: all subsets; ERM: as `margin`; with CutMix a mixed point has two labels; Mixup: all pairs and nodes "
+        "of its rule, y the label of larger weight (blends in halves: of both points)",
     )
     feature_projections: Float[np.ndarray, "R 2 2 K"] = measure(
         "weight", "⟨w_s, v_{s',k}⟩; axis 1 is the filter", lambda at: at.feature_projections
@@ -145,6 +146,7 @@ class Snapshot:
     loss: float
     gradient_norm: float
     scores: Float[np.ndarray, "n P"]
+    projections: Float[np.ndarray, "2 n P"]
     labels: Int[np.ndarray, " n"]
     probabilities: Float[np.ndarray, " n"] | None  # None: uniform
     dataset: Any
@@ -249,6 +251,7 @@ class Recorder:
             "loss": float(observation.loss),
             "gradient_norm": float(observation.gradient_norm),
             "scores": np.asarray(observation.scores, np.float64),
+            "projections": np.asarray(observation.projections, np.float64),
             "labels": np.asarray(self.dataset.labels),
             "probabilities": _weights(self.dataset),
             "dataset": self.dataset,
@@ -304,6 +307,13 @@ class Recorder:
             if row.of_accuracy is not None:
                 arrays[row.name] = np.array([row.of_accuracy(accuracy, frequencies) for accuracy in self._accuracies])
         return self.history_type(**arrays)
+
+
+def _augmented_margins(at: Snapshot) -> Any:
+    """Each point's smallest y f over its augmented versions."""
+    if at.method.of_projections:
+        return at.method.augmented_margins_of_projections(at.projections, at.labels, at.network)
+    return at.method.augmented_margins(at.scores, at.labels)
 
 
 def _mean_score(at: Snapshot, label: int) -> float:

@@ -17,6 +17,7 @@ class PatchObservation(NamedTuple):
 
     loss: Any  # ()
     scores: Any  # (n, P)
+    projections: Any  # (2, n, P)
     gradient_norm: Any  # ()
     test_scores: Any  # (m, P)
 
@@ -80,6 +81,6 @@ class PatchGeometry(NamedTuple):
 
     def observe(self, point: Point, network: BaseNetwork) -> PatchObservation:
         """Return what measures need at a point."""
-        scores = self.scores(point.coefficients, network)[0]
+        scores, projections = self.scores(point.coefficients, network)
         tested = self._replace(patches=self.test_patches).scores(point.coefficients, network)[0]
-        return PatchObservation(point.loss, scores, self.norm(point.gradient), tested)
+        return PatchObservation(point.loss, scores, projections, self.norm(point.gradient), tested)

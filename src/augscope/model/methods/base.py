@@ -205,9 +205,18 @@ class Method(Value):
         """Return each point's smallest y f over its augmented versions, shape (n,); here: no augmentation. NumPy's or JAX's arrays."""
         return signed_scores(scores, labels).sum(axis=1)
 
+    def augmented_margins_of_projections(self, projections: Any, labels: Any, network: Any) -> Any:
+        """Return the same, (n,), from the projections (2, n, P) by position; a method of projections may know better."""
+        active = network.activation(projections)
+        return self.augmented_margins(active[0] - active[1], labels)
+
     def plateau(self, num_patches: int, positive_share: float) -> Plateau:
         """Return where training settles and the least loss, by P and the share of points with label +1; here: not known."""
         return NO_PLATEAU
+
+    def plateau_sentence(self) -> str:
+        """Return what readers of a table of measures should know of its plateau; here nothing."""
+        return ""
 
 
 def signed_scores(scores: Any, labels: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 from typing import Any, Literal
 
 import jax
@@ -15,7 +15,9 @@ from scipy.special import roots_jacobi
 from augscope.model.methods.base import Draws, Method, logistic
 from augscope.support.values import check
 
-BLOCK = 2**19  # projections of blended points held at a time: 4 MiB an array in float64
+BLOCK = 2**14  # projections of blended points held at a time: 128 KiB an array in float64, which a cache holds
+MOST_ROWS = 12  # of a block of pairs: more were slower at n = 72 and n = 300
+ROUNDING = 1e-12  # of a rule's node at ½
 MOST_TERMS = 2**31  # pairs × nodes of one evaluation: above, a step would take minutes
 
 
@@ -30,7 +32,7 @@ class Mixup(Method):
         nodes: of the Gauss–Jacobi rule for Beta, from 2 to 4,096. φ'' jumps, so the rule converges algebraically:
             `rule_error` says by how much it misses.
 
-    Cost: O(n² P) for each node (two where a law is not symmetric), in blocks of bounded memory.
+    Cost: O(n² P) for each node (two where a law is not symmetric), every unordered pair once, in blocks of bounded memory.
 
     Example:
         >>> import jax, jax.numpy as jnp, augscope as ag
@@ -80,31 +82,45 @@ class Mixup(Method):
         self, projections: Any, labels: Any, network: Any, probabilities: Any = None
     ) -> tuple[Any, Any]:
         """Return the loss and its derivative in the projections (2, n, P), without checking arguments."""
-        num_samples = labels.shape[0]
-        weights = jnp.full(num_samples, 1 / num_samples, labels.dtype) if probabilities is None else probabilities
-        shares, law = (jnp.asarray(part, labels.dtype) for part in blend_rule(self.law, self.nodes))
-        positive = (1 + labels) / 2
+        num_samples, dtype = labels.shape[0], labels.dtype
+        weights = jnp.full(num_samples, 1 / num_samples, dtype) if probabilities is None else probabilities
+        shares, law = (jnp.asarray(part, dtype) for part in blend_rule(self.law, self.nodes))
+        num_blocks, counts = pair_blocks(num_samples, BLOCK // (len(projections) * projections.shape[2]))
+        (size, width), counts = counts.shape, jnp.asarray(counts, dtype)
+        outputs = network.outputs
+        signs = jnp.asarray(outputs, dtype)[:, None, None, None]
 
-        def row(i: Any) -> tuple[Any, Any]:
-            """All blends in which point i has the share λ: by the law's symmetry they carry half of i's derivative."""
+        def ring(array: Any) -> Any:
+            """The points along the last axis, none of weight added up to whole blocks, and all of them once more."""
+            widths = [(0, 0)] * (array.ndim - 1) + [(0, num_blocks * size - num_samples)]
+            return jnp.concatenate([jnp.pad(array, widths)] * 2, axis=-1)
 
-            def node(share: Any) -> tuple[Any, Any]:
-                blended = share * projections[:, i, None, :] + (1 - share) * projections
-                active = network.activation(blended)
-                output = (active[0] - active[1]).sum(axis=-1)
-                negative = 1 - (share * positive[i] + (1 - share) * positive)  # label weight of −1: ℓ(−f) = ℓ(f) + f
-                losses, slopes = logistic(output)
-                signs = jnp.asarray([1, -1], output.dtype)[:, None, None]
-                by_blend = signs * (slopes + negative)[None, :, None] * network.activation_slope(blended)
-                pair = weights[i] * weights
-                return pair @ (losses + negative * output), 2 * share * jnp.einsum("j,sjp->sp", pair, by_blend)
+        along, masses = ring(jnp.moveaxis(projections, 1, 2)), ring(weights)  # (2, P, …)
+        positive = ring((1 + labels) / 2)
 
-            losses, slopes = jax.vmap(node)(shares)
-            return law @ losses, jnp.einsum("q,qsp->sp", law, slopes)
+        def block(index: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+            """Some points blended with those from the first of them to half around the ring, by one node of the rule."""
+            first, node = index // len(shares) * size, index % len(shares)
+            share = shares[node]
 
-        size = max(1, min(num_samples, BLOCK // (projections.size * len(law))))
-        losses, slopes = jax.lax.map(row, jnp.arange(num_samples), batch_size=size)
-        return losses.sum(), jnp.moveaxis(slopes, 0, 1)
+            def blend(array: Any) -> Any:
+                own, others = _some(array, first, size), _some(array, first, width)
+                return share * own[..., :, None] + (1 - share) * others[..., None, :]
+
+            pairs = counts * _some(masses, first, size)[:, None] * (law[node] * _some(masses, first, width))[None]
+            blended, negative = blend(along), 1 - blend(positive)  # label weight of −1: ℓ(−f) = ℓ(f) + f
+            active = network.activation(blended)
+            output = reduce(jnp.add, map(jnp.multiply, outputs, active)).sum(axis=0)
+            losses, slopes = logistic(output)
+            by_blend = signs * (pairs * (slopes + negative))[None, None] * network.activation_slope(blended)
+            gradient = _added(sums[1], first, (1 - share) * by_blend.sum(axis=2))
+            gradient = _added(gradient, first, share * by_blend.sum(axis=3))
+            return sums[0] + (pairs * (losses + negative * output)).sum(axis=0), gradient
+
+        start = jnp.zeros(width, dtype), jnp.zeros_like(along)
+        losses, slopes = jax.lax.fori_loop(0, num_blocks * len(shares), block, start)
+        slopes = slopes.reshape(*slopes.shape[:2], 2, -1).sum(axis=2)[..., :num_samples]
+        return losses.sum(), jnp.moveaxis(slopes, 2, 1)
 
     def rule_error(
         self,
@@ -129,8 +145,76 @@ class Mixup(Method):
         return Draws(jnp.broadcast_to(share[:, None], (num_draws, num_patches)), share)
 
     def augmented_margins(self, scores: Any, labels: Any) -> Any:
-        """Return NaN for each point, (n,): a blend has two labels."""
+        """Return NaN for each point, (n,): scores do not determine what blends score."""
         return np.full(len(scores), np.nan)
+
+    def augmented_margins_of_projections(self, projections: Any, labels: Any, network: Any) -> Any:
+        """Return each point's smallest y f over the blends that are at least half its own, (n,): every partner and node of the rule.
+
+        A blend in halves counts where both points have the label y: between labels it has none.
+        """
+        shares = blend_rule(self.law, self.nodes)[0]
+        return _blended_margins(shares[shares > 0.5 - ROUNDING], projections, labels, network)
+
+    def plateau_sentence(self) -> str:
+        """Return that none is known, or that there is none."""
+        if self.law == 0.5:
+            return (
+                f"{self.title} has no plateau: its loss has no minimum. As scores grow it comes to the infimum "
+                "2π(1 − π) ln 2, π the share of points with label +1."
+            )
+        return f"{self.title}: its plateau has no closed form, and none is certified."
+
+
+def _some(array: Any, first: Any, count: int) -> Any:
+    """Neighbours along the last axis."""
+    return jax.lax.dynamic_slice_in_dim(array, first, count, array.ndim - 1)
+
+
+def _added(array: Any, first: Any, some: Any) -> Any:
+    """The array with some added to its neighbours along the last axis, from the first."""
+    return jax.lax.dynamic_update_slice_in_dim(array, _some(array, first, some.shape[-1]) + some, first, array.ndim - 1)
+
+
+@lru_cache(maxsize=64)
+def pair_blocks(num_samples: int, most: int) -> tuple[int, np.ndarray]:
+    """Return how many blocks hold every pair of points once, and how often each pair of a block counts, (size, width).
+
+    Points stand in a ring. A block's rows are neighbours, its columns the points from the first row's to half around the ring behind
+    the last row's: an ordered pair and its mirror image are in it once together and count twice, but for the two halves of a diameter.
+
+    Args:
+        num_samples: n; points of no weight make the ring n' long, a multiple of the size.
+        most: pairs in a block, where it has more than one row.
+
+    Example:
+        >>> from augscope.model.methods.mixup import pair_blocks
+        >>> [part if isinstance(part, int) else part.tolist() for part in pair_blocks(4, 8)]
+        [2, [[1.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 1.0]]]
+    """
+    size = max(1, min(MOST_ROWS, num_samples, most // (num_samples // 2 + 1)))
+    num_blocks = -(-num_samples // size)
+    size = -(-num_samples // num_blocks)
+    around = num_blocks * size
+    width = min(around, around // 2 + size)
+    ahead = (np.arange(width)[None] - np.arange(size)[:, None]) % around
+    return num_blocks, np.select([(ahead == 0) | (2 * ahead == around), 2 * ahead < around], [1.0, 2.0], 0.0)
+
+
+@partial(jax.jit, static_argnums=3)
+def _blended_margins(shares: Any, projections: Any, labels: Any, network: Any) -> Any:
+    """The smallest y f of each point over partners and shares, in blocks of points."""
+
+    def margin(i: Any) -> Any:
+        def node(share: Any) -> Any:
+            active = network.activation(share * projections[:, i, None, :] + (1 - share) * projections)
+            undecided = (share < 0.5 + ROUNDING) & (labels != labels[i])
+            return jnp.where(undecided, jnp.inf, labels[i] * (active[0] - active[1]).sum(axis=-1)).min()
+
+        return jax.vmap(node)(shares).min()
+
+    size = max(1, min(len(labels), BLOCK // (projections.size * len(shares))))
+    return jax.lax.map(margin, jnp.arange(len(labels)), batch_size=size)
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,7 @@ HELD_OUT = 20  # digits of every subclass that training must leave for the test
 MAX_PATCHES = 8  # every subset is enumerated for every pair of points: 2^(P−1) n² terms a step
 MAX_SIDE = 128  # a seed's patches are held in memory once
 MOST = {"width": 10_000, "num_steps": 10_000_000, "num_tests": 100_000}  # above, it is a typing error
+METHODS = {"erm", "cutout", "mixup", "cutmix"}
 POOLS = {"template": 10_000, "homogeneous": 80, "all": 174}  # digits to draw from; scikit-learn has 174 eights
 
 
@@ -37,6 +38,7 @@ class CanvasSettings(Value):
         network: "relu" (patch-shared, `--width` filters) or "two-filter" (the paper's, with its activation).
         counts: training points of the common, rare and extremely rare subclass of each label; decreasing, ≥ 1.
         num_patches: P in [3, 8], patches in a row.
+        methods: among erm, cutout, mixup (in halves) and cutmix; erm and cutmix, which the others stand between, always.
         num_cut: the C of each Cutout to compare, in [1, P); may be empty.
         side: pixels of a patch's side, in [8, 128]; d = side².
         dominant_noise_norm, background_noise_norm: ‖ξ‖ of such a patch relative to the digit's norm, > 0.
@@ -55,6 +57,7 @@ class CanvasSettings(Value):
     network: Literal["relu", "two-filter"] = "relu"
     counts: tuple[int, int, int] = (40, 8, 2)
     num_patches: int = 3
+    methods: tuple[str, ...] = ("erm", "cutout", "cutmix")
     num_cut: tuple[int, ...] = (1, 2)
     side: int = 64
     dominant_noise_norm: float = 7.15
@@ -72,6 +75,10 @@ class CanvasSettings(Value):
             3 <= self.num_patches <= MAX_PATCHES,
             f"`num_patches` must be in [3, {MAX_PATCHES}] (a digit, dominant noise, background noise), got {self.num_patches}",
         )
+        asked = list(self.methods)
+        check(set(asked) <= METHODS, f"`methods` must be among erm, cutout, mixup, cutmix, got {asked}")
+        check(len(set(asked)) == len(asked), f"`methods` must not repeat, got {asked}")
+        check({"erm", "cutmix"} <= set(asked), f"`methods` must have erm and cutmix, got {asked}")
         for cut in self.num_cut:
             check(1 <= cut < self.num_patches, f"`num_cut` must be in [1, P), got {cut} with P = {self.num_patches}")
         check(len(set(self.num_cut)) == len(self.num_cut), f"`num_cut` must not repeat, got {list(self.num_cut)}")
@@ -103,7 +110,8 @@ class CanvasSettings(Value):
     @property
     def cutouts(self) -> dict[str, int]:
         """The C of each Cutout, by its title, in rising order."""
-        return {f"Cutout C = {num_cut}": num_cut for num_cut in sorted(self.num_cut)}
+        asked = self.num_cut if "cutout" in self.methods else ()
+        return {f"Cutout C = {num_cut}": num_cut for num_cut in sorted(asked)}
 
     @property
     def num_samples(self) -> int:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from augscope.model.methods import CutMix, Cutout, Erm, Method
+from augscope.model.methods import CutMix, Cutout, Erm, Method, Mixup
 from augscope.model.network import BaseNetwork, Network
 from augscope.studies.canvas.canvases import WEIGHTS, Canvases, SeedCanvases, stream
 from augscope.studies.canvas.settings import CanvasSettings
@@ -25,7 +25,14 @@ LARGEST_SCORE = 1e6  # margins grow as the logarithm of the steps: only a step t
 
 
 class Relu(BaseNetwork):
-    """φ(z) = max(z, 0), with slope 0 at 0."""
+    """φ(z) = max(z, 0), with slope 0 at 0, of m filters (`width`)."""
+
+    width: int = 2
+
+    @property
+    def outputs(self) -> tuple[float, ...]:
+        """±√(2/m) in turn: a step size means the same at every m, and m = 2 are the paper's."""
+        return tuple(np.sqrt(2 / self.width) * np.resize([1.0, -1.0], self.width))
 
     def activation(self, z: Any) -> Any:
         """Return φ(z), elementwise, of a NumPy or JAX array."""
@@ -38,16 +45,12 @@ class Relu(BaseNetwork):
 
 def network_of(settings: CanvasSettings) -> BaseNetwork:
     """Return the activation that settings name: ReLU, or the paper's."""
-    return Relu() if settings.network == "relu" else Network(negative_slope=0.1, smoothing=1.0)
+    return Relu(width=settings.width) if settings.network == "relu" else Network(negative_slope=0.1, smoothing=1.0)
 
 
 def outputs_of(settings: CanvasSettings) -> Float[np.ndarray, " m"]:
-    """Return u in f(X) = Σ_p Σ_h u_h φ(⟨w_h, x^(p)⟩): ±√(2/m) in turn, fixed.
-
-    With that scale a step size means the same at every number m of filters, and m = 2 with the paper's φ is its network.
-    """
-    num_filters = settings.width if settings.network == "relu" else 2
-    return np.sqrt(2 / num_filters) * np.resize([1.0, -1.0], num_filters)
+    """Return u in f(X) = Σ_p Σ_h u_h φ(⟨w_h, x^(p)⟩), fixed."""
+    return np.array(network_of(settings).outputs)
 
 
 def initial_weights(settings: CanvasSettings, seed: int) -> Float[np.ndarray, "m d"]:
@@ -80,12 +83,23 @@ class PatchSpan(NamedTuple):
 
     def scores(self, coefficients: Float[Any, "m N"], network: BaseNetwork) -> tuple[Any, Any]:
         """Return the patch scores, (points, P), and the projections ⟨w_h, x⟩, (m, M), that they come from."""
-        projections = self.initial + coefficients @ self.products
+        projections = self._projections(coefficients)
         return (self.outputs @ network.activation(projections)).reshape(len(self.labels), -1), projections
 
     def gradient(self, by_score: Any, projections: Any, network: BaseNetwork) -> Float[Array, "m N"]:
         """Return ∂loss/∂W as coefficients: ∂loss/∂a φ'(⟨w_h, x⟩) u_h for every patch."""
         return by_score.reshape(1, -1) * network.activation_slope(projections) * self.outputs[:, None]
+
+    def projections(self, coefficients: Float[Array, "m N"]) -> Float[Array, "m points P"]:
+        """Return ⟨w_h, x⟩ for every patch, by point."""
+        return self._projections(coefficients).reshape(len(self.outputs), len(self.labels), -1)
+
+    def pulled_back(self, by_projection: Float[Array, "m points P"]) -> Float[Array, "m N"]:
+        """Return ∂loss/∂W as coefficients, given ∂loss/∂⟨w_h, x⟩."""
+        return by_projection.reshape(len(self.outputs), -1)
+
+    def _projections(self, coefficients: Any) -> Any:
+        return self.initial + coefficients @ self.products
 
     def norm(self, coefficients: Float[Array, "m N"]) -> Float[Array, ""]:
         """Return the length ‖Σ_i c_{h,i} x_i‖ over all filters."""
@@ -121,7 +135,8 @@ class Trained(NamedTuple):
 def methods_of(settings: CanvasSettings) -> dict[str, Method]:
     """Return the losses to compare by their titles, in the theory's order."""
     cutouts = {title: Cutout(num_cut=num_cut) for title, num_cut in settings.cutouts.items()}
-    return {"ERM": Erm(), **cutouts, "CutMix": CutMix()}
+    mixup = {"Mixup": Mixup()} if "mixup" in settings.methods else {}
+    return {"ERM": Erm(), **cutouts, **mixup, "CutMix": CutMix()}
 
 
 def time_step(settings: CanvasSettings, span: PatchSpan, title: str) -> float:

@@ -34,7 +34,13 @@ class Statement(NamedTuple):
 def statements(study: Study) -> list[Statement]:
     """Return what the study says of the theory's order and evenness, then what lies outside the theory or against it."""
     order = [_order(study, rarity) for rarity in RARITIES[:0:-1]]
-    outside = [_outside(study, title) for title, inside in _cutouts(study).items() if not inside]
+    outside = [
+        _outside(study, title, "is outside the theory, which needs C < P/2")
+        for title, inside in _cutouts(study).items()
+        if not inside
+    ]
+    if "Mixup" in study.measures:
+        outside.append(_outside(study, "Mixup", "blends two canvases in halves; the theory says nothing of it"))
     return [*order, _evenness(study), *outside, _common(study), _fit(study)]
 
 
@@ -76,9 +82,9 @@ def _row(study: Study, title: str, measure: str) -> str:
     )
 
 
-def _outside(study: Study, title: str) -> Statement:
+def _outside(study: Study, title: str, why: str) -> Statement:
     steps = " and ".join(_step(_comparison(study, rarity, "CutMix", title)) for rarity in (RARITIES[2], RARITIES[1]))
-    return Statement(f"{title} is outside the theory, which needs C < P/2. CutMix − {title}: {steps}.", "reported")
+    return Statement(f"{title} {why}. CutMix − {title}: {steps}.", "reported")
 
 
 def _common(study: Study) -> Statement:
