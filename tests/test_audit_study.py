@@ -295,7 +295,7 @@ class TestGoingOn:
         options = {"model": "small", "steps": 400, "learning_rate": 1e30}
         settings = settings_for(planted(tmp_path, common=12, test=12).parent, seeds=(0, 1), **options)
         study = prepare(read_data(tmp_path / "data.csv"), settings)
-        with pytest.raises(ValueError, match="the loss is nan at step .*: a lower `learning_rate` may help"):
+        with pytest.raises(ValueError, match=r"the loss is nan at step .*: a lower `learning_rate` may help"):
             train_all(study, remaining(study, None, "cpu", workers=2), None, lambda *_: None)
 
     def test_more_seeds_go_on_from_fewer(self, tmp_path):
