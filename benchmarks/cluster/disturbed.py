@@ -197,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=60.0, help="that a worker is stopped")
+    parser.add_argument("--only", default="", help="disturbances whose name has this in it")
     parser.add_argument("--out", type=Path, default=Path("reports/cluster"))
     options = parser.parse_args(arguments)
     out = options.out.absolute()
@@ -205,7 +206,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     expected, faults = comparable(out / "one-worker"), 0
     print(f"{len(expected)} cells on one local worker; now on {NUM_WORKERS} dask workers with TLS", flush=True)
     with running_cluster(out / "cluster") as cluster:
-        for name, disturb in disturbances(options.seconds).items():
+        chosen = {name: call for name, call in disturbances(options.seconds).items() if options.only in name}
+        for name, disturb in chosen.items():
             for repeat in range(options.repeats if name != "nothing" else 1):
                 folder = out / f"{name.replace(' ', '-')}-{repeat}"
                 began, sweep = time.perf_counter(), RunningSweep(cluster, folder)
