@@ -48,7 +48,8 @@ def windows(experiment: ag.Experiment, method: ag.Method, num_steps: int) -> str
         changes = np.flatnonzero(np.diff(learned.astype(int)))
         words = [f"{'from' if learned[at + 1] else 'until'} {steps[at]:,}" for at in changes]
         parts.append(f"feature {k + 1}: {', '.join(words) or 'never'}")
-    return f"{'; '.join(parts)}; accuracy {run.history.accuracy[-1]:.4f}"
+    scores = " / ".join(f"{score:.3g}" for score in run.history.feature_scores[-1].mean(axis=0))
+    return f"{'; '.join(parts)}; accuracy {run.history.accuracy[-1]:.4f}, scores {scores}"
 
 
 def print_windows(num_steps: int) -> None:
@@ -75,8 +76,8 @@ def setting(frequency: float, speed: float, feature_noise: float, num_steps: int
     return Setting(distribution, 300, num_steps=num_steps)
 
 
-def crossings(method: ag.Method, feature_noise: float, num_steps: int) -> list[tuple[float, float]]:
-    """Every (ρ, speed) at which a method begins or ceases to learn the rarer feature, bisected between neighbouring speeds."""
+def crossings(method: ag.Method, feature_noise: float, num_steps: int) -> list[tuple[float, float, bool]]:
+    """Every (ρ, speed) where what a method learns of the rarer feature changes, bisected; and whether it learns it below."""
 
     def learned(places: np.ndarray) -> np.ndarray:
         settings = [setting(frequency, speed, feature_noise, num_steps) for frequency, speed in places]
@@ -85,19 +86,18 @@ def crossings(method: ag.Method, feature_noise: float, num_steps: int) -> list[t
     grid = np.array([(frequency, speed) for frequency in FREQUENCIES for speed in SPEEDS])
     answers = learned(grid).reshape(len(FREQUENCIES), len(SPEEDS))
     rows, columns = np.nonzero(np.diff(answers.astype(int), axis=1))
-    low, high = SPEEDS[columns], SPEEDS[columns + 1]
+    below, low, high = answers[rows, columns], SPEEDS[columns], SPEEDS[columns + 1]
     for _ in range(ROUNDS if len(rows) else 0):
         middle = np.sqrt(low * high)
-        with_low = learned(np.stack([FREQUENCIES[rows], middle], axis=1)) == answers[rows, columns]
+        with_low = learned(np.stack([FREQUENCIES[rows], middle], axis=1)) == below
         low, high = np.where(with_low, middle, low), np.where(with_low, high, middle)
-    print(
-        f"α = {feature_noise:g}, {method.title}: learned at {answers.mean():.0%} of {answers.size} places", flush=True
-    )
-    return list(zip(FREQUENCIES[rows].tolist(), np.sqrt(low * high).tolist(), strict=True))
+    share = f"learned at {answers.mean():.0%} of {answers.size} places"
+    print(f"α = {feature_noise:g}, {method.title}: {share}", flush=True)
+    return list(zip(FREQUENCIES[rows].tolist(), np.sqrt(low * high).tolist(), below.tolist(), strict=True))
 
 
 def draw_phase(path: Path, num_steps: int) -> None:
-    """A panel a feature noise: below a method's points it learns the rarer feature (where it has two at a frequency, between them it does not)."""
+    """A panel a feature noise: a method learns the rarer feature below its filled points, and again above its hollow ones."""
     from matplotlib.figure import Figure
 
     from augscope.support.styles import method_styles
@@ -107,13 +107,13 @@ def draw_phase(path: Path, num_steps: int) -> None:
     styles = method_styles([method.title for method in methods])
     for axis, feature_noise in zip(figure.subplots(1, 2, sharey=True), (0.2, 0.05), strict=True):
         for method in methods:
-            points = crossings(method, feature_noise, num_steps)
-            for place in points:
-                print(f"  ρ = {place[0]:.4f}: speed {place[1]:.4f}", flush=True)
-            style = styles[method.title]
-            axis.plot(
-                *np.array(points).reshape(-1, 2).T, style.marker, ls="-", color=style.colour, label=method.title, ms=4
-            )
+            style, places = styles[method.title], crossings(method, feature_noise, num_steps)
+            for frequency, speed, below in places:
+                print(f"  ρ = {frequency:.4f}: {'to' if below else 'from'} speed {speed:.4f}", flush=True)
+            for below, line in ((True, "-"), (False, ":")):
+                points = np.array([place[:2] for place in places if place[2] == below]).reshape(-1, 2)
+                face, label = (style.colour, method.title) if below else ("white", None)
+                axis.plot(*points.T, style.marker, ls=line, color=style.colour, mfc=face, label=label, ms=5)
         axis.set(xscale="log", yscale="log", xlim=(0.023, 0.43), ylim=(SPEEDS[0] / 1.1, SPEEDS[-1] * 1.1))
         axis.set(title=f"feature noise α = {feature_noise:g}", xlabel="frequency ρ of the rarer feature")
         axis.legend(fontsize=8, frameon=False)

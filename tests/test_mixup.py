@@ -234,6 +234,9 @@ def test_midpoints_have_an_infimum_and_no_minimum():
     [
         ({"law": 1.2}, r"`law` must be λ in \[0, 1\]"),
         ({"law": (0.0, 1.0)}, "the two parameters of Beta, above 0"),
+        ({"law": (1.0, 1.0, 1.0)}, r"the two parameters of Beta, above 0, got \(1.0, 1.0, 1.0\)"),
+        ({"law": float("nan")}, r"`law` must be λ in \[0, 1\] .* got nan"),
+        ({"law": (1e6, 1e6)}, r"of 64 nodes for Beta\(1000000.0, 1000000.0\) some are not numbers"),
         ({"nodes": 1}, "`nodes` must be from 2 to 4,096"),
     ],
 )

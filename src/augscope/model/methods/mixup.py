@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial, reduce
+from math import isfinite
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from scipy.special import roots_jacobi
 
 from augscope.model.methods.base import Draws, Method, logistic
@@ -47,13 +48,14 @@ class Mixup(Method):
     law: float | tuple[float, float] = 0.5
     nodes: int = 64
 
-    @field_validator("law")
+    @field_validator("law", mode="before")
     @classmethod
-    def _check_law(cls, law: float | tuple[float, float]) -> float | tuple[float, float]:
-        if isinstance(law, tuple):
-            check(min(law) > 0, f"`law` must be λ or the two parameters of Beta, above 0, got {law}")
-        else:
-            check(0 <= law <= 1, f"`law` must be λ in [0, 1] or the two parameters of Beta, got {law}")
+    def _check_law(cls, law: Any) -> Any:
+        is_beta = isinstance(law, (tuple, list))
+        numbers = law if is_beta else [law]
+        known = all(isinstance(one, (int, float)) and isfinite(one) for one in numbers)
+        known = known and ((len(law) == 2 and min(law) > 0) if is_beta else 0 <= law <= 1)
+        check(known, f"`law` must be λ in [0, 1] or the two parameters of Beta, above 0, got {law!r}")
         return law
 
     @field_validator("nodes")
@@ -61,6 +63,16 @@ class Mixup(Method):
     def _check_nodes(cls, nodes: int) -> int:
         check(2 <= nodes <= 4_096, f"`nodes` must be from 2 to 4,096, got {nodes}")
         return nodes
+
+    @model_validator(mode="after")
+    def _check_rule(self) -> Mixup:
+        with np.errstate(all="ignore"):
+            finite = all(np.isfinite(part).all() for part in blend_rule(self.law, self.nodes))
+        check(
+            finite,
+            f"`law`: of {self.nodes:,} nodes for Beta{self.law} some are not numbers: take fewer, or a fixed λ for a law so narrow",
+        )
+        return self
 
     @property
     def title(self) -> str:
@@ -71,11 +83,13 @@ class Mixup(Method):
 
     def check_evaluation(self, num_samples: int, num_patches: int) -> None:
         """Raise ValueError if there are too many blends for one evaluation."""
-        count, nodes = num_samples**2, len(blend_rule(self.law, self.nodes)[0])
+        nodes = len(blend_rule(self.law, self.nodes)[0])
+        count, most = nodes * num_samples**2, int((MOST_TERMS / nodes) ** 0.5)
+        rule, fewer = (f" and {nodes:,} nodes", ", or fewer nodes") if nodes > 1 else ("", "")
         check(
-            count * nodes <= MOST_TERMS,
-            f"`methods`: Mixup of {num_samples:,} points and {nodes:,} nodes makes {count * nodes:,} blends a step, "
-            f"at most {MOST_TERMS:,} fit: {int((MOST_TERMS / nodes) ** 0.5):,} points, or fewer nodes",
+            count <= MOST_TERMS,
+            f"`methods`: Mixup of {num_samples:,} points{rule} makes {count:,} blends a step, "
+            f"at most {MOST_TERMS:,} fit: {most:,} points{fewer}",
         )
 
     def raw_loss_of_projections(
