@@ -21,6 +21,7 @@ from augscope.sweep.process import Answer, CellProcess, WorkerDied
 SCHEDULER_SECONDS = 8  # that a scheduler has to answer
 IN_FLIGHT = 2  # batches a worker: one running, one waiting
 COUNT_EVERY = 2.0  # seconds between two counts of the cluster's workers
+GONE = "the scheduler is gone, or was started again"
 
 _idle: list[CellProcess] = []  # this dask worker's processes that have no batch now
 
@@ -59,7 +60,10 @@ class DaskEngine:
 
 def _answer(future: Future) -> Answer:
     if future.status == "finished":
-        return future.result()
+        try:
+            return future.result()
+        except OSError:  # dask's names the sockets
+            raise ConnectionError(GONE) from None
     if future.status == "error":
         error = future.exception()
         if isinstance(error, OtherVersions):
@@ -67,7 +71,7 @@ def _answer(future: Future) -> Answer:
         if isinstance(error, ImportError):
             raise OtherVersions(f"a worker cannot import what it needs: {error}")
         return error if isinstance(error, WorkerDied) else WorkerDied(f"{type(error).__name__}: {error}")
-    raise ConnectionError("the scheduler is gone, or was started again")
+    raise ConnectionError(GONE)
 
 
 class OtherVersions(OSError):
