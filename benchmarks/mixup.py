@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from itertools import product
 from pathlib import Path
 
 import jax
@@ -110,12 +111,19 @@ def draw_phase(path: Path, num_steps: int) -> None:
             style, places = styles[method.title], crossings(method, feature_noise, num_steps)
             for frequency, speed, below in places:
                 print(f"  ρ = {frequency:.4f}: {'to' if below else 'from'} speed {speed:.4f}", flush=True)
-            for below, line in ((True, "-"), (False, ":")):
+            for one, other in product(places, places):  # neighbours of one kind, unless far apart
+                beside = FREQUENCIES[np.searchsorted(FREQUENCIES, one[0]) + 1 :][:1] == other[0]
+                if one[2] == other[2] and beside.any() and 0.25 < one[1] / other[1] < 4:
+                    ends = np.array([one[:2], other[:2]])
+                    axis.plot(*ends.T, ls="-" if one[2] else ":", color=style.colour)
+            for below in (True, False):
                 points = np.array([place[:2] for place in places if place[2] == below]).reshape(-1, 2)
                 face, label = (style.colour, method.title) if below else ("white", None)
-                axis.plot(*points.T, style.marker, ls=line, color=style.colour, mfc=face, label=label, ms=5)
+                axis.plot(*points.T, style.marker, color=style.colour, mfc=face, label=label, ms=5)
         axis.set(xscale="log", yscale="log", xlim=(0.023, 0.43), ylim=(SPEEDS[0] / 1.1, SPEEDS[-1] * 1.1))
         axis.set(title=f"feature noise α = {feature_noise:g}", xlabel="frequency ρ of the rarer feature")
+        axis.set_xticks(FREQUENCIES[::2], [f"{frequency:.3g}" for frequency in FREQUENCIES[::2]])
+        axis.minorticks_off()
         axis.legend(fontsize=8, frameon=False)
     figure.axes[0].set_ylabel("noise speed σ_d² d/n")
     figure.savefig(path, dpi=110)
