@@ -72,9 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wait_until(lambda folder=folder: num_done(folder) >= 4)
         lost = jobs("dask-worker")[0]
         subprocess.run(["scancel", lost], check=True)
-        wait_until(lambda lost=lost: lost not in jobs("dask-worker") and len(jobs("dask-worker")) == 2)
+        wait_until(  # or until the sweep is through: then there is less to cancel
+            lambda lost=lost, job=job: (
+                lost not in jobs("dask-worker") and (len(jobs("dask-worker")) == 2 or job not in jobs("wrap"))
+            )
+        )
         at_new_worker = num_done(folder)
-        subprocess.run(["scancel", job], check=True)
+        subprocess.run(["scancel", "--quiet", job], check=True)
         wait_until(lambda job=job: job not in jobs("wrap") and not jobs("dask-worker"))
         at_cancelled = num_done(folder)
         again = submit(folder, second, variables)
