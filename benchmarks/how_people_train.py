@@ -1,4 +1,4 @@
-"""Do the theorems survive how people train? Exact losses against drawn augmentations, batches and momentum, at both presets.
+"""Do the theorems survive how people train? Exact losses against drawn augmentations, batches, momentum and weight decay, at both presets.
 
 Prints a row a preset, training and method: features learned, exact test accuracy, and in how many samples the method's theorem
 holds. `--seeds 8` (the default) takes about ten minutes on two idle cores; `--training` asks for some rows alone. `--cost` times a
@@ -17,12 +17,14 @@ import numpy as np
 import augscope as ag
 from augscope.training.sampled import time_sampled_step
 
-TRAININGS = {  # with the step size: momentum β makes steps 1/(1 − β) times as long
-    "exact": (None, 1.0),
-    "all points, one draw each": (ag.Sampling(), 1.0),
-    "batches of 32": (ag.Sampling(batch_size=32), 1.0),
-    "batches of 32, momentum 0.9": (ag.Sampling(batch_size=32, momentum=0.9), 0.1),
-    "batches of 4": (ag.Sampling(batch_size=4), 1.0),
+TRAININGS = {  # with the step size, and how many times the steps: momentum β makes steps 1/(1 − β) times as long
+    "exact": (None, 1.0, 1),
+    "all points, one draw each": (ag.Sampling(), 1.0, 1),
+    "batches of 32": (ag.Sampling(batch_size=32), 1.0, 1),
+    "batches of 32, momentum 0.9": (ag.Sampling(batch_size=32, momentum=0.9), 0.1, 1),
+    "batches of 32, weight decay 0.001": (ag.Sampling(batch_size=32, weight_decay=1e-3), 1.0, 1),
+    "batches of 4": (ag.Sampling(batch_size=4), 1.0, 1),
+    "batches of 4, η = 0.1": (ag.Sampling(batch_size=4), 0.1, 10),
 }
 
 
@@ -88,6 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--num-steps", type=int, default=10_000)
+    parser.add_argument("--num-samples", type=int, default=300)
     parser.add_argument("--preset", choices=ag.presets._fields, nargs="*", default=ag.presets._fields)
     parser.add_argument("--training", choices=TRAININGS, nargs="*", default=TRAININGS)
     parser.add_argument("--cost", action="store_true", help="time a drawn step, beside PyTorch")
@@ -98,8 +101,9 @@ def main() -> None:
         return
     for preset in options.preset:
         for name in options.training:
-            sampling, step_size = TRAININGS[name]
-            base = getattr(ag.presets, preset).replace(num_steps=options.num_steps)
+            sampling, step_size, times = TRAININGS[name]
+            sizes = {"num_samples": options.num_samples, "num_steps": times * options.num_steps}
+            base = getattr(ag.presets, preset).replace(**sizes)
             verdict = ag.verify(base.replace(sampling=sampling, step_size=step_size), range(options.seeds))
             for one in verdict.theorems:
                 ends = [run.history for run in verdict.runs if run.method == one.method]
@@ -107,7 +111,7 @@ def main() -> None:
                 accuracies = np.array([end.accuracy[-1] for end in ends])
                 holds = sum(sample.verdict == "holds" for sample in one.samples)
                 print(
-                    f"{preset:8} {name:28} {one.method.title:7} learned {learned:.2f} of 3, accuracy {accuracies.mean():.4f} "
+                    f"{preset:8} {name:33} {one.method.title:7} learned {learned:.2f} of 3, accuracy {accuracies.mean():.4f} "
                     f"± {accuracies.std():.4f}, theorem holds in {holds} of {options.seeds}",
                     flush=True,
                 )

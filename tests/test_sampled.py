@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import jax
@@ -92,13 +93,54 @@ def test_momentum_follows_its_recursion():
     np.testing.assert_allclose(moved, plain[1] + 0.5 * (plain[0] - dataset.initial_weights), rtol=0, atol=1e-14)
 
 
+def plain_sgd(dataset, network, *, step_size, num_steps, momentum, weight_decay):
+    """W(T) of ERM by gradients of the loss in the weights themselves, with PyTorch's rule of momentum and decay."""
+    patches, labels = jnp.asarray(dataset.patches), jnp.asarray(dataset.labels)
+
+    def loss(weights):
+        active = network.activation(jnp.einsum("hd,npd->hnp", weights, patches))
+        return jax.nn.softplus(-labels * (active[0] - active[1]).sum(axis=1)).mean()
+
+    weights, velocity = dataset.initial_weights, 0.0
+    for _ in range(num_steps):
+        velocity = momentum * velocity + jax.grad(loss)(weights) + weight_decay * weights
+        weights = weights - step_size * velocity
+    return weights, loss(weights)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
+def test_weight_decay_is_that_of_sgd(momentum):
+    experiment = ag.presets.figure.replace(num_samples=9, coordinates="dense", init_std=0.05)
+    dataset, rule = experiment.sample(0), {"momentum": momentum, "weight_decay": 0.05}
+    wanted, loss = plain_sgd(dataset, experiment.network, step_size=0.5, num_steps=30, **rule)
+    train = partial(ag.train, network=experiment.network, method=ag.Erm(), step_size=0.5, num_steps=30)
+    run = train(dataset, sampling=ag.Sampling(**rule))
+    np.testing.assert_allclose(run.weights, wanted, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(run.history.loss[-1], loss, rtol=1e-13)  # without the penalty
+    accuracy = ag.test_accuracy(wanted, dataset, experiment.network)
+    assert abs(run.history.accuracy[-1] - accuracy.overall) <= 2 * accuracy.error_bound
+    # In fewer coordinates W(0) is known by its Gram matrix alone, and that shrinks with it.
+    reduced = train(dataset.reduce(), sampling=ag.Sampling(**rule)).history
+    np.testing.assert_allclose(reduced.noise_gram, run.history.noise_gram, rtol=1e-10)
+    np.testing.assert_allclose(reduced.loss, run.history.loss, rtol=1e-12)
+
+
+def test_weight_decay_on_own_patches_is_that_of_sgd():
+    own = np.random.default_rng(0)
+    data = ag.dataset_from_patches(own.normal(size=(8, 3, 5)), np.tile([1, -1], 4), init_std=0.3)
+    rule, network = {"momentum": 0.5, "weight_decay": 0.1}, ag.Network()
+    run = ag.train(data, network, ag.Erm(), step_size=0.2, num_steps=20, sampling=ag.Sampling(**rule))
+    wanted, _ = plain_sgd(data, network, step_size=0.2, num_steps=20, **rule)
+    np.testing.assert_allclose(run.weights, wanted, rtol=0, atol=1e-14)
+
+
 def test_an_epoch_meets_every_point_once():
     problem, sampling = problem_of(ag.Erm()), ag.Sampling(batch_size=2)  # 4 batches an epoch, one point left over
     state, met = sampled_start(problem), []
     for _ in range(12):
-        before = state.coefficients.noise
+        before = state.at.coefficients.noise
         state = sampled_steps(problem, sampling, jax.random.key(2), state, 1)
-        moved = np.abs(np.asarray(state.coefficients.noise - before)).reshape(2, 9, -1).sum(axis=(0, 2)) > 0
+        moved = np.abs(np.asarray(state.at.coefficients.noise - before)).reshape(2, 9, -1).sum(axis=(0, 2)) > 0
         met.append(set(np.flatnonzero(moved).tolist()))
     epochs = [met[first : first + 4] for first in (0, 4, 8)]
     assert all(sum(map(len, epoch)) == len(set.union(*epoch)) == 8 for epoch in epochs)
@@ -122,7 +164,7 @@ def test_a_key_gives_its_bits_in_chunks_of_any_length_and_from_a_checkpoint(tmp_
     begun = train(checkpoint=file, progress=stop, key=key)
     assert begun.status == "interrupted"
     ended, other = train(checkpoint=file, key=key), train(key=jax.random.key(4))
-    np.testing.assert_array_equal(ended.weights, problem.data.weights(whole.coefficients))
+    np.testing.assert_array_equal(ended.weights, problem.data.weights(whole.at.coefficients))
     assert not np.array_equal(ended.weights, other.weights)
     with pytest.raises(ValueError, match="another"):
         train(checkpoint=file, key=jax.random.key(4))
@@ -133,7 +175,7 @@ def test_what_is_measured_is_the_exact_loss():
     run = ag.train(dataset, SMALL.network, ag.CutMix(), step_size=1.0, num_steps=60, sampling=ag.Sampling(batch_size=2))
     problem = problem_of(ag.CutMix())
     state = sampled_steps(problem, ag.Sampling(batch_size=2), jax.random.key(0), sampled_start(problem), 60)
-    np.testing.assert_allclose(run.history.loss[-1], evaluate(problem, state.coefficients).loss, rtol=1e-12)
+    np.testing.assert_allclose(run.history.loss[-1], evaluate(problem, state.at.coefficients).loss, rtol=1e-12)
     assert run.status == "completed"
     assert not run.oscillating
 
@@ -171,6 +213,7 @@ def test_smaller_steps_come_closer_to_the_flow():
         ({"draws": 0}, "`draws` must be from 1 to 1,000, got 0"),
         ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\), got 1.0"),
         ({"momentum": -0.1}, r"`momentum` must be in \[0, 1\), got -0.1"),
+        ({"weight_decay": -0.1}, "`weight_decay` must be at least 0, got -0.1"),
     ],
 )
 def test_bad_sampling_is_refused(fields, sentence):
@@ -188,6 +231,7 @@ def loss_of_scores(scores, labels):
     [
         ({"sampling": {"batch_size": 10}}, "`batch_size` must be at most n = 9, got 10"),
         ({"sampling": {}, "coordinates": "limit"}, "`sampling` must be left out with `coordinates` = 'limit'"),
+        ({"sampling": {"weight_decay": 1.0}}, "`weight_decay` times `step_size` must be below 1, got 1"),
         ({"sampling": {}, "until": 10.0}, "`sampling` must be left out with `until`"),
         ({"sampling": {}, "methods": (ag.FunctionMethod(function=loss_of_scores),)}, "defines no `draw`"),
     ],
@@ -204,14 +248,20 @@ def test_a_limit_is_refused():
 
 def test_an_experiment_without_it_keeps_its_name():
     assert "sampling" not in SMALL.canonical
-    assert SMALL.replace(sampling={"draws": 2}).identity != SMALL.identity
+    drawn = SMALL.replace(sampling={"draws": 2})
+    assert drawn.identity != SMALL.identity
+    assert "weight_decay" not in drawn.canonical
+    decayed = SMALL.replace(sampling={"draws": 2, "weight_decay": 0.01})
+    assert decayed.identity != drawn.identity
+    assert ag.Sampling(**json.loads(decayed.canonical)["sampling"]) == decayed.sampling
 
 
 def test_the_commands_take_it(tmp_path):
     options = ["--num-samples", "12", "--num-steps", "20", "--methods", "cutmix"]
-    drawn = run_here("train", *options, "--batch-size", "4", "--momentum", "0.5", "--json")
+    drawn = run_here("train", *options, "--batch-size", "4", "--momentum", "0.5", "--weight-decay", "0.01", "--json")
     assert drawn.returncode == 0, drawn.stderr
     assert '"batch_size": 4' in drawn.stdout
+    assert '"weight_decay": 0.01' in drawn.stdout
     verified = run_here("verify", *options, "--draws", "2", "--seeds", "2", "--out", tmp_path / "report")
     assert verified.returncode in (0, 1, 3), verified.stderr
     page = (tmp_path / "report" / "report.html").read_text()

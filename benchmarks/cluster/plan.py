@@ -27,6 +27,7 @@ from augscope.sweep.cells import run_cell
 from augscope.sweep.cluster import DaskEngine
 from augscope.sweep.folder import SweepFolder
 from augscope.sweep.schema import SCHEMA
+from augscope.sweep.worker import to_stream
 
 PART_ROWS = 100_000  # of the parts that are queried
 CELL = {"num_samples": 20, "num_steps": 100, "distribution": {"rarity": ["common", "rare", "extremely_rare"]}}
@@ -55,16 +56,9 @@ class Answers:
             began = time.process_time()
             rows = pa.concat_tables([self.row] * len(cells))
             names = pa.array([cell.identity for cell in cells])
-            answer = _stream(rows.set_column(SCHEMA.get_field_index("cell"), SCHEMA.field("cell"), names))
+            answer = to_stream(rows.set_column(SCHEMA.get_field_index("cell"), SCHEMA.field("cell"), names).to_pylist())
             self.seconds += time.process_time() - began
             yield cells, answer
-
-
-def _stream(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, SCHEMA) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue().to_pybytes()
 
 
 def enumerating(count: int) -> None:

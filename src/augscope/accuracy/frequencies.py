@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from augscope.accuracy.gaussian import DENSITY
 from augscope.accuracy.patch import Answer
@@ -34,7 +34,7 @@ RANGE = 6.55  # Lipschitz constants from its mean within which a function of nor
 CONCENTRATION = 1e-9  # … but for this probability, 2 exp(−RANGE²/2)
 TRUNCATION = 4e-9  # bound on what the frequencies left out would add
 SHARPEST, BLUNTEST = 8e-11, 1e-7  # bounds on the error of one panel, by how much it matters
-FIRST_BLOCK, GROWTH = 96, 2  # frequencies evaluated with one set of nodes; and how far the next sets reach
+FIRST_BLOCK, GROWTH = 96, 3  # frequencies evaluated with one set of nodes; and how far the next sets reach
 ONE_BLOCK = 160  # frequencies for which one set is cheapest
 TOLERANCE_OF_FACTOR = 1e-12  # of the sum over it, in the bounds on what is left out
 LARGEST_BLOCK = 768  # frequencies interpolated at a time
@@ -58,8 +58,10 @@ def sum_by_frequencies(coordinates: Coordinates, count: int, thresholds: np.ndar
     """
     if not coordinates.share or coordinates.size(0.0, SHARPEST) > MOST_NUMBERS:
         return None
-    decay = _Decay.of(coordinates)
     far_out, at, step = _window(coordinates, count, thresholds)
+    if np.isinf(step):
+        return _answers(far_out, CONCENTRATION + (count + 1) * 2 * OUTSIDE)
+    decay = _Decay.of(coordinates)
     last = decay.last_order(step, count)
     if last * coordinates.size(step * last, decay.tolerance(step * last, count)) > MOST_WORK:
         return None
@@ -76,7 +78,11 @@ def sum_by_frequencies(coordinates: Coordinates, count: int, thresholds: np.ndar
             error += miss * float((_sensitivity(parts, count, miss) / orders).sum()) / np.pi
     error += decay.left_out(step * last, count) + CONCENTRATION
     error += (count + 1) * (2 * OUTSIDE + 3 * TOLERANCE_OF_FACTOR)
-    values = np.where(np.isnan(far_out), np.clip(values, 0.0, 1.0), far_out)
+    return _answers(np.where(np.isnan(far_out), np.clip(values, 0.0, 1.0), far_out), error)
+
+
+def _answers(values: np.ndarray, error: float) -> list[Answer]:
+    """Return an answer a law, none with ties."""
     return [Answer(row, row, np.zeros_like(row), np.full(len(row), error), np.full(len(row), error)) for row in values]
 
 
@@ -93,15 +99,37 @@ def _window(coordinates: Coordinates, count: int, thresholds: np.ndarray) -> tup
 
     Returns:
         The probability at thresholds so far out that only CONCENTRATION errs there, NaN at the others, (laws, T); the others
-        (0 far out); the step.
+        (0 far out); the step, infinite where all are far out.
+    """
+    low, high = _reach(coordinates, count)
+    low, high = low[:, None], high[:, None]
+    inside = (thresholds > low) & (thresholds < high)
+    far_out = np.where(inside, np.nan, np.where(thresholds >= high, 1.0, 0.0))
+    furthest = float(np.where(inside, np.maximum(high - thresholds, thresholds - low), 0.0).max())
+    return far_out, np.where(inside, thresholds, 0.0), 2 * np.pi / furthest if furthest else np.inf
+
+
+def _reach(coordinates: Coordinates, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return ends between which S lies for every law of D, but for CONCENTRATION: the better of two pairs, (laws,) each.
+
+    A function of normals strays RANGE Lipschitz constants from its mean. And φ is convex with slopes of at least β, so with g the
+    slope of its chord from 0 to where a coordinate ends, a score is at most max(g z_1, β z_1) − β z_2: S is below the largest of
+    2^(P−1) Gaussian variables, as each patch takes one or the other slope, and above the smallest of as many.
     """
     lipschitz, means = coordinates.lipschitz(), coordinates.mean_scores()
-    reach = RANGE * float(np.sqrt(lipschitz[1:].max() ** 2 + count * lipschitz[0] ** 2))
-    from_mean = thresholds - (means[1:] + count * means[0])[:, None]
-    inside = np.abs(from_mean) < reach
-    far_out = np.where(inside, np.nan, np.where(from_mean > 0, 1.0, 0.0))
-    at = np.where(inside, thresholds, 0.0)
-    return far_out, at, 2 * np.pi / (reach + float(np.where(inside, np.abs(from_mean), 0.0).max()))
+    spread = RANGE * np.sqrt(lipschitz[1:] ** 2 + count * lipschitz[0] ** 2)
+    middle, beta = means[1:] + count * means[0], coordinates.network.negative_slope
+    quantile = -float(ndtri(CONCENTRATION / 4 * 0.5**count))
+    slopes = np.stack([coordinates.chord_slopes(), np.full(coordinates.mean.shape, beta)])  # (2, kinds, 2)
+    ends = []
+    for rising in (0, 1):  # the filter whose score is bounded by a chord: that of +1 from above, that of −1 from below
+        own, other = coordinates.std[:, rising], coordinates.std[:, 1 - rising]
+        mine = slopes[:, :, rising]
+        variances = (mine * own) ** 2 - 2 * beta * coordinates.correlation * mine * own * other + (beta * other) ** 2
+        centers = mine * coordinates.mean[:, rising] - beta * coordinates.mean[:, 1 - rising]
+        furthest = count * variances[:, 0].max()  # every background patch with the slope that spreads more
+        ends.append((centers[:, 1:] + quantile * np.sqrt(variances[:, 1:] + furthest)).max(axis=0))
+    return np.maximum(middle - spread, -ends[1]), np.minimum(middle + spread, ends[0])
 
 
 def _sensitivity(parts: np.ndarray, count: int, error: float) -> np.ndarray:

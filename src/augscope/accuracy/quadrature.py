@@ -93,6 +93,12 @@ class Coordinates:
         pairs = [(first[:, 0], second[:, 1]) for first in ends for second in ends]
         return np.sqrt(np.max([a * a - 2 * self.correlation * a * b + b * b for a, b in pairs], axis=0))
 
+    def chord_slopes(self) -> np.ndarray:
+        """Return the slopes of φ's chords from 0 to REACH above the means, β where that is below 0: (kinds, 2)."""
+        ends = self.mean + REACH * self.std
+        chords = self.network.activation(ends) / np.where(ends > 0, ends, 1.0)
+        return np.where(ends > 0, chords, self.network.negative_slope)
+
     def size(self, frequency: float, tolerance: float) -> float:
         """Estimate how many densities the quadrature will hold at a frequency."""
         low, high = self.range

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,6 +27,7 @@ from augscope.laws.guarding import global_states
 from augscope.laws.settling import REMEDY, settle
 from augscope.laws.targets import Call, Target, label_problem
 from augscope.support.naming import FOREIGN_ERRORS
+from augscope.support.threads import one_torch_thread
 
 Progress = Callable[[float, float], None]  # gets the seconds that the whole run will take, and the share that is done
 
@@ -255,18 +254,3 @@ class Prober:
 
 def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Batches are small: more threads of PyTorch, where it is loaded, would only wait for each other."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

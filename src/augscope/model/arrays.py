@@ -19,9 +19,8 @@ def check_key(key: Any) -> None:
     is_array = isinstance(key, (jax.Array, np.ndarray))
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     legacy = is_array and not typed and key.dtype == np.uint32 and key.shape == (2,)
-    if not (
-        (typed and key.shape == ()) or legacy
-    ):  # no `check`: its sentence would be made each time, which takes JAX long
+    is_key = (typed and key.shape == ()) or legacy
+    if not is_key:  # no `check`: its sentence would be made each time, which takes JAX long
         raise ValueError(f"`key` must be a JAX random key such as jax.random.key(0), got {key!r}")
 
 

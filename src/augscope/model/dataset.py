@@ -40,7 +40,7 @@ class Dataset(Shown):
         feature_noise_label: (m,), ±1: u is v_{±1,1}, the feature hidden in the dominant patch.
         initial_weights: W(0), (2, D).
         residual_gram: (2, 2), the Gram matrix of W(0)'s part outside these coordinates: zeros when dense. Descent never
-            changes it, and test noise sees it (model.md, identity 6.5).
+            changes it (weight decay alone shrinks it), and test noise sees it (model.md, identity 6.5).
         coordinates: "dense" (D = d), "reduced" (fewer), "limit" or "population" (D = 2K).
     """
 

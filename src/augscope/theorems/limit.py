@@ -23,6 +23,7 @@ from augscope.training.flow_solver import FlowSolver, Tolerances
 from augscope.training.loop import Loop
 from augscope.training.problem import Problem
 from augscope.training.seed_run import SeedRun
+from augscope.training.seeds import run_seeds
 from augscope.training.watched import Change, Measured, WatchedDescent, Watcher, watch_flow
 
 LAST_STEP = 1e12  # to which the flow is followed after the descent, in steps
@@ -194,15 +195,17 @@ def run_own_limits(
     progress: Callable[[str, float], Any] | None = None,
 ) -> list[SeedRun]:
     """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps."""
+
+    def report(run: str, _: float) -> None:
+        if progress is not None:
+            progress(f"{run}, the limit", 1.0)
+
     runs = []
     for method, seeds in seeds_of.items():
         own = experiment.with_judged_steps().replace(
             coordinates="limit", frame="standard", sampling=None, methods=(method,)
         )
-        for seed in seeds:
-            if progress is not None:
-                progress(f"{method.title}, the limit of seed {seed}", 1.0)
-            runs.append(SeedRun.of(seed, own.run(method, own.sample(seed))))
+        runs += run_seeds(own, seeds, report)[0]
     return runs
 
 

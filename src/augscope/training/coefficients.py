@@ -51,6 +51,10 @@ class NoiseVectors(NamedTuple):
     beside: Float[Array, "2 D"]  # W(0) without its part along the features
     residual_gram: Float[Array, "2 2"]
 
+    def with_start(self, share: Float[Array, ""]) -> NoiseVectors:
+        """Return the same vectors beside this share of W(0)."""
+        return self._replace(beside=share * self.beside, residual_gram=share**2 * self.residual_gram)
+
     def projections(self, noise: Float[Array, "2 N"]) -> Float[Array, "2 N"]:
         """Return ⟨Σ c ξ, ξ⟩ for coefficients c."""
         return noise @ self.gram if self.gram is not None else (noise @ self.vectors) @ self.vectors.T
@@ -136,6 +140,15 @@ class FeatureNoiseGeometry(NamedTuple):
     def start(self) -> Coefficients:
         """Return the coefficients of W(0): zeros."""
         return Coefficients(jnp.zeros_like(self.initial_feature), jnp.zeros_like(self.initial_noise))
+
+    def with_start(self, share: Float[Array, ""]) -> FeatureNoiseGeometry:
+        """Return the geometry of a sample whose initial weights are this share of W(0)."""
+        return self._replace(
+            noise=self.noise.with_start(share),
+            initial_weights=share * self.initial_weights,
+            initial_feature=share * self.initial_feature,
+            initial_noise=share * self.initial_noise,
+        )
 
     def of_points(self, points: Int[Array, " m"]) -> FeatureNoiseGeometry:
         """Return the geometry as a loss of some of the points sees it; their gradient moves along their vectors alone.

@@ -122,7 +122,7 @@ class Experiment(Value):
         if self.sampling is not None:
             check(not self.is_limit, f"`sampling` must be left out with `coordinates` = {self.coordinates!r}")
             check(self.until is None, "`sampling` must be left out with `until`: a gradient flow has no steps to draw")
-            self.sampling.check_fits(self.num_samples, self.methods)
+            self.sampling.check_fits(self.num_samples, self.methods, self.step_size)
         for method in self.methods:
             check_method(method, self.num_samples, self.distribution.num_patches, weighted=self.is_limit)
         return self

@@ -44,6 +44,10 @@ class PatchGeometry(NamedTuple):
         """Return the coefficients of W(0): zeros."""
         return jnp.zeros_like(self.initial_weights)
 
+    def with_start(self, share: Float[Array, ""]) -> PatchGeometry:
+        """Return the geometry with this share of W(0)."""
+        return self._replace(initial_weights=share * self.initial_weights)
+
     def of_points(self, points: Int[Array, " m"]) -> PatchGeometry:
         """Return the geometry as a loss of some of the points sees it."""
         return self._replace(labels=self.labels[points], patches=self.patches[points])

@@ -1,7 +1,8 @@
-"""Training as people do it: augmentations drawn anew in each step, batches of points, momentum."""
+"""Training as people do it: augmentations drawn anew in each step, batches of points, momentum, weight decay."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,12 +25,19 @@ EXACT_EVERY = 100  # steps from one look at the exact loss to the next
 LOOKS_ABOVE = 2  # looks in a row at a loss that has blown up: diverged
 
 
+class Moving(NamedTuple):
+    """What drawn steps move: W is the `start` share of W(0), which weight decay alone changes, and what its coefficients add."""
+
+    coefficients: Any
+    start: Float[Array, ""]
+
+
 class SampledState(NamedTuple):
     """Where a sampled descent stands."""
 
     step: Int[Array, ""]
-    coefficients: Any
-    velocity: Any  # of momentum, as coefficients
+    at: Moving
+    velocity: Moving  # of momentum
     order: Int[Array, " n"]  # of the points in this epoch
     loss: Float[Array, ""]  # exact, when it was looked at last
     initial_loss: Float[Array, ""]
@@ -92,13 +100,23 @@ def sampled_start(problem: Problem) -> SampledState:
     loss = evaluate(problem, data.start()).loss
     return SampledState(
         step=jnp.zeros((), int),
-        coefficients=data.start(),
-        velocity=data.start(),
+        at=Moving(data.start(), jnp.ones_like(loss)),
+        velocity=Moving(data.start(), jnp.zeros_like(loss)),
         order=jnp.arange(len(data.labels)),
         loss=loss,
         initial_loss=loss,
         looks_above=jnp.zeros((), jnp.int32),
     )
+
+
+def _problem_at(problem: Problem, sampling: Sampling, at: Moving) -> Problem:
+    """The problem with what is left of W(0)."""
+    return replace(problem, data=problem.data.with_start(at.start)) if sampling.weight_decay else problem
+
+
+def exact_point(problem: Problem, sampling: Sampling, at: Moving) -> Point:
+    """Return the exact loss and its gradient, without the penalty of weight decay; traceable."""
+    return evaluate(_problem_at(problem, sampling, at), at.coefficients)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -115,19 +133,21 @@ def sampled_steps(problem: Problem, sampling: Sampling, key: Any, state: Sampled
             shuffled = partial(jax.random.permutation, jax.random.fold_in(key_order, epoch), num_samples)
             order = jax.lax.cond(place == 0, shuffled, lambda: state.order)
             batch = jax.lax.dynamic_slice(order, (place * size,), (size,))
-        key = jax.random.fold_in(key_draws, state.step)
-        slope = sampled_gradient(problem, sampling, key, state.coefficients, batch)
-        velocity = slope
+        key, decay = jax.random.fold_in(key_draws, state.step), sampling.weight_decay
+        slope = sampled_gradient(_problem_at(problem, sampling, state.at), sampling, key, state.at.coefficients, batch)
+        velocity = Moving(slope, jnp.zeros_like(state.at.start))
+        if decay:
+            velocity = jax.tree.map(lambda slope, at: slope + decay * at, velocity, state.at)
         if sampling.momentum:
-            velocity = jax.tree.map(lambda before, new: sampling.momentum * before + new, state.velocity, slope)
-        moved = jax.tree.map(lambda at, along: at - problem.step_size * along, state.coefficients, velocity)
+            velocity = jax.tree.map(lambda before, new: sampling.momentum * before + new, state.velocity, velocity)
+        moved = jax.tree.map(lambda at, along: at - problem.step_size * along, state.at, velocity)
         step = state.step + 1
         looks = step % EXACT_EVERY == 0
-        loss = jax.lax.cond(looks, lambda: evaluate(problem, moved).loss, lambda: state.loss)
+        loss = jax.lax.cond(looks, lambda: exact_point(problem, sampling, moved).loss, lambda: state.loss)
         above = jnp.where(loss > BLOW_UP * state.initial_loss, state.looks_above + 1, 0)
         return state._replace(
             step=step,
-            coefficients=moved,
+            at=moved,
             velocity=velocity if sampling.momentum else state.velocity,
             order=order,
             loss=loss,
@@ -141,9 +161,7 @@ def _has_diverged(state: SampledState) -> Any:
     return ~jnp.isfinite(state.loss) | (state.looks_above >= LOOKS_ABOVE)
 
 
-@jax.jit
-def _exact_point(problem: Problem, coefficients: Any) -> Point:
-    return evaluate(problem, coefficients)
+_compiled_point = jax.jit(exact_point, static_argnums=1)
 
 
 class SampledDescent(Steps):
@@ -173,13 +191,18 @@ class SampledDescent(Steps):
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that it stands at, and what is measured there."""
-        point = _exact_point(self.problem, self.state.coefficients)
-        return [(self.place, observe(self.problem.data, self.problem.network, point))]
+        point = _compiled_point(self.problem, self._sampling, self.state.at)
+        return [(self.place, observe(self._data, self.problem.network, point))]
 
     def standing(self, index: int = 0) -> Standing:
         """Return where it stands; a drawn loss rises and falls, so that none is called oscillating."""
         status, message = self._outcome()
-        return Standing(self.problem.data.weights(self.state.coefficients), status, message, False, self.place)
+        return Standing(self._data.weights(self.state.at.coefficients), status, message, False, self.place)
+
+    @property
+    def _data(self) -> Any:
+        """The geometry with what is left of W(0)."""
+        return _problem_at(self.problem, self._sampling, self.state.at).data
 
     def _outcome(self) -> tuple[Status, str]:
         state = self.state

@@ -11,6 +11,7 @@ from math import log1p
 from typing import Any
 
 import jax
+from threadpoolctl import threadpool_limits
 
 from augscope.model.methods import Method
 from augscope.model.sampling import MEMORY_SHARE, free_bytes
@@ -131,7 +132,8 @@ def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Jo
         work.finish(run)
         return run
 
-    with ThreadPoolExecutor(workers) as threads:
+    # NumPy, which measures, by one thread a run: more would keep cores from the others' steps.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
         futures = {threads.submit(train, job): job for job in jobs}
         interrupted = _wait(futures, stop)
     runs = {job: run for future, job in futures.items() if (run := future.result()) is not None}

@@ -78,7 +78,7 @@ def train(
         check(
             not dataset.is_limit, "`sampling` draws points of a sample: of a limit, whose rows are types, leave it out"
         )
-        sampling.check_fits(len(dataset.labels), [method])
+        sampling.check_fits(len(dataset.labels), [method], step_size)
     began, file = time.perf_counter(), None
     key = jax.random.key(0) if key is None else key
     if checkpoint is not None:

@@ -14,7 +14,8 @@ from augscope.images.kept import KeptTrainings, training_versions
 from augscope.images.plan import TrainingPlan, title
 from augscope.images.training import StepSeconds, seconds_per_step
 from augscope.studies.audit.study import Study, Trained, TrainedRuns
-from augscope.studies.audit.workers import one_thread, train_one_by_one, train_side_by_side, usual_workers
+from augscope.studies.audit.workers import train_one_by_one, train_side_by_side, usual_workers
+from augscope.support.threads import one_torch_thread
 from augscope.support.wording import in_words
 
 NOTED = 1.5  # slow steps over quick ones: beyond it, both are stated
@@ -25,13 +26,13 @@ KEPT = "trainings"  # folder of finished trainings inside that of the report
 def kept_trainings(folder: Path, study: Study, device: str, *, replace: bool = False) -> KeptTrainings:
     """Return the folder of an audit's finished trainings. Raises ValueError as `KeptTrainings` does."""
     digests = {"data": study.data.digest, "model": study.model_digest}
-    with one_thread():
+    with one_torch_thread():
         return KeptTrainings(folder, "audit", study.settings, digests, device, replace=replace)
 
 
 def audit_versions(device: str) -> dict[str, str]:
     """Return what decides the bits of an audit's trainings apart from their plans and images."""
-    with one_thread():
+    with one_torch_thread():
         return training_versions(device)
 
 
@@ -104,7 +105,7 @@ def remaining(study: Study, kept: KeptTrainings | None, device: str, workers: in
             finished[plan.method, plan.seed] = Trained.of(data, arrays)
     plans = tuple(plan for plan in settings.plans() if (plan.method, plan.seed) not in finished)
     images, labels = data.train.images, data.train.labels
-    with one_thread():
+    with one_torch_thread():
         step_seconds = {
             method: seconds_per_step(
                 settings.plan(method, seed=0), images, labels, num_classes=len(data.classes), device=device

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from augscope.images.plan import TrainingPlan
 from augscope.studies.audit.dataset import ImageData
 from augscope.studies.audit.study import Trained, train_one
+from augscope.support.threads import one_torch_thread
 from augscope.support.values import check, check_count
 
 WORTH = 60.0  # seconds of trainings from which other processes, which take some seconds to start, are used unasked
@@ -25,17 +25,6 @@ LOOK = 0.5  # seconds between two looks at how far they are
 
 Finish = Callable[[TrainingPlan, Trained], None]
 Report = Callable[[TrainingPlan, Sequence[int]], None]  # a training that runs, and the steps that each has made
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch with one thread, and with as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_workers(workers: int | None, device: str) -> None:
@@ -65,7 +54,7 @@ def train_one_by_one(
             report(plan, steps)
 
         note(0)
-        with one_thread():
+        with one_torch_thread():
             run = train_one(data, plan, device, note)
         finish(plan, run)
 
