@@ -93,13 +93,13 @@ class Descents(Descent):
     @property
     def place(self) -> int:
         """The step of those that run, or the last one if none does."""
-        steps, runs = np.asarray(self.state.step), self._runs
+        steps, runs = self.numbers.step, self._runs
         return int(steps[runs].min() if runs.any() else steps.max())
 
     @property
     def _runs(self) -> np.ndarray:
         """Which of those in the arrays have not diverged."""
-        return ~np.asarray(has_diverged(self.state))
+        return ~has_diverged(self.numbers)
 
     def advance(self, target: float) -> None:
         """Take steps towards a step, and let go of descents that have diverged once they are half."""

@@ -121,7 +121,7 @@ compiled_steps = jax.jit(take_steps)
 
 def has_diverged(state: State) -> Any:
     """Return whether a descent has diverged, as an array."""
-    lost = (state.step >= 0) & ~jnp.isfinite(state.point.loss)
+    lost = (state.step >= 0) & ~(abs(state.point.loss) < jnp.inf)  # NumPy's arrays too
     return lost | (state.steps_above >= PATIENCE)
 
 
@@ -162,18 +162,27 @@ def outcome(state: State, num_steps: int) -> tuple[Status, str]:
 class Steps:
     """Compiled steps in chunks of about `loop.CHUNK_SECONDS`: what steppers of `loop.Loop` that count steps share.
 
-    A subclass says how to go on: `_after(count)` is the state after so many steps more.
+    A subclass says how to go on: `_after(count)` is the state after so many steps more, and `_numbers()` the state without its
+    large arrays, which the host looks at after each chunk.
     """
 
     def __init__(self, problem: Problem, num_steps: int, state: Any, chunk_seconds: float | None = None) -> None:
         self.problem, self.num_steps, self.state = problem, num_steps, state
         self._chunk_seconds = chunk_seconds
         self._count = 1  # steps of the next chunk
+        self._fetched: tuple[Any, Any] = None, None  # a state, and its numbers
+
+    @property
+    def numbers(self) -> Any:
+        """The state without its large arrays, on the host; fetched once a chunk."""
+        if self._fetched[0] is not self.state:
+            self._fetched = self.state, jax.device_get(self._numbers())
+        return self._fetched[1]
 
     @property
     def place(self) -> int:
         """The step reached; −1 before the first chunk of a descent."""
-        return int(self.state.step)
+        return int(self.numbers.step)
 
     def has_reached(self, target: float) -> bool:
         """Whether it has come to this step."""
@@ -188,6 +197,9 @@ class Steps:
         self._count = max(1, min(8 * self._count, chunk))  # it grows gently: the first chunk also compiles
 
     def _after(self, count: int) -> Any:
+        raise NotImplementedError
+
+    def _numbers(self) -> Any:
         raise NotImplementedError
 
 
@@ -209,12 +221,12 @@ class Descent(Steps):
     @property
     def loss(self) -> float:
         """The loss there."""
-        return float(np.mean(self.state.point.loss))
+        return float(np.mean(self.numbers.point.loss))
 
     @property
     def is_over(self) -> bool:
         """Whether it has diverged."""
-        return bool(np.all(has_diverged(self.state)))
+        return bool(np.all(has_diverged(self.numbers)))
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that it stands at, and what is measured there."""
@@ -225,6 +237,10 @@ class Descent(Steps):
     def _after(self, count: int) -> State:
         """The state after so many steps."""
         return compiled_steps(self.problem, self.state, count)
+
+    def _numbers(self) -> State:
+        state = self.state
+        return state._replace(point=Point(None, state.point.loss, None), rises=None, jumps=None)
 
     def standing(self, index: int = 0) -> Standing:
         """Return where it stands."""

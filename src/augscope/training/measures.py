@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -246,6 +247,7 @@ class Recorder:
 
     def add(self, step: float, observation: Any) -> None:
         """Measure at a step."""
+        observation = jax.device_get(observation)  # at once: one array after the other waits longer
         common = {
             "step": step,
             "loss": float(observation.loss),

@@ -158,7 +158,7 @@ def sampled_steps(problem: Problem, sampling: Sampling, key: Any, state: Sampled
 
 
 def _has_diverged(state: SampledState) -> Any:
-    return ~jnp.isfinite(state.loss) | (state.looks_above >= LOOKS_ABOVE)
+    return ~(abs(state.loss) < jnp.inf) | (state.looks_above >= LOOKS_ABOVE)  # NumPy's arrays too
 
 
 _compiled_point = jax.jit(exact_point, static_argnums=1)
@@ -182,12 +182,12 @@ class SampledDescent(Steps):
     @property
     def loss(self) -> float:
         """The exact loss, at most 100 steps ago."""
-        return float(self.state.loss)
+        return float(self.numbers.loss)
 
     @property
     def is_over(self) -> bool:
         """Whether it has diverged."""
-        return bool(_has_diverged(self.state))
+        return bool(_has_diverged(self.numbers))
 
     def observe(self, target: float | None = None) -> list[tuple[float, Any]]:
         """Return the step that it stands at, and what is measured there."""
@@ -205,7 +205,7 @@ class SampledDescent(Steps):
         return _problem_at(self.problem, self._sampling, self.state.at).data
 
     def _outcome(self) -> tuple[Status, str]:
-        state = self.state
+        state = self.numbers
         if self.is_over:
             return "diverged", (
                 f"diverged: the exact loss was {float(state.loss):.4g} at step {self.place:,}, initially "
@@ -217,6 +217,9 @@ class SampledDescent(Steps):
 
     def _after(self, count: int) -> SampledState:
         return sampled_steps(self.problem, self._sampling, self._key, self.state, count)
+
+    def _numbers(self) -> Any:
+        return self.state._replace(at=None, velocity=None, order=None)
 
 
 def time_sampled_step(dataset: Dataset, network: BaseNetwork, method: Method, sampling: Sampling) -> float:
