@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,7 @@ def _size(experiment: Experiment) -> tuple[Any, ...]:
 
 def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
     """Run a cell from its message; return its row, which holds the reason in place of measures if the cell fails."""
-    experiment = Experiment(**json.loads(message["configuration"]))
-    row = _known_before(message, experiment)
+    experiment, row = _known_before(message)
     start = time.perf_counter()
     try:
         dataset = experiment.sample(message["seed"])
@@ -101,18 +100,26 @@ def run_cell(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def failed_row(cell: Cell, reason: str) -> dict[str, Any]:
     """Return the row of a cell that could not be run."""
-    row = _known_before(cell.message(), cell.experiment)
+    _, row = _known_before(cell.message())
     return {**row, "status": "failed", "message": reason, **_circumstances()}
 
 
-def _known_before(message: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """The columns that are known without a run."""
+def _known_before(message: Mapping[str, Any]) -> tuple[Experiment, dict[str, Any]]:
+    """A cell's experiment, and the columns that are known without a run."""
+    rarity = message.get("rarity")
+    experiment, columns = _of_configuration(message["configuration"], None if rarity is None else tuple(rarity))
+    return experiment, {**{name: message[name] for name in ("cell", "seed", "configuration")}, **columns}
+
+
+@lru_cache(maxsize=1_000)
+def _of_configuration(configuration: str, rarity: tuple[str, ...] | None) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment of a configuration, and the columns that its seeds share."""
+    experiment = Experiment(**json.loads(configuration))
     fields = json.loads(experiment.canonical)
     del fields["methods"]
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    identity = {name: message[name] for name in ("cell", "seed", "configuration")}
-    identity["experiment"] = hashlib.sha256(text.encode()).hexdigest()
-    return {**identity, **_configuration(experiment), **_predictions(experiment, message.get("rarity"))}
+    identity = {"experiment": hashlib.sha256(text.encode()).hexdigest()}
+    return experiment, {**identity, **_configuration(experiment), **_predictions(experiment, rarity)}
 
 
 def _circumstances() -> dict[str, Any]:

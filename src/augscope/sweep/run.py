@@ -26,7 +26,8 @@ from augscope.sweep.rarities import with_rarities
 from augscope.sweep.schema import SCHEMA
 from augscope.sweep.worker import from_stream
 
-BATCH_SECONDS = 0.5  # planned for a batch of small cells
+BATCH_SECONDS = 0.5  # planned for a batch of small cells, longer where there would be more than …
+BATCH_RATE = 200.0  # … batches a second: dask's scheduler was measured at 230
 MAX_BATCH = 100  # cells
 GROWTH = 8  # largest factor from one batch to the next: the first one of a shape also compiles
 WRITE_SECONDS = 1.0  # between two parts, unless there are …
@@ -222,7 +223,7 @@ def _run(ledger: _Ledger, running: Engine) -> None:
             singles += cells
             continue
         rows = _rows(cells, answer)
-        sizes[cells[0].program] = _next_size(rows)
+        sizes[cells[0].program] = _next_size(rows, max(BATCH_SECONDS, running.num_workers / BATCH_RATE))
         ledger.add(rows)
     for cells, answer in running.results(_message([cell]) for cell in singles):
         ledger.add(_rows(cells, answer))
@@ -235,10 +236,10 @@ def _rows(cells: Sequence[Cell], answer: Answer) -> pa.Table:
     return from_stream(answer)
 
 
-def _next_size(rows: pa.Table) -> int:
-    """The next batch's number of cells, to last half a second, from the time that these took."""
-    seconds = sum(rows["seconds"].drop_null().to_pylist()) or BATCH_SECONDS
-    fitting = int(BATCH_SECONDS * rows.num_rows / max(seconds, 1e-6))
+def _next_size(rows: pa.Table, planned: float) -> int:
+    """The next batch's number of cells, to last so many seconds, from the time that these took."""
+    seconds = sum(rows["seconds"].drop_null().to_pylist()) or planned
+    fitting = int(planned * rows.num_rows / max(seconds, 1e-6))
     return max(1, min(fitting, GROWTH * rows.num_rows, MAX_BATCH))
 
 
