@@ -155,8 +155,8 @@ class Problems:
             middle = self.middles(low, high)
             with_low = (learned(self.at(middle)) == answers[ends[:, 0]])[:, None]
             low, high = np.where(with_low, middle, low), np.where(with_low, high, middle)
-        found = self.middles(low, high)
-        return ExactBoundary(answers, found[:, 0], found[:, 1], ends)
+        middles = self.middles(low, high)
+        return ExactBoundary(answers, middles[:, 0], middles[:, 1], ends)
 
 
 def neighbours(places: Float[np.ndarray, "M 2"]) -> Iterator[tuple[int, int, int]]:

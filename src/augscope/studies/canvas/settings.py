@@ -75,10 +75,10 @@ class CanvasSettings(Value):
             3 <= self.num_patches <= MAX_PATCHES,
             f"`num_patches` must be in [3, {MAX_PATCHES}] (a digit, dominant noise, background noise), got {self.num_patches}",
         )
-        asked = list(self.methods)
-        check(set(asked) <= METHODS, f"`methods` must be among erm, cutout, mixup, cutmix, got {asked}")
-        check(len(set(asked)) == len(asked), f"`methods` must not repeat, got {asked}")
-        check({"erm", "cutmix"} <= set(asked), f"`methods` must have erm and cutmix, got {asked}")
+        methods = list(self.methods)
+        check(set(methods) <= METHODS, f"`methods` must be among erm, cutout, mixup, cutmix, got {methods}")
+        check(len(set(methods)) == len(methods), f"`methods` must not repeat, got {methods}")
+        check({"erm", "cutmix"} <= set(methods), f"`methods` must have erm and cutmix, got {methods}")
         for cut in self.num_cut:
             check(1 <= cut < self.num_patches, f"`num_cut` must be in [1, P), got {cut} with P = {self.num_patches}")
         check(len(set(self.num_cut)) == len(self.num_cut), f"`num_cut` must not repeat, got {list(self.num_cut)}")
@@ -110,8 +110,8 @@ class CanvasSettings(Value):
     @property
     def cutouts(self) -> dict[str, int]:
         """The C of each Cutout, by its title, in rising order."""
-        asked = self.num_cut if "cutout" in self.methods else ()
-        return {f"Cutout C = {num_cut}": num_cut for num_cut in sorted(asked)}
+        numbers = self.num_cut if "cutout" in self.methods else ()
+        return {f"Cutout C = {num_cut}": num_cut for num_cut in sorted(numbers)}
 
     @property
     def num_samples(self) -> int:
