@@ -122,7 +122,7 @@ def accuracy_from_projections(
         distribution: the data distribution; its dimension is not used.
         network: the network; its φ.
 
-    Cost: 1–3 ms at P = 3, see benchmarks/accuracy.py.
+    Cost: 1–5 ms at P = 3, see benchmarks/accuracy.py.
     """
     projections, gram = np.asarray(feature_projections, np.float64), np.asarray(noise_gram, np.float64)
     expected = (2, 2, distribution.num_features)

@@ -86,12 +86,19 @@ def reduced_noise(key: Any, distribution: FeatureNoise, num_samples: int, dtype:
     everything: plain Gaussian rows.
     """
     stds, noise_dim = _noise_stds(distribution, num_samples, dtype), distribution.noise_dim
-    normal_key, chi_key = jax.random.split(key)
+    normal_key, uniforms = _key_and_uniforms(key, stds.size)
     num_zeros = 2 * distribution.num_features
     if stds.size > noise_dim:
         return _spanned_noise(normal_key, stds, None, noise_dim, num_zeros)
-    diagonal = chi_quantiles(noise_dim - np.arange(stds.size), _uniforms(chi_key, (stds.size,))).astype(dtype)
+    diagonal = chi_quantiles(noise_dim - np.arange(stds.size), np.asarray(uniforms, np.float64)).astype(dtype)
     return _spanned_noise(normal_key, stds, diagonal, stds.size, num_zeros)
+
+
+@partial(jax.jit, static_argnums=1)
+def _key_and_uniforms(key: Any, count: int) -> tuple[Any, Float[Array, " count"]]:
+    """Split a key; return the first half and uniform numbers by the other. One program: each that JAX starts takes a small sample's time."""
+    first, second = jax.random.split(key)
+    return first, jax.random.uniform(second, (count,))
 
 
 @partial(jax.jit, static_argnums=(3, 4))
@@ -126,8 +133,8 @@ def _normal_quantiles(uniforms: Float[np.ndarray, ...]) -> Float[np.ndarray, ...
 
 def wishart(key: Any, freedom: int) -> Float[np.ndarray, "2 2"]:
     """A 2×2 Wishart matrix: the Gram matrix of two standard Gaussian vectors in `freedom` dimensions; zeros in none."""
-    normal_key, chi_key = jax.random.split(key)
-    factor = np.diag(chi_quantiles(np.array([freedom, freedom - 1]), _uniforms(chi_key, (2,))))
+    normal_key, uniforms = _key_and_uniforms(key, 2)
+    factor = np.diag(chi_quantiles(np.array([freedom, freedom - 1]), np.asarray(uniforms, np.float64)))
     if freedom > 0:
         factor[1, 0] = _normal_quantiles(_uniforms(normal_key, (1,))[0])
     return factor @ factor.T

@@ -69,7 +69,7 @@ def sample_dataset(
     )
     check_precision(dtype)
     check_memory(distribution, num_samples, coordinates, frame, np.dtype(dtype).itemsize)
-    part_key, noise_key, weight_key, frame_key = jax.random.split(key, 4)
+    part_key, noise_key, weight_key, frame_key = _four_keys(key)
     parts = draw_parts(part_key, distribution, num_samples)
     if coordinates == "dense":
         features = draw_frame(frame_key, distribution, frame, dtype)
@@ -97,12 +97,18 @@ def sample_dataset(
     return replace(dataset, patches=_patches(dataset, noise))
 
 
+@jax.jit
+def _four_keys(key: Any) -> tuple[Any, ...]:
+    """Keys of the discrete parts, of noise, of weights and of the frame; split one by one outside of a program they take longer."""
+    return tuple(jax.random.split(key, 4))
+
+
 def sample_limit(key: Any, distribution: FeatureNoise, num_samples: int) -> Limit:
     """Return `sample_dataset(key, …).limit()`, the limit of the same points, without drawing noise. Cost O(n)."""
     check_key(key)
     check_count("num_samples", num_samples)
     check_precision(np.float64)
-    return Limit.of_points(distribution, draw_parts(jax.random.split(key, 4)[0], distribution, num_samples))
+    return Limit.of_points(distribution, draw_parts(_four_keys(key)[0], distribution, num_samples))
 
 
 def population(distribution: FeatureNoise, num_samples: int) -> Limit:
