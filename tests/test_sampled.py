@@ -12,6 +12,7 @@ import pytest
 from commands import run_here
 
 import augscope as ag
+from augscope.training.checkpoint import DescentCheckpoint
 from augscope.training.coefficients import geometry
 from augscope.training.problem import Problem, evaluate
 from augscope.training.sampled import sampled_gradient, sampled_start, sampled_steps
@@ -168,6 +169,13 @@ def test_a_key_gives_its_bits_in_chunks_of_any_length_and_from_a_checkpoint(tmp_
     assert not np.array_equal(ended.weights, other.weights)
     with pytest.raises(ValueError, match="another"):
         train(checkpoint=file, key=jax.random.key(4))
+
+
+def test_a_descent_kept_before_weight_decay_is_called_another_versions(tmp_path):
+    file = tmp_path / "descent.npz"
+    DescentCheckpoint(file, {}).save({"state.step": np.array(3), "state.coefficients.noise": np.zeros(2)})
+    with pytest.raises(ValueError, match="must be of this version"):
+        DescentCheckpoint(file, {})
 
 
 def test_what_is_measured_is_the_exact_loss():

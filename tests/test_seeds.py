@@ -46,6 +46,14 @@ class TestSideBySide:
         assert [(run.seed, run.method) for run in runs] == JOBS
         assert_same_runs(runs, alone)
 
+    def test_a_single_run_has_the_same_bits(self):
+        """NumPy's threads decide the last bit of an accuracy: at n = 300 its products are large enough for several."""
+        experiment = ag.presets.figure.replace(num_steps=10)
+        together = run_seeds(experiment, (0, 1), workers=2)[0][0].history
+        alone = experiment.run(experiment.methods[0], experiment.sample(0), seed=0).history
+        for field in fields(alone):
+            np.testing.assert_array_equal(getattr(together, field.name), getattr(alone, field.name))
+
     def test_progress_goes_from_nothing_to_the_end(self):
         told = []
         run_seeds(SMALL, (3,), lambda what, share: told.append((what, share)), workers=1)

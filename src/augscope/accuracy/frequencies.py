@@ -112,9 +112,9 @@ def _window(coordinates: Coordinates, count: int, thresholds: np.ndarray) -> tup
 def _reach(coordinates: Coordinates, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return ends between which S lies for every law of D, but for CONCENTRATION: the better of two pairs, (laws,) each.
 
-    A function of normals strays RANGE Lipschitz constants from its mean. And φ is convex with slopes of at least β, so with g the
+    A function of normals strays RANGE Lipschitz constants from its mean. And φ is βz left of 0 and convex, so with g the
     slope of its chord from 0 to where a coordinate ends, a score is at most max(g z_1, β z_1) − β z_2: S is below the largest of
-    2^(P−1) Gaussian variables, as each patch takes one or the other slope, and above the smallest of as many.
+    2^(P−1) Gaussian variables, as each patch takes one or the other slope, and above the smallest of as many. Background patches have mean 0.
     """
     lipschitz, means = coordinates.lipschitz(), coordinates.mean_scores()
     spread = RANGE * np.sqrt(lipschitz[1:] ** 2 + count * lipschitz[0] ** 2)

@@ -193,8 +193,12 @@ def run_own_limits(
     experiment: Experiment,
     seeds_of: Mapping[Method, Sequence[int | None]],
     progress: Callable[[str, float], Any] | None = None,
-) -> list[SeedRun]:
-    """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps."""
+) -> tuple[list[SeedRun], bool]:
+    """Train each method on the limits of these seeds' samples, recorded as the experiment is at its judged steps.
+
+    Returns:
+        The runs that finished, and whether Ctrl-C ended it early.
+    """
 
     def report(run: str, _: float) -> None:
         if progress is not None:
@@ -205,8 +209,11 @@ def run_own_limits(
         own = experiment.with_judged_steps().replace(
             coordinates="limit", frame="standard", sampling=None, methods=(method,)
         )
-        runs += run_seeds(own, seeds, report)[0]
-    return runs
+        made, interrupted = run_seeds(own, seeds, report)
+        runs += [run for run in made if run.status != "interrupted"]
+        if interrupted:
+            return runs, True
+    return runs, False
 
 
 def _all_true(theorem: Theorem, terms: Terms, rows: Measured) -> Bool[np.ndarray, " R"]:

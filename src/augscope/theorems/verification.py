@@ -226,12 +226,12 @@ class Verification:
             progress("the limit", 0.0)
         limits = judge_limits(theorems_on(self.terms.experiment), self.terms)
         runs, interrupted = self.runs.run(progress)
-        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, interrupted, limits=limits)
-        verdict = judged(seconds=time.perf_counter() - start)
+        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, limits=limits)
+        verdict = judged(interrupted, seconds=time.perf_counter() - start)
         if interrupted or self.terms.experiment.is_limit:
             return verdict
-        own = run_own_limits(self.terms.experiment, self._wanted_limits(verdict), progress)
-        return judged(seconds=time.perf_counter() - start, own_limits=own)
+        own, interrupted = run_own_limits(self.terms.experiment, self._wanted_limits(verdict), progress)
+        return judged(interrupted, seconds=time.perf_counter() - start, own_limits=own)
 
     def _wanted_limits(self, verdict: Verdict) -> dict[Method, list[int | None]]:
         """Of which samples the own limits are wanted: those that do not hold, or all."""

@@ -47,11 +47,16 @@ class DescentCheckpoint(Checkpoint):
         super().__init__(path, configuration)
         self.earlier = self.load()
         check(
-            self.earlier is None or "state.step" in self.earlier,
+            self.earlier is None or ("state.step" in self.earlier and not _before_decay(self.earlier)),
             f"`checkpoint` must be of this version, as others need not give the same bits, got {self.path}, "
             "which an earlier one wrote: finish it there, or remove it",
         )
         self.check_writable()
+
+
+def _before_decay(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether drawn steps kept these arrays before they knew weight decay."""
+    return any(name.startswith("state.coefficients") for name in arrays)
 
 
 def named_leaves(name: str, tree: Any) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from threadpoolctl import threadpool_limits
 
 from augscope.accuracy.exact import TestAccuracy, accuracy_from_projections
 from augscope.model.dataset import Dataset
@@ -301,9 +302,10 @@ class Recorder:
         arrays, distribution = self.to_arrays(), self.dataset.distribution
         if distribution is None:
             return self.history_type(**arrays)
-        for row in self._rows[len(self._accuracies) :]:
-            projections, gram = row["feature_projections"], row["noise_gram"]
-            self._accuracies.append(_accuracy(projections, gram, distribution, self.network))
+        with threadpool_limits(1, "blas"):  # whose number of threads decides the last bit
+            for row in self._rows[len(self._accuracies) :]:
+                projections, gram = row["feature_projections"], row["noise_gram"]
+                self._accuracies.append(_accuracy(projections, gram, distribution, self.network))
         frequencies = np.array(distribution.frequencies)
         for row in self._table:
             if row.of_accuracy is not None:

@@ -23,7 +23,7 @@ class Sampling(Value):
         batch_size: points a step, from 1 to n; by default all.
         draws: augmentations of each point in a step, from 1 to 1,000.
         momentum: β in [0, 1).
-        weight_decay: λ, at least 0; λ η must be below 1. It shrinks W(0) too, also what lies outside the coordinates of a reduced
+        weight_decay: λ, at least 0; λ η must be below 1 (with momentum, from (1 − √β)² on W(0)'s share swings through 0). It shrinks W(0) too, also what lies outside the coordinates of a reduced
             dataset: take a run's accuracy from its history, as `dataset.residual_gram` belongs to W(0).
     """
 
@@ -57,7 +57,7 @@ class Sampling(Value):
         return f"{drawn} drawn of {points} in each step{momentum}{decay}"
 
     def check_fits(self, num_samples: int, methods: Iterable[Method], step_size: float) -> None:
-        """Raise ValueError unless so many points make a batch, every method's augmentation can be drawn, and decay does not turn the filters round."""
+        """Raise ValueError unless so many points make a batch, every method's augmentation can be drawn, and decay leaves something of the filters in a step."""
         size = self.batch_size
         check(size is None or size <= num_samples, f"`batch_size` must be at most n = {num_samples}, got {size}")
         for method in methods:
