@@ -23,8 +23,8 @@ class Sampling(Value):
         batch_size: points a step, from 1 to n; by default all.
         draws: augmentations of each point in a step, from 1 to 1,000.
         momentum: β in [0, 1).
-        weight_decay: λ, at least 0; λ η must be below 1 (with momentum, from (1 − √β)² on W(0)'s share swings through 0). It shrinks W(0) too, also what lies outside the coordinates of a reduced
-            dataset: take a run's accuracy from its history, as `dataset.residual_gram` belongs to W(0).
+        weight_decay: λ, at least 0; λ η must be below 1 (with momentum, from (1 − √β)² on W(0)'s share swings through 0). It
+            shrinks W(0) too, also what lies outside the coordinates of a reduced dataset: take a run's accuracy from its history, as `dataset.residual_gram` belongs to W(0).
     """
 
     batch_size: int | None = None
