@@ -26,6 +26,7 @@ from augscope.model.network import Network
 REACH = 6.8  # standard deviations integrated over
 OUTSIDE = 1.1e-11  # probability that a normal variable lies beyond them
 RULE_STEP, PANEL_PHASE = 4, 150.0  # granularity of the rules; half the phase a panel may turn through
+PANEL_WIDTHS = 128.0  # of the narrowest coordinate, that a panel may be long: with 300 points, as SciPy's rules of 16,000 err by 1e-9
 BEND, ABOVE = 1, 2  # pieces of φ: between 0 and r, above r
 
 _ELLIPSES = np.linspace(0.15, 4.0, 36)  # log ρ of the Bernstein ellipses tried
@@ -150,21 +151,22 @@ def place_nodes(coordinates: Coordinates, lowest: float, highest: float, toleran
     values = network.activation(edges)
 
     lengths = np.diff(edges)
-    panels = np.where(lengths > 0, np.maximum(np.ceil(np.diff(values) * (highest / (2 * PANEL_PHASE))), 1), 0).astype(
-        int
-    )
+    turns = np.maximum(np.ceil(np.diff(values) * (highest / (2 * PANEL_PHASE))), 1.0)
+    panels = np.where(lengths > 0, np.maximum(turns, np.ceil(lengths * (peak / PANEL_WIDTHS))), 0).astype(int)
     piece = np.repeat(np.arange(3), panels)
     half = (lengths / (2 * np.maximum(panels, 1)))[piece]
     place = np.concatenate([np.arange(count) for count in panels])
     left = edges[piece] + 2 * half * place
     sharpness = np.where(piece == ABOVE, np.hypot(peak, 1 / width if cut else 0.0), peak)
-    counts = _rule_sizes(network, highest, (left, half, piece), (peak, sharpness), tolerance)
+    shared = (turns / np.maximum(panels, 1))[piece]  # panels that only the width asks for share the error of one
+    counts = _rule_sizes(network, highest, (left, half, piece), (peak, sharpness), tolerance * shared)
     nodes, weights = (np.concatenate(part) for part in zip(*map(_gauss_legendre, counts.tolist()), strict=True))
     z = np.repeat(left + half, counts) + np.repeat(half, counts) * nodes
     weight = np.repeat(half, counts) * weights
     if cut:
         weight *= np.where(np.repeat(piece, counts) == ABOVE, ndtr((end + q * width - z) / width), 1.0)
-    error = tolerance * (4 + 4 * cut + 2 * len(piece)) + EPS * 4 * (8 + highest * float(values[-1] - values[0]))
+    error = tolerance * (4 + 4 * cut + 2 * float(shared.sum()))
+    error += EPS * 4 * (8 + highest * float(values[-1] - values[0]))
     return Nodes(z, weight, tolerance, error)
 
 
@@ -173,9 +175,9 @@ def _rule_sizes(
     frequency: float,
     panels: tuple[np.ndarray, np.ndarray, np.ndarray],
     sharpness: tuple[float, np.ndarray],
-    tolerance: float,
+    tolerance: np.ndarray,
 ) -> np.ndarray:
-    """Return how many Gauss–Legendre points bound the error of every panel by the tolerance, for |ω| ≤ frequency.
+    """Return how many Gauss–Legendre points bound the error of every panel by its tolerance, for |ω| ≤ frequency.
 
     On a panel of half-length h the integrand is entire. On the Bernstein ellipse ρ = e^t it is at most its density's
     peak (1/s) times exp(y²/2s² + ω y φ'), y = h sinh t, φ' the largest slope there (a cutoff of width w adds y²/2w²), so a rule
