@@ -2,6 +2,10 @@
 
 The weights are those of 2,000 steps of every method at both presets (P = 3), 40 records each; P = 8 and 16 use the same
 weights with more background patches. "Alone" is the first record computed in a fresh process after import.
+
+    python benchmarks/accuracy.py 500
+
+instead times that many random cases of ordinary and of extreme scales, which nobody trained.
 """
 
 from __future__ import annotations
@@ -79,6 +83,48 @@ def figures() -> list[Figure]:
     return found
 
 
-if __name__ == "__main__":
+def time_random_cases(count: int) -> None:
+    """Time cases whose norms, noises and bends are drawn at random, and print how many have a proved bound."""
+    from augscope.accuracy.exact import accuracy_from_projections
+    from augscope.model.distribution import FeatureNoise
+    from augscope.model.network import Network
+
+    rng = np.random.default_rng(0)
+    for label, patches, decades, slopes, bends in (
+        ("ordinary", (3, 4, 8, 16), 1, (-1.3, 0), (-1, 0.5)),
+        ("extreme", (3, 8, 32, 64, 256), 2, (-3, 0), (-3, 0.5)),
+    ):
+        took, proved, estimates = [], 0, []
+        for _ in range(count):
+            norms, cosine = 10 ** rng.uniform(-decades, decades, 2), rng.uniform(-0.97, 0.97)
+            network = Network(negative_slope=10 ** rng.uniform(*slopes), smoothing=10 ** rng.uniform(*bends))
+            dominant = rng.uniform(0.5, 3)
+            distribution = FeatureNoise(
+                num_patches=int(rng.choice(patches)),
+                frequencies=(1.0,),
+                dominant_noise_std=dominant,
+                background_noise_std=dominant * 10 ** rng.uniform(-1 - decades, 0),
+                feature_noise=0.0,
+                dim=3000,
+            )
+            cross = cosine * norms[0] * norms[1]
+            gram = np.array([[norms[0] ** 2, cross], [cross, norms[1] ** 2]])
+            projections = rng.uniform(0, 3) * np.eye(2)[:, :, None]
+            begun = time.perf_counter()
+            answer = accuracy_from_projections(projections, gram, distribution, network)
+            took.append(time.perf_counter() - begun)
+            proved += bool(np.isfinite(answer.error_bound))
+            estimates.append(answer.error_estimate)
+        middle, most, longest = np.percentile(took, [50, 99, 100]) * 1e3
+        print(
+            f"{count} {label} cases: {middle:.0f} ms in the middle, 99 % below {most:.0f} ms, the longest {longest:.0f} ms; "
+            f"{proved / count:.0%} proved, errors at most {max(estimates):.0e}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__" and len(sys.argv) == 2:
+    time_random_cases(int(sys.argv[1]))
+elif __name__ == "__main__":
     _, alone, kept, preset_name, method_title, patches = sys.argv  # how `time_alone` calls this file
     print(time_records(Path(kept), preset_name, method_title, int(patches), [-1])[0][0])

@@ -50,7 +50,7 @@ _TAUS = np.linspace(0.05, 2.5, 40)
 def sum_by_frequencies(coordinates: Coordinates, count: int, thresholds: np.ndarray) -> list[Answer] | None:
     """Return the law of S = D + B_1 + … + B_count at the thresholds for every law of D; None where that takes too long.
 
-    Cost: 1 to 20 ms where two filters of like size are not nearly parallel, never much above 0.3 s.
+    Cost: 1 to 20 ms where two filters of like size are not nearly parallel, 0.7 s at most in 5,900 random cases.
 
     Args:
         coordinates: of B and of each D.
@@ -178,7 +178,9 @@ class _Decay:
         bounds, each = self.bound(frequency), self._of_coordinates(frequency)
         capped, falling = np.minimum(bounds, 1.0), (each[:, 0] * each[:, 1]) @ self.weights
         slow = float(capped[1:].max() * capped[0] ** count)
-        return min(slow, float(falling[1:].max() * falling[0] ** count) / (2 * count + 2)) / np.pi
+        with np.errstate(over="ignore"):  # of many patches: then the other bound counts
+            fast = float(falling[1:].max() * falling[0] ** count) / (2 * count + 2)
+        return min(slow, fast) / np.pi
 
     def last_order(self, step: float, count: int) -> int:
         """Return how many frequencies are needed, a multiple of 32: of few sizes, so that interpolants are kept."""
