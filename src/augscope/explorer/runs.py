@@ -11,6 +11,7 @@ from augscope.explorer.plane import Plane
 from augscope.explorer.settings import Settings
 from augscope.model.dataset import Dataset
 from augscope.model.methods import Method
+from augscope.support.threads import one_blas_thread
 from augscope.training.coefficients import geometry
 from augscope.training.descent import Descent, checked_record_steps
 from augscope.training.experiment import Experiment
@@ -69,7 +70,7 @@ class Training:
         experiment, error, self._start = self.experiment, "", time.perf_counter()
         try:
             dataset = None if self.seed is None else experiment.sample(self.seed)
-            with ThreadPoolExecutor(len(experiment.methods)) as pool:
+            with one_blas_thread(), ThreadPoolExecutor(len(experiment.methods)) as pool:
                 list(pool.map(lambda method: self._descend(method, dataset), experiment.methods))
         except ValueError as problem:  # the sample does not fit into the memory
             error = str(problem)

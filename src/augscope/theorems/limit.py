@@ -14,6 +14,7 @@ from jaxtyping import Bool
 from augscope.model.dataset import Limit
 from augscope.model.methods import Method
 from augscope.support.plain_data import plain
+from augscope.support.threads import one_blas_thread
 from augscope.theorems.samples import FAILS, HOLDS
 from augscope.theorems.statements import Terms, Theorem
 from augscope.training.coefficients import geometry
@@ -184,7 +185,7 @@ def judge_limits(pairs: Sequence[tuple[Theorem, Method]], terms: Terms) -> dict[
     """Return `judge_limit` of each theorem and method, side by side: compiling takes most of the time."""
     if not pairs:
         return {}
-    with ThreadPoolExecutor(len(pairs)) as threads:
+    with one_blas_thread(), ThreadPoolExecutor(len(pairs)) as threads:
         jobs = {method: threads.submit(judge_limit, theorem, method, terms) for theorem, method in pairs}
     return {method: job.result() for method, job in jobs.items()}
 

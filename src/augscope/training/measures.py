@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from threadpoolctl import threadpool_limits
 
 from augscope.accuracy.exact import TestAccuracy, accuracy_from_projections
 from augscope.model.dataset import Dataset
@@ -23,6 +22,7 @@ from augscope.model.methods.base import Plateau
 from augscope.model.network import BaseNetwork
 from augscope.model.patches import PatchData
 from augscope.support.plain_data import plain
+from augscope.support.threads import one_blas_thread
 from augscope.support.values import check
 from augscope.training.measure_table import Measure, MeasureTable, documented, measure, measures_of
 
@@ -302,7 +302,7 @@ class Recorder:
         arrays, distribution = self.to_arrays(), self.dataset.distribution
         if distribution is None:
             return self.history_type(**arrays)
-        with threadpool_limits(1, "blas"):  # whose number of threads decides the last bit
+        with one_blas_thread():
             for row in self._rows[len(self._accuracies) :]:
                 projections, gram = row["feature_projections"], row["noise_gram"]
                 self._accuracies.append(_accuracy(projections, gram, distribution, self.network))

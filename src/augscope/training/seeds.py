@@ -11,10 +11,10 @@ from math import log1p
 from typing import Any
 
 import jax
-from threadpoolctl import threadpool_limits
 
 from augscope.model.methods import Method
 from augscope.model.sampling import MEMORY_SHARE, free_bytes
+from augscope.support.threads import one_blas_thread
 from augscope.training.batch import train_many
 from augscope.training.experiment import Experiment
 from augscope.training.kept_runs import KeptRuns
@@ -133,7 +133,7 @@ def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Jo
         return run
 
     # NumPy, which measures, by one thread a run: more would keep cores from the others' steps.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as threads:
+    with one_blas_thread(), ThreadPoolExecutor(workers) as threads:
         futures = {threads.submit(train, job): job for job in jobs}
         interrupted = _wait(futures, stop)
     runs = {job: run for future, job in futures.items() if (run := future.result()) is not None}
