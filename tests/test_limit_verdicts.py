@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 from commands import thinned
+from threadpoolctl import threadpool_info
 
 import augscope as ag
 from augscope.theorems.assumptions import Assumption
-from augscope.theorems.limit import LimitVerdict, judge_limit
+from augscope.theorems.limit import LimitVerdict, judge_limit, judge_limits
 from augscope.theorems.record import Results, read_results, to_record
 from augscope.theorems.statements import Terms, theorem_for
 from augscope.theorems.verdicts import combine
@@ -24,6 +25,17 @@ def judged(method: ag.Method, **changes) -> LimitVerdict:
         **{name: changes.pop(name) for name in ("feature_noise",) if name in changes}
     )
     return judge_limit(theorem_for(method), method, Terms(THEOREM.replace(distribution=distribution, **changes)))[0]
+
+
+def test_judging_side_by_side_leaves_as_many_threads_as_before():
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before = threads()
+    terms = Terms(THEOREM.replace(num_steps=100))
+    verdicts = judge_limits([(theorem_for(method), method) for method in (ERM, CUTOUT)], terms)
+    assert set(verdicts) == {ERM, CUTOUT}
+    assert threads() == before
 
 
 class TestWindows:

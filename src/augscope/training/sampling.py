@@ -18,13 +18,14 @@ class Sampling(Value):
     over at its end is dropped), draws augmentations of each anew, with a partner out of all points where the method mixes,
     and moves by the gradient of their mean loss: an unbiased estimate of the exact one. With momentum β and weight decay λ,
     v ← β v + gradient + λ W, W ← W − η v, as in PyTorch's SGD. What is measured stays the loss without the decay's penalty.
+    Decay shrinks W(0) too, also what lies outside the coordinates of a reduced dataset: take a run's accuracy from its history,
+    as `dataset.residual_gram` belongs to W(0). With momentum and λη ≥ (1 − √β)², W(0)'s share swings through 0.
 
     Args:
         batch_size: points a step, from 1 to n; by default all.
-        draws: augmentations of each point in a step, from 1 to 1,000.
-        momentum: β in [0, 1).
-        weight_decay: λ, at least 0; λ η must be below 1 (with momentum, from (1 − √β)² on W(0)'s share swings through 0). It
-            shrinks W(0) too, also what lies outside the coordinates of a reduced dataset: take a run's accuracy from its history, as `dataset.residual_gram` belongs to W(0).
+        draws: augmentations of each point in a step, from 1 to 1,000; by default 1.
+        momentum: β in [0, 1); by default 0.
+        weight_decay: λ ≥ 0 of W ← W − η (… + λ W); by default 0. λ η must be below 1.
     """
 
     batch_size: int | None = None
