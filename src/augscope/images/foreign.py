@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from augscope.images.seeding import reproducible
-from augscope.laws.adapters import FORMS
 from augscope.laws.adapters.convention import to_numpy
+from augscope.laws.adapters.forms import FORMS
 from augscope.laws.coding import coded_batch, colours
 from augscope.laws.settling import settle
 from augscope.laws.targets import Target, resolve

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from augscope.laws import coding
-from augscope.laws.adapters import FORMS
+from augscope.laws.adapters.forms import FORMS
 from augscope.laws.batch_checks import batch_checks
 from augscope.laws.certificate import HOLDS, Certificate, Check, judge
 from augscope.laws.claims import Claims

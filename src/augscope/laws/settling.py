@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from augscope.laws.adapters import FORMS
 from augscope.laws.adapters.convention import WITH_LABELS, Convention, Form, FormUnknown, error_in_words
-from augscope.laws.adapters.outputs import READERS
+from augscope.laws.adapters.forms import FORMS
+from augscope.laws.adapters.returns import RETURNED
 from augscope.laws.guarding import TimeLimit
 from augscope.laws.targets import Call, Target
 from augscope.support.naming import FOREIGN_ERRORS
@@ -29,7 +29,7 @@ NUM_CLASSES = (10, 2)  # tried where labels of as many classes as samples serve 
 ONE_IMAGE = {"image", "img", "im", "picture", "pic", "photo", "sample", "item", "example"}  # names of a first parameter
 UNEVEN = 0.25  # share of changed pixels that are changed in some channels only: above, the layout is another one
 REMEDY = (
-    f"Give a function of (images, labels) that returns {' or '.join(reader.FORM for reader in READERS)}, as file.py:function; "
+    f"Give a function of (images, labels) that returns {' or '.join(RETURNED)}, as file.py:function; "
     "`form`, `arrays`, `layout`, `dtype`, `labels`, `num_classes` and `batch_size` say what else it takes"
 )
 GPU = re.compile(r"cuda|nvidia|\bmps\b", re.IGNORECASE)  # in what PyTorch says where none is there

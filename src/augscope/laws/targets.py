@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from augscope.laws.adapters import FORMS, LIBRARIES
 from augscope.laws.adapters.convention import Convention, one_hot, rounding, to_numpy
+from augscope.laws.adapters.forms import FORMS, LIBRARIES
 from augscope.laws.guarding import Prints, seed_globals, time_limit
 from augscope.support.naming import import_named
 from augscope.support.values import check
