@@ -5,7 +5,7 @@ weights with more background patches. "Alone" is the first record computed in a 
 
     python benchmarks/accuracy.py 500
 
-instead times that many random cases of ordinary and of extreme scales, which nobody trained.
+times that many random cases of ordinary and of extreme scales, which nobody trained; without a number, see `bench.py`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def time_random_cases(count: int) -> None:
             estimates.append(answer.error_estimate)
         middle, most, longest = np.percentile(took, [50, 99, 100]) * 1e3
         print(
-            f"{count} {label} cases: {middle:.0f} ms in the middle, 99 % below {most:.0f} ms, the longest {longest:.0f} ms; "
+            f"{count} {label} cases: the median {middle:.0f} ms, 99 % below {most:.0f} ms, the longest {longest:.0f} ms; "
             f"{proved / count:.0%} proved, errors at most {max(estimates):.0e}",
             flush=True,
         )

@@ -71,7 +71,7 @@ def test_accuracy(
     Raises:
         ValueError: if shapes do not match, a number is not finite or an argument is missing.
 
-    Cost: O(K D), and 2–20 ms (up to 0.5 s where the weights are almost parallel).
+    Cost: O(K D), and 2–20 ms (up to 1 s where filters are almost parallel or of very different norms).
 
     Example:
         >>> import numpy as np, augscope as ag
@@ -122,7 +122,7 @@ def accuracy_from_projections(
         distribution: the data distribution; its dimension is not used.
         network: the network; its φ.
 
-    Cost: 1–5 ms at P = 3, see benchmarks/accuracy.py.
+    Cost: 1–5 ms where trainings go, up to 1 s elsewhere: see benchmarks/accuracy.py.
     """
     projections, gram = np.asarray(feature_projections, np.float64), np.asarray(noise_gram, np.float64)
     expected = (2, 2, distribution.num_features)

@@ -40,7 +40,7 @@ TOLERANCE_OF_FACTOR = 1e-12  # of the sum over it, in the bounds on what is left
 LARGEST_BLOCK = 768  # frequencies interpolated at a time
 MOST_FREQUENCIES = 100_000
 MOST_NUMBERS = 2e6  # densities at one frequency
-MOST_WORK = 1e9  # densities times frequencies: about 0.3 s
+MOST_WORK = 1e9  # densities times frequencies: 0.3 to 0.7 s
 STEEPEST = DENSITY * np.exp(-0.5)  # largest slope of the standard normal density
 BENT_CELLS = 12  # of the piece on which φ bends, in the bounds on variations
 LARGEST_LOADING = 1.8  # of the common factor, in conditional standard deviations: |c| = 0.76
@@ -50,7 +50,7 @@ _TAUS = np.linspace(0.05, 2.5, 40)
 def sum_by_frequencies(coordinates: Coordinates, count: int, thresholds: np.ndarray) -> list[Answer] | None:
     """Return the law of S = D + B_1 + … + B_count at the thresholds for every law of D; None where that takes too long.
 
-    Cost: 1 to 20 ms where two filters of like size are not nearly parallel, 0.7 s at most in 5,900 random cases.
+    Cost: 1 to 20 ms where two filters of like size are not nearly parallel, 1.1 s at most of what was tried (`benchmarks/accuracy.py 1000`).
 
     Args:
         coordinates: of B and of each D.

@@ -26,7 +26,8 @@ from augscope.model.network import Network
 REACH = 6.8  # standard deviations integrated over
 OUTSIDE = 1.1e-11  # probability that a normal variable lies beyond them
 RULE_STEP, PANEL_PHASE = 4, 150.0  # granularity of the rules; half the phase a panel may turn through
-PANEL_WIDTHS = 128.0  # of the narrowest coordinate, that a panel may be long: with 300 points, as SciPy's rules of 16,000 err by 1e-9
+PANEL_WIDTHS = 64.0  # of the narrowest coordinate, that a panel may be long: its rule has some 170 points, up to 300 with PANEL_PHASE
+RULE_ROUNDING = 2e-12  # of SciPy's rules of so many points, of which 1.4e-12 was seen; rules of 16,000 err by 1e-9
 BEND, ABOVE = 1, 2  # pieces of φ: between 0 and r, above r
 
 _ELLIPSES = np.linspace(0.15, 4.0, 36)  # log ρ of the Bernstein ellipses tried
@@ -166,7 +167,7 @@ def place_nodes(coordinates: Coordinates, lowest: float, highest: float, toleran
     if cut:
         weight *= np.where(np.repeat(piece, counts) == ABOVE, ndtr((end + q * width - z) / width), 1.0)
     error = tolerance * (4 + 4 * cut + 2 * float(shared.sum()))
-    error += EPS * 4 * (8 + highest * float(values[-1] - values[0]))
+    error += 2 * RULE_ROUNDING + EPS * 4 * (8 + highest * float(values[-1] - values[0]))
     return Nodes(z, weight, tolerance, error)
 
 

@@ -12,17 +12,18 @@ from threadpoolctl import ThreadpoolController
 
 
 @lru_cache(maxsize=1)
-def _libraries() -> ThreadpoolController:
-    """The loaded libraries that have threads of their own; finding them takes 4 ms."""
-    return ThreadpoolController()
+def _blas() -> Any:
+    """The loaded libraries of linear algebra; finding them takes 4 ms."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def one_blas_thread() -> Any:
     """NumPy's and SciPy's linear algebra with one thread, and with as many as before afterwards. Cost 20 µs.
 
-    Whoever measures in several threads enters this before starting them: then each of theirs ends with what it began with.
+    To be entered where it is called, as `with one_blas_thread():`. Who measures in several threads enters it before
+    starting them: of two threads that enter it by themselves, the one that ends last may leave one thread for all.
     """
-    return _libraries().limit(limits=1, user_api="blas")
+    return _blas().limit(limits=1)
 
 
 @contextmanager

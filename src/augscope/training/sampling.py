@@ -19,7 +19,7 @@ class Sampling(Value):
     and moves by the gradient of their mean loss: an unbiased estimate of the exact one. With momentum β and weight decay λ,
     v ← β v + gradient + λ W, W ← W − η v, as in PyTorch's SGD. What is measured stays the loss without the decay's penalty.
     Decay shrinks W(0) too, also what lies outside the coordinates of a reduced dataset: take a run's accuracy from its history,
-    as `dataset.residual_gram` belongs to W(0). With momentum and λη ≥ (1 − √β)², W(0)'s share swings through 0.
+    as `dataset.residual_gram` belongs to W(0). With momentum and λη > (1 − √β)², W(0)'s share swings through 0.
 
     Args:
         batch_size: points a step, from 1 to n; by default all.
