@@ -155,7 +155,7 @@ def main() -> None:
     """Measure everything that the page's arithmetic is made of."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, default=100_000)
-    parser.add_argument("--batches", type=int, default=20_000)
+    parser.add_argument("--batches", type=int, default=100_000)
     parser.add_argument("--records", type=int, default=10_000_000)
     options = parser.parse_args()
     enumerating(options.cells)
