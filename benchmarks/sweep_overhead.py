@@ -1,4 +1,4 @@
-"""What a sweep costs beyond drawing samples and training: 1,000 tiny cells of one shape, and two workers against one.
+"""What a sweep costs beyond training: 1,000 tiny cells of one shape, and two workers against one.
 
     python benchmarks/sweep_overhead.py
 

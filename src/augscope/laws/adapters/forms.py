@@ -1,6 +1,6 @@
 """How libraries and people's own code take batches: eleven forms.
 
-A form is a function `(transform, images, labels, num_classes) → (images, labels)`: `images` and `labels` are the library's own
+A form's call is a function `(transform, images, labels, num_classes) → (images, labels)`: `images` and `labels` are the library's own
 arrays, and what comes back are images and soft labels (N, K): where a transform knows no labels, they are the given ones. A
 transform that no form fits is checked through a function of your own, as `file.py:function`.
 """
@@ -69,7 +69,8 @@ def _sample_dict(transform: Any, images: Any, labels: Any, num_classes: int) -> 
 
 
 def _batch_dict(transform: Any, images: Any, labels: Any, num_classes: int) -> tuple[Any, Any]:
-    """`transform({"images": images, "labels": labels})`, under the first of `BATCH_NAMES` that it knows: Hugging Face's collators, MONAI's batches."""
+    """`transform({"images": images, "labels": labels})`, under the first of `BATCH_NAMES` that it knows: Keras' layers and pipelines, Hugging Face's
+    collators, MONAI's batches."""
     return returns.read(_call_with_names(transform, BATCH_NAMES, images, labels), num_classes)
 
 
