@@ -3,9 +3,11 @@
     python benchmarks/sweep_overhead.py
 
 Overhead of a cell: wall time of the whole sweep, all its programs compiled before (those of one cell and, by a sweep of one seed,
-those that derive the rarities of all configurations), less the worker's start (a sweep of one cell in the same way), less the cells' own training and measuring (`seconds`), over the number of cells. Drawing the sample counts as
-overhead. Before two workers are compared with one, two worker processes without any sweep say what the machine allows: the same
-cell in one process alone, and in two at once.
+those that derive the rarities of all configurations), less the worker's start (a sweep of one cell in the same way), less the
+cells' own training and measuring (`seconds`), over the number of cells. Drawing the sample counts as overhead.
+
+Before two workers are compared with one, two worker processes without any sweep say what the machine allows: the same cell in
+one process alone, and in two at once.
 """
 
 from __future__ import annotations
