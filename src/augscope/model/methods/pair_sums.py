@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from augscope.model.methods.base import logistic, weigh, with_known_gradient
 
-NODE_COUNTS = (24, 32, 64, 160, 400)  # static shapes; past the last, or from m ≥ n, pairs are summed one by one
+NODE_COUNTS = (24, 32, 40, 64, 160, 400)  # static shapes; past the last, or from m ≥ n, pairs are summed one by one
 MOST_POINTS_AT_ONCE = 512  # with 3 subsets and m = 64, arrays of m/2 nodes a point take 384 KiB: they stay in cache
 POINTS_AT_ONCE = 256  # of more points than that: the chunks
 ENTRIES_AT_ONCE = 4096  # subsets times points worked on together
