@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import augscope as ag
-from augscope.training import descent, preparation, seeds
-from augscope.training.batch import train_many
+from augscope.training import batch, descent, preparation, seeds
+from augscope.training.batch import train_many, train_methods
 from augscope.training.checkpoint import Checkpoint
 from augscope.training.kept_runs import KeptRuns
+from augscope.training.seed_run import SeedRun
 from augscope.training.seeds import run_seeds
 
 SMALL = ag.presets.theorem.replace(num_samples=20, num_steps=60, record_at=(0, 7, 60))
+ROUNDING = 1e-12  # after 60 steps of a few 1e-16
 JOBS = [(seed, method) for seed in (3, 1) for method in SMALL.methods]
 
 
@@ -36,29 +39,32 @@ def assert_same_runs(left, right, tolerance=0.0) -> None:
 
 @pytest.fixture(scope="module")
 def alone():
-    return run_seeds(SMALL, (3, 1), workers=1)[0]
+    return [SeedRun.of(seed, SMALL.run(method, SMALL.sample(seed), seed=seed)) for seed, method in JOBS]
 
 
 class TestSideBySide:
-    def test_results_do_not_depend_on_how_many_run_at_a_time(self, alone):
-        runs, interrupted = run_seeds(SMALL, (3, 1), workers=4)
+    @pytest.mark.parametrize(
+        "workers", [1, 2, 4]
+    )  # the methods of a seed together, or, with more workers than seeds, each alone
+    def test_results_do_not_depend_on_how_many_run_at_a_time(self, alone, workers):
+        runs, interrupted = run_seeds(SMALL, (3, 1), workers=workers)
         assert not interrupted
         assert [(run.seed, run.method) for run in runs] == JOBS
-        assert_same_runs(runs, alone)
+        assert_same_runs(runs, alone, 0.0 if workers > 2 else ROUNDING)
 
     def test_a_single_run_has_the_same_bits(self):
         """NumPy's threads decide the last bit of an accuracy: at n = 300 its products are large enough for several."""
         experiment = ag.presets.figure.replace(num_steps=10)
-        together = run_seeds(experiment, (0, 1), workers=2)[0][0].history
+        beside = run_seeds(experiment, (0, 1), workers=3)[0][0].history
         alone = experiment.run(experiment.methods[0], experiment.sample(0), seed=0).history
         for field in fields(alone):
-            np.testing.assert_array_equal(getattr(together, field.name), getattr(alone, field.name))
+            np.testing.assert_array_equal(getattr(beside, field.name), getattr(alone, field.name))
 
     def test_progress_goes_from_nothing_to_the_end(self):
         told = []
-        run_seeds(SMALL, (3,), lambda what, share: told.append((what, share)), workers=1)
-        assert told[0] == ("ERM, seed 3", 0.0)
-        assert told[-1] == ("CutMix, seed 3", 1.0)
+        run_seeds(SMALL, (3, 1), lambda what, share: told.append((what, share)), workers=1)
+        assert told[0] == ("seed 3", 0.0)
+        assert told[-1] == ("seed 1", 1.0)
         shares = [share for _, share in told]
         assert shares == sorted(shares)
 
@@ -75,6 +81,55 @@ class TestSideBySide:
         assert seeds.side_by_side(SMALL) == 3
         monkeypatch.setattr(seeds, "free_bytes", lambda: 0)
         assert seeds.side_by_side(SMALL) == 1
+
+
+class Broken(ag.Method):
+    """ERM's loss, and no number once a score is above ½: after some steps."""
+
+    def raw_loss(self, scores, labels, probabilities=None):
+        loss = ag.Erm().raw_loss_and_gradient(scores, labels, probabilities)[0]
+        return jnp.where(abs(scores).max() > 0.5, jnp.nan, loss)
+
+
+class TestTogether:
+    """All methods of a seed in one program: sums in the same order in most sizes, so differences of some 1e-16 a step."""
+
+    def together(self, methods, **changes):
+        given = {"step_size": 1.0, "num_steps": 60, "record_at": (0, 7, 60), **changes}
+        return train_methods(SMALL.sample(3), SMALL.network, methods, **given)
+
+    def test_one_that_diverges_leaves_and_the_others_go_on(self, alone):
+        broken = Broken()
+        erm, lost, cutmix = self.together((ag.Erm(), broken, ag.CutMix()))
+        assert [run.status for run in (erm, lost, cutmix)] == ["completed", "diverged", "completed"]
+        assert_same_runs([SeedRun.of(3, run) for run in (erm, cutmix)], [alone[0], alone[2]], ROUNDING)
+        single = SMALL.run(broken, SMALL.sample(3))
+        assert 0 < lost.num_steps < 60
+        assert (lost.method, lost.message, lost.num_steps) == (broken, single.message, single.num_steps)
+        assert lost.history.steps.tolist() == single.history.steps.tolist()
+
+    def test_interruption_keeps_what_was_recorded(self):
+        def interrupt(step, loss):
+            if step >= 7:
+                raise KeyboardInterrupt
+
+        runs = self.together(SMALL.methods, progress=interrupt)
+        assert [run.status for run in runs] == ["interrupted"] * 3
+        assert all(run.history.steps[0] == 0 and run.history.steps[-1] == run.num_steps for run in runs)
+
+    def test_losses_of_projections_are_refused(self):
+        with pytest.raises(ValueError, match="`methods` must be of scores, got Mixup"):
+            self.together((ag.Erm(), ag.Mixup()))
+        with pytest.raises(ValueError, match="`methods` must hold at least one"):
+            self.together(())
+
+    def test_who_steps_together(self):
+        four = SMALL.replace(methods=(*SMALL.methods, "mixup"))
+        *three, mixup = four.methods
+        assert seeds.method_groups(four, 2, 2) == [tuple(three), (mixup,)]
+        singles = [(method,) for method in four.methods]
+        assert seeds.method_groups(four, 2, 3) == singles  # a worker would have nothing to do
+        assert seeds.method_groups(four.replace(sampling={"batch_size": 4}), 2, 2) == singles
 
 
 class TestKept:
@@ -110,7 +165,7 @@ class TestKept:
 
     def test_an_interrupted_run_goes_on_with_the_same_bits(self, tmp_path, alone):
         def interrupt(what, share):
-            if what.startswith("CutMix") and share > 0.7:
+            if what.startswith("CutMix") and share > 0.7:  # runs that are kept go one by one
                 raise KeyboardInterrupt
 
         runs, interrupted = run_seeds(SMALL, (3,), interrupt, kept=KeptRuns(tmp_path, SMALL), workers=1)
@@ -264,9 +319,18 @@ class TestCost:
         seconds = {"ERM": iter([9.0, 1.0, 2.0]), "CutMix": iter([9.0, 4.0, 3.0])}  # the first compiles
         monkeypatch.setattr(preparation, "side_by_side", lambda _: 2)
         monkeypatch.setattr(preparation, "time_step", lambda dataset, network, method: next(seconds[method.title]))
-        measured = preparation.measure_cost(SMALL.replace(methods=("erm", "cutmix")), 3)
-        assert measured.runs == {"ERM": 3, "CutMix": 3}
+        measured = preparation.measure_cost(SMALL.replace(methods=("erm", "cutmix")), 1)
+        assert measured.runs == {"ERM": 1, "CutMix": 1}
         assert measured.step_seconds == {"ERM": 2.0, "CutMix": 4.0}
+
+    def test_methods_that_step_together_are_timed_together(self, monkeypatch):
+        seconds = iter([9.0, 1.0, 2.0])
+        monkeypatch.setattr(preparation, "side_by_side", lambda _: 2)
+        monkeypatch.setattr(preparation, "time_step_together", lambda dataset, network, methods: next(seconds))
+        measured = preparation.measure_cost(SMALL, 3)
+        assert measured.step_seconds == {"ERM, Cutout and CutMix together": 2.0}
+        assert measured.num_runs == 3
+        assert batch.time_step_together(SMALL.sample(0), SMALL.network, SMALL.methods) > 0
 
     def test_a_step_is_its_share_of_the_steps_that_were_timed(self, monkeypatch):
         # A clock by which every trial takes 5 ms, shorter than a trial is to last.

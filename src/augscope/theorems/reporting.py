@@ -32,7 +32,7 @@ def train_seeds(
 ) -> Results:
     """Train every method of an experiment from every seed, as `augscope train` does, and the population beside.
 
-    On a CPU runs go side by side in threads, on a GPU the seeds of a method as one batch.
+    On a CPU seeds go side by side in threads, the methods of each together, on a GPU the seeds of a method as one batch.
 
     Args:
         experiment: what to run, e.g. `presets.theorem`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
 from augscope.support.shown import Shown, data_frame
+from augscope.support.threads import one_blas_thread
 from augscope.support.values import check
 from augscope.theorems.assumptions import noise_ratio
 from augscope.theorems.limit import LimitVerdict, judge_limits, run_own_limits
@@ -224,9 +226,10 @@ class Verification:
         start = time.perf_counter()
         if progress is not None:
             progress("the limit", 0.0)
-        limits = judge_limits(theorems_on(self.terms.experiment), self.terms)
-        runs, interrupted = self.runs.run(progress)
-        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, limits=limits)
+        with one_blas_thread(), ThreadPoolExecutor(1) as beside:
+            limits = beside.submit(judge_limits, theorems_on(self.terms.experiment), self.terms)
+            runs, interrupted = self.runs.run(progress)
+        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, limits=limits.result())
         verdict = judged(interrupted, seconds=time.perf_counter() - start)
         if interrupted or self.terms.experiment.is_limit:
             return verdict

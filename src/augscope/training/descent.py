@@ -99,21 +99,29 @@ def take_steps(problem: Problem, state: State, num_steps: Any) -> State:
     end = state.step + num_steps
 
     def body(state: State) -> State:
-        before, step = state.point, state.step + 1
-        moved = jax.tree.map(lambda at, slope: at - problem.step_size * slope, before.coefficients, before.gradient)
-        point = evaluate(problem, moved)
-        initial_loss = jnp.where(step == 0, point.loss, state.initial_loss)
-        entry = step % RISE_WINDOW
-        return State(
-            step=step,
-            point=point,
-            initial_loss=initial_loss,
-            steps_above=jnp.where(point.loss > BLOW_UP * initial_loss, state.steps_above + 1, 0),
-            rises=state.rises.at[entry].set(point.loss > before.loss * (1 + RISE_TOLERANCE)),
-            jumps=state.jumps.at[entry].set(point.loss > before.loss * (1 + JUMP)),
-        )
+        return after(state, evaluate(problem, moved(problem, state.point)))
 
     return jax.lax.while_loop(lambda state: (state.step < end) & ~has_diverged(state), body, state)
+
+
+def moved(problem: Problem, point: Point) -> Any:
+    """Return the coefficients a step after a point."""
+    return jax.tree.map(lambda at, slope: at - problem.step_size * slope, point.coefficients, point.gradient)
+
+
+def after(state: State, point: Point) -> State:
+    """Return the state whose next step has led to a point."""
+    before, step = state.point, state.step + 1
+    initial_loss = jnp.where(step == 0, point.loss, state.initial_loss)
+    entry = step % RISE_WINDOW
+    return State(
+        step=step,
+        point=point,
+        initial_loss=initial_loss,
+        steps_above=jnp.where(point.loss > BLOW_UP * initial_loss, state.steps_above + 1, 0),
+        rises=state.rises.at[entry].set(point.loss > before.loss * (1 + RISE_TOLERANCE)),
+        jumps=state.jumps.at[entry].set(point.loss > before.loss * (1 + JUMP)),
+    )
 
 
 compiled_steps = jax.jit(take_steps)

@@ -19,6 +19,7 @@ from augscope.model.methods.base import check_method
 from augscope.model.network import BaseNetwork, Network, read_network
 from augscope.model.sampling import check_memory, needed_bytes, num_types, population, sample_dataset, sample_limit
 from augscope.support.values import Value, check, check_positive, checked_seeds
+from augscope.training.batch import train_methods
 from augscope.training.descent import checked_record_steps
 from augscope.training.flow import default_record_times, flow
 from augscope.training.loop import Run
@@ -252,6 +253,20 @@ class Experiment(Value):
             checkpoint=checkpoint,
             sampling=self.sampling,
             key=jax.random.fold_in(jax.random.key(seed or 0), DRAWN_STEPS),
+        )
+
+    def run_together(
+        self, methods: Sequence[Method], dataset: Dataset, progress: Callable[[Any, float], Any] | None = None
+    ) -> list[Run]:
+        """Train several methods at once on a dataset drawn by `sample`, by full-batch descent; see `train_methods`."""
+        return train_methods(
+            dataset,
+            self.network,
+            methods,
+            step_size=self.step_size,
+            num_steps=self.num_steps,
+            record_at=self.record_at,
+            progress=progress,
         )
 
 

@@ -168,7 +168,8 @@ class Loop:
 
     Attributes:
         stepper: what moves.
-        datasets: of each training, for its measures and its `Run`; none where nothing is measured.
+        datasets: of each training, for its measures and its `Run`; none where nothing is measured. Where the stepper's problem
+            has several methods, each training has one of them.
         targets: increasing steps or times to measure at.
         progress: called with (step or time, loss) about once a second. It ends the training as Ctrl-C does by raising
             KeyboardInterrupt.
@@ -186,8 +187,10 @@ class Loop:
     interrupted: bool = False
 
     def __post_init__(self) -> None:
-        problem = self.stepper.problem
-        self._recorders = [_recorder(dataset)(dataset, problem.network, problem.method) for dataset in self.datasets]
+        problem, count = self.stepper.problem, len(self.datasets)
+        self._methods = problem.methods * count if len(problem.methods) == 1 else problem.methods
+        pairs = zip(self.datasets, self._methods, strict=True)
+        self._recorders = [_recorder(dataset)(dataset, problem.network, method) for dataset, method in pairs]
         if self.checkpoint is not None and self.checkpoint.earlier is not None:
             with damage_in_words(self.checkpoint.path):
                 self._restore(self.checkpoint.earlier)
@@ -229,7 +232,7 @@ class Loop:
             seconds=(time.perf_counter() - self.began) / len(self.datasets),
             dataset=self.datasets[index],
             network=problem.network,
-            method=problem.method,
+            method=self._methods[index],
             step_size=problem.step_size,
         )
 

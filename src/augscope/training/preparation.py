@@ -15,12 +15,13 @@ from augscope.model.arrays import check_precision
 from augscope.model.methods import Method
 from augscope.model.sampling import free_bytes
 from augscope.support.wording import in_words
+from augscope.training.batch import time_step_together
 from augscope.training.descent import time_step
 from augscope.training.experiment import Experiment
 from augscope.training.kept_runs import KeptRuns
 from augscope.training.sampled import time_sampled_step
 from augscope.training.seed_run import SeedRun
-from augscope.training.seeds import run_seeds, side_by_side
+from augscope.training.seeds import Group, method_groups, run_seeds, side_by_side
 
 FLOW_GRADIENTS = 10_000  # of a gradient flow to t = 1e12: about 6,000 were measured at `presets.theorem`
 
@@ -86,8 +87,9 @@ class Cost:
     """The time that an experiment will take, as measured on one step. `print` it for a sentence.
 
     Attributes:
-        step_seconds: of each method's step (or gradient, for a flow), by title, with `workers` of them at a time.
-        runs: that are to be made of each method, by title.
+        step_seconds: of a step (or gradient, for a flow) of each method, or of those that step together, by title, with `workers` of
+            them at a time.
+        runs: that are to be made of each, by title; those that step together count as one.
         num_steps: steps of each run; for a flow a guess.
         num_kept: runs that an earlier call has kept.
         workers: runs at a time.
@@ -129,28 +131,37 @@ def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int]
 
     Cost: compilation, which the runs themselves then need not do, and some steps of each method.
     """
-    kept = kept or {}
-    left = {method: num_seeds - kept.get(method, 0) for method in experiment.methods}
-    runs, workers = {method: count for method, count in left.items() if count}, side_by_side(experiment)
+    workers = side_by_side(experiment)
+    groups = method_groups(experiment, num_seeds, workers) if kept is None else [(one,) for one in experiment.methods]
+    left = {group: num_seeds - (kept or {}).get(group[0], 0) for group in groups}
+    runs = {group: count for group, count in left.items() if count}
     return Cost(
         step_seconds=_step_seconds(experiment, list(runs), workers) if runs else {},
-        runs={method.title: count for method, count in runs.items()},
+        runs={_title(group): count for group, count in runs.items()},
         num_steps=experiment.num_steps if experiment.until is None else FLOW_GRADIENTS,
-        num_kept=sum(kept.values()),
+        num_kept=sum((kept or {}).values()),
         workers=workers,
         flow=experiment.until is not None,
     )
 
 
-def _step_seconds(experiment: Experiment, methods: list[Method], workers: int) -> dict[str, float]:
+def _title(group: Group) -> str:
+    """What steps together, in words."""
+    *others, last = [method.title for method in group]
+    return f"{', '.join(others)} and {last} together" if others else last
+
+
+def _step_seconds(experiment: Experiment, groups: list[Group], workers: int) -> dict[str, float]:
     """Seconds of a step, by title, while `workers` descents go side by side: they share memory, and so slow each other."""
     dataset, seconds = experiment.sample(None if experiment.is_population else 0), {}
     with ThreadPoolExecutor(workers) as threads:
-        for method in methods:
-            trial = partial(time_step, dataset, experiment.network, method)
+        for group in groups:
+            trial = partial(time_step, dataset, experiment.network, group[0])
             if experiment.sampling is not None:
-                trial = partial(time_sampled_step, dataset, experiment.network, method, experiment.sampling)
+                trial = partial(time_sampled_step, dataset, experiment.network, group[0], experiment.sampling)
+            elif len(group) > 1:
+                trial = partial(time_step_together, dataset, experiment.network, group)
             trial()  # compiles
             trials = [threads.submit(trial) for _ in range(workers)]
-            seconds[method.title] = max(job.result() for job in trials)
+            seconds[_title(group)] = max(job.result() for job in trials)
     return seconds

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from augscope.model.methods import Method
@@ -54,7 +55,7 @@ class Problem:
     Attributes:
         data: a `Geometry`, or several of one shape stacked into one, for a batch.
         network: the activation.
-        methods: losses to train with, one or more; steps are taken with one, see `only`.
+        methods: losses to train with, one or more; a step is taken with one, see `only`, or with all, see `evaluate_all`.
         step_size: η; 0 for a gradient flow.
     """
 
@@ -97,6 +98,23 @@ def evaluate(problem: Problem, coefficients: Any) -> Point:
     scores, projections = data.scores(coefficients, network)
     loss, by_score = call_loss(method.raw_loss_and_gradient, scores, data.labels, probabilities)
     return Point(coefficients, loss, data.gradient(by_score, projections, network))
+
+
+def evaluate_all(problem: Problem, coefficients: Any) -> Point:
+    """Return the points of several methods, each at coefficients of its own: all is stacked, with a leading axis of methods.
+
+    None of them may be `of_projections`. Cost: that of each, but the geometry's vectors are read once for all filters.
+    """
+    data, network = problem.data, problem.network
+    probabilities = getattr(data, "probabilities", None)
+    scores, projections = jax.vmap(lambda at: data.scores(at, network))(coefficients)
+    found = [
+        call_loss(method.raw_loss_and_gradient, scores[index], data.labels, probabilities)
+        for index, method in enumerate(problem.methods)
+    ]
+    losses, by_score = (jnp.stack(parts) for parts in zip(*found, strict=True))
+    gradients = jax.vmap(lambda slopes, seen: data.gradient(slopes, seen, network))(by_score, projections)
+    return Point(coefficients, losses, gradients)
 
 
 @partial(jax.jit, static_argnums=1)

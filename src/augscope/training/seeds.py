@@ -21,6 +21,7 @@ from augscope.training.kept_runs import KeptRuns
 from augscope.training.seed_run import SeedRun
 
 Job = tuple[int | None, Method]  # a seed and a method
+Group = tuple[Method, ...]  # which step together
 
 
 def run_seeds(
@@ -33,8 +34,8 @@ def run_seeds(
 ) -> tuple[list[SeedRun], bool]:
     """Train every method from every seed; return the runs in order of seed and method, and whether Ctrl-C ended it early.
 
-    On a CPU, runs go side by side in threads, each the same program as alone: results do not depend on how many. On another
-    device, seeds are trained as batches (`train_many`), with the same results up to rounding; flows, limits and drawn steps one by one.
+    On a CPU, runs go side by side in threads, the methods of a seed together (`method_groups`), with the same results up to rounding.
+    On another device, seeds are trained as batches (`train_many`), likewise; flows, limits and drawn steps one by one.
 
     Args:
         experiment: what to run.
@@ -50,11 +51,14 @@ def run_seeds(
     earlier = {} if kept is None else {job: run for job in jobs if (run := kept.load(*job)) is not None}
     left = [job for job in jobs if job not in earlier]
     work = _Work(experiment, progress, kept, num_done=len(earlier), num_runs=len(jobs))
-    plain = experiment.until is None and experiment.sampling is None and not experiment.is_limit
-    if jax.default_backend() != "cpu" and plain:
+    if jax.default_backend() != "cpu" and _is_plain(experiment):
         new, interrupted = _in_batches(work, left)
     else:
-        new, interrupted = _in_threads(work, left, min(workers or side_by_side(experiment), max(1, len(left))))
+        workers = workers or side_by_side(experiment)
+        groups = method_groups(experiment, len(seeds), workers) if kept is None else [(m,) for m in experiment.methods]
+        of_seeds = ([(seed, method) for method in group] for seed in seeds for group in groups)
+        together = [jobs for jobs in of_seeds if jobs[0] not in earlier]  # what is kept is kept of single methods
+        new, interrupted = _in_threads(work, together, min(workers, max(1, len(together))))
     done = earlier | new
     return [done[job] for job in jobs if job in done], interrupted
 
@@ -62,6 +66,22 @@ def run_seeds(
 def side_by_side(experiment: Experiment) -> int:
     """Return how many runs go side by side on a CPU: as many as there are cores, fewer where memory asks for it."""
     return min(os.cpu_count() or 1, _fitting(experiment))
+
+
+def method_groups(experiment: Experiment, num_seeds: int, workers: int) -> list[Group]:
+    """Return the methods in groups whose descents from a seed step together, for which each step reads the data once.
+
+    They do where there are seeds for all workers; flows, limits, drawn steps and losses of projections go one by one.
+    """
+    together = _is_plain(experiment) and num_seeds >= workers
+    group = tuple(method for method in experiment.methods if together and not method.of_projections)
+    alone = [(method,) for method in experiment.methods if method not in group]
+    return [group, *alone] if group else alone
+
+
+def _is_plain(experiment: Experiment) -> bool:
+    """Whether it trains by full-batch descent from samples."""
+    return experiment.until is None and experiment.sampling is None and not experiment.is_limit
 
 
 def _fitting(experiment: Experiment) -> int:
@@ -111,32 +131,39 @@ class _Work:
             self._num_done += 1
 
 
-def _in_threads(work: _Work, jobs: Sequence[Job], workers: int) -> tuple[dict[Job, SeedRun], bool]:
-    """Run jobs in threads: XLA computes outside Python's lock, and threads share its compiled programs."""
+def _in_threads(work: _Work, groups: Sequence[Sequence[Job]], workers: int) -> tuple[dict[Job, SeedRun], bool]:
+    """Run groups of jobs of one seed in threads: XLA computes outside Python's lock, and threads share its compiled programs."""
     stop, experiment = threading.Event(), work.experiment
-    sample = lru_cache(maxsize=2 * workers)(experiment.sample)  # the methods of a seed share its data
+    sample = lru_cache(maxsize=2 * workers)(experiment.sample)  # the groups of a seed share its data
 
-    def train(job: Job) -> SeedRun | None:
-        seed, method = job
+    def train(jobs: Sequence[Job]) -> list[SeedRun]:
+        (seed, method), *others = jobs
         if stop.is_set():
-            return None
-        work.begin(f"{method.title}, {'population' if seed is None else f'seed {seed}'}", [job])
+            return []
+        place = "population" if seed is None else f"seed {seed}"
+        work.begin(place if others else f"{method.title}, {place}", jobs)
 
         def report(step: float, _: float) -> None:
-            work.report([job], step)
+            work.report(jobs, step)
             if stop.is_set():
                 raise KeyboardInterrupt  # which the run takes as its own, and ends in good order
 
-        file = None if work.kept is None else work.kept.descent_file(seed, method)
-        run = SeedRun.of(seed, experiment.run(method, sample(seed), report, checkpoint=file, seed=seed))
-        work.finish(run)
-        return run
+        if others:
+            methods = [method for _, method in jobs]
+            made = experiment.run_together(methods, sample(seed), report)
+        else:
+            file = None if work.kept is None else work.kept.descent_file(seed, method)
+            made = [experiment.run(method, sample(seed), report, checkpoint=file, seed=seed)]
+        runs = [SeedRun.of(seed, run) for run in made]
+        for run in runs:
+            work.finish(run)
+        return runs
 
     # NumPy, which measures, by one thread a run: more would keep cores from the others' steps.
     with one_blas_thread(), ThreadPoolExecutor(workers) as threads:
-        futures = {threads.submit(train, job): job for job in jobs}
+        futures = [threads.submit(train, jobs) for jobs in groups]
         interrupted = _wait(futures, stop)
-    runs = {job: run for future, job in futures.items() if (run := future.result()) is not None}
+    runs = {(run.seed, run.method): run for future in futures for run in future.result()}
     return runs, interrupted or any(run.status == "interrupted" for run in runs.values())
 
 
