@@ -11,7 +11,7 @@ from augscope.training import descent
 from augscope.training.coefficients import geometry
 from augscope.training.problem import Problem
 
-STEPS = 1_000  # timed together: one compiled loop
+STEPS = 10_000  # timed together: a whole training, whose early steps are the dearest of CutMix
 AT_LEAST, AIM = 60, 100  # times faster than PyTorch enumerating every pair and subset
 EXPONENTIALS = {
     "ERM": 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import augscope as ag
+from augscope.model import sampling
 from augscope.support.command_line import command_line, parse_names, read_seeds, seeds_text
 from augscope.theorems.verification import prepare
 from augscope.training.preparation import prepare_runs
@@ -61,3 +62,12 @@ def test_a_command_line_is_quoted_for_a_shell():
     options = {"json": True, "yes": False, "out": None, "where": "seed = 0", "frequencies": (0.8, 0.2)}
     line = command_line("images audit", "my images", options=options)
     assert line == "augscope images audit 'my images' --json --where 'seed = 0' --frequencies 0.8,0.2"
+
+
+def test_a_population_that_does_not_fit_is_refused_before_any_work(monkeypatch):
+    """The limit is judged beside the runs: what it needs is asked for before them. One run takes 32 MB here, the types 1.2 GB."""
+    many = QUICK.distribution.replace(frequencies=(1 / 1_000,) * 1_000, rarity=None)
+    wide = QUICK.replace(distribution=many, num_samples=2)
+    monkeypatch.setattr(sampling, "free_bytes", lambda: (wide.needed_bytes + 10**7) * 10)
+    with pytest.raises(ValueError, match="24,000 types of point"):
+        prepare(wide, [0])

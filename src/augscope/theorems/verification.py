@@ -266,6 +266,8 @@ def prepare(
     )
     experiment = experiment if until is None else experiment.replace(until=until)
     judged = experiment.with_judged_steps()
+    if methods := [method for _, method in theorems_on(experiment)]:
+        experiment.in_population(methods).check_memory()
     if seeds == ():  # an empty list may be an accident
         check(
             bool(theorems_on(experiment)), "`seeds` must hold at least one seed where no method has a theorem, got none"
