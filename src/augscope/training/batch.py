@@ -92,7 +92,7 @@ def train_methods(
     Raises:
         ValueError: on bad arguments, before any work.
 
-    Cost: at `presets.theorem` 0.7 of the time of the three methods one after another.
+    Cost: at `presets.theorem` 0.7 to 0.8 of the time of the three methods one after another.
     """
     check(len(methods) >= 1, "`methods` must hold at least one, got none")
     for method in methods:

@@ -1,6 +1,6 @@
 """The one loop of all trainings: a stepper goes from record to record, and the loop keeps what is measured on the way.
 
-A stepper is one descent (`descent.Descent`), many side by side (`batch.Descents`), or the solver of a gradient flow
+A stepper is one descent (`descent.Descent`), several side by side (`batch.SideBySide`), or the solver of a gradient flow
 (`flow_solver.FlowSolver`). Records, progress, Ctrl-C, checkpoints and the finished `Run` are made here, once for all.
 """
 
