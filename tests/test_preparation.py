@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import augscope as ag
 from augscope.model import sampling
 from augscope.support.command_line import command_line, parse_names, read_seeds, seeds_text
+from augscope.theorems import verification
 from augscope.theorems.verification import prepare
 from augscope.training.preparation import prepare_runs
 
@@ -71,3 +74,32 @@ def test_a_population_that_does_not_fit_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr(sampling, "free_bytes", lambda: (wide.needed_bytes + 10**7) * 10)
     with pytest.raises(ValueError, match="24,000 types of point"):
         prepare(wide, [0])
+
+
+class TestTheLimitBesideTheRuns:
+    def test_its_error_ends_them(self, monkeypatch):
+        def fail(*arguments):
+            raise ValueError("no room")
+
+        monkeypatch.setattr(verification, "judge_limits", fail)
+        shares = []
+        with pytest.raises(ValueError, match="no room"):
+            prepare(QUICK, range(200)).run(lambda label, share: shares.append(share))
+        assert max(shares) < 1
+
+    def test_ctrl_c_gives_up_one_that_is_unfinished(self, monkeypatch):
+        over, told = threading.Event(), []
+
+        def interrupt(label, share):
+            told.append(label)
+            if "seed" in label and share > 0:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(verification, "judge_limits", lambda *arguments: over.wait(60))
+        try:
+            verdict = prepare(QUICK, [0]).run(interrupt)
+        finally:
+            over.set()
+        assert verdict.interrupted
+        assert verdict.theorems[0].limit is None
+        assert "the limit" not in told[1:]  # nobody waits for it

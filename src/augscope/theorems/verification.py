@@ -226,15 +226,35 @@ class Verification:
         start = time.perf_counter()
         if progress is not None:
             progress("the limit", 0.0)
-        with one_blas_thread(), ThreadPoolExecutor(1) as beside:
-            limits = beside.submit(judge_limits, theorems_on(self.terms.experiment), self.terms)
-            runs, interrupted = self.runs.run(progress)
-        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, limits=limits.result())
+        limits, runs, interrupted = self._run_beside_limits(progress)
+        judged = partial(judge_runs, self.terms, self.runs.seeds, runs, limits=limits)
         verdict = judged(interrupted, seconds=time.perf_counter() - start)
         if interrupted or self.terms.experiment.is_limit:
             return verdict
         own, interrupted = run_own_limits(self.terms.experiment, self._wanted_limits(verdict), progress)
         return judged(interrupted, seconds=time.perf_counter() - start, own_limits=own)
+
+    def _run_beside_limits(self, progress: Callable[[str, float], Any] | None) -> tuple[Any, list[SeedRun], bool]:
+        """Judge the limit in a thread of its own while the runs are made; an error of either ends both, Ctrl-C gives the limit up."""
+
+        def report(label: str, share: float) -> None:
+            if limits.done():
+                limits.result()  # its error
+            if progress is not None:
+                progress(label, share)
+
+        thread = ThreadPoolExecutor(1)
+        with one_blas_thread():
+            limits = thread.submit(judge_limits, theorems_on(self.terms.experiment), self.terms)
+            thread.shutdown(wait=False)
+            runs, interrupted = self.runs.run(report)
+            try:
+                if not interrupted:
+                    report("the limit", 1.0)
+                    limits.result()
+            except KeyboardInterrupt:
+                interrupted = True
+        return limits.result() if limits.done() else None, runs, interrupted
 
     def _wanted_limits(self, verdict: Verdict) -> dict[Method, list[int | None]]:
         """Of which samples the own limits are wanted: those that do not hold, or all."""
@@ -266,12 +286,11 @@ def prepare(
     )
     experiment = experiment if until is None else experiment.replace(until=until)
     judged = experiment.with_judged_steps()
-    if methods := [method for _, method in theorems_on(experiment)]:
+    methods = [method for _, method in theorems_on(experiment)]
+    if methods:
         experiment.in_population(methods).check_memory()
     if seeds == ():  # an empty list may be an accident
-        check(
-            bool(theorems_on(experiment)), "`seeds` must hold at least one seed where no method has a theorem, got none"
-        )
+        check(bool(methods), "`seeds` must hold at least one seed where no method has a theorem, got none")
         check_precision(np.float64)
         experiment.in_population(experiment.methods)  # refuses a method that takes no probabilities
         prepared = PreparedRuns(judged, (), None)

@@ -99,17 +99,17 @@ def take_steps(problem: Problem, state: State, num_steps: Any) -> State:
     end = state.step + num_steps
 
     def body(state: State) -> State:
-        return after(state, evaluate(problem, moved(problem, state.point)))
+        return next_state(state, evaluate(problem, next_coefficients(problem, state.point)))
 
     return jax.lax.while_loop(lambda state: (state.step < end) & ~has_diverged(state), body, state)
 
 
-def moved(problem: Problem, point: Point) -> Any:
+def next_coefficients(problem: Problem, point: Point) -> Any:
     """Return the coefficients a step after a point."""
     return jax.tree.map(lambda at, slope: at - problem.step_size * slope, point.coefficients, point.gradient)
 
 
-def after(state: State, point: Point) -> State:
+def next_state(state: State, point: Point) -> State:
     """Return the state whose next step has led to a point."""
     before, step = state.point, state.step + 1
     initial_loss = jnp.where(step == 0, point.loss, state.initial_loss)

@@ -1,6 +1,6 @@
 """The one loop of all trainings: a stepper goes from record to record, and the loop keeps what is measured on the way.
 
-A stepper is one descent (`descent.Descent`), several side by side (`batch.SideBySide`), or the solver of a gradient flow
+A stepper is one descent (`descent.Descent`), several side by side (`batch.SeveralDescents`), or the solver of a gradient flow
 (`flow_solver.FlowSolver`). Records, progress, Ctrl-C, checkpoints and the finished `Run` are made here, once for all.
 """
 
@@ -45,7 +45,7 @@ class Run(Shown):
         oscillating: the loss rose in more than a quarter of the last 1,000 steps (or of all, if fewer), or by more than a
             tenth in more than a twentieth of them.
         num_steps: steps taken.
-        seconds: wall time of training and measuring, compilation included.
+        seconds: wall time of training and measuring, compilation included; of several in one program, an equal share of theirs.
         dataset, network, method, step_size: what was run.
     """
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,9 @@ class Cost:
     """The time that an experiment will take, as measured on one step. `print` it for a sentence.
 
     Attributes:
-        step_seconds: of a step (or gradient, for a flow) of each method, or of those that step together, by title, with `workers` of
-            them at a time.
-        runs: that are to be made of each, by title; those that step together count as one.
+        step_seconds: of a step (or gradient, for a flow), by the titles of the methods that take it together, with `workers` steps at a
+            time.
+        runs: how often each of these is to be trained.
         num_steps: steps of each run; for a flow a guess.
         num_kept: runs that an earlier call has kept.
         workers: runs at a time.
@@ -97,8 +98,8 @@ class Cost:
         besides: what else takes time, in words.
     """
 
-    step_seconds: dict[str, float]
-    runs: dict[str, int]
+    step_seconds: dict[tuple[str, ...], float]
+    runs: dict[tuple[str, ...], int]
     num_steps: int
     num_kept: int
     workers: int
@@ -108,20 +109,25 @@ class Cost:
     @property
     def num_runs(self) -> int:
         """Runs that are to be made."""
-        return sum(self.runs.values())
+        return sum(len(titles) * count for titles, count in self.runs.items())
 
     @property
     def seconds(self) -> float:
         """Expected wall time of training, without compilation and measuring."""
-        work = sum(self.step_seconds[title] * count for title, count in self.runs.items()) * self.num_steps
-        return work / max(1, min(self.workers, self.num_runs))
+        work = sum(self.step_seconds[titles] * count for titles, count in self.runs.items())
+        count = sum(self.runs.values())
+        rounds, shortest = (
+            ceil(count / self.workers),
+            min((self.step_seconds[titles] for titles in self.runs), default=0),
+        )
+        return self.num_steps * max(work / max(1, min(self.workers, count)), rounds * shortest)
 
     def __str__(self) -> str:
         unit = "gradient" if self.flow else "step"
         kept = f" ({self.num_kept:,} more are kept)" if self.num_kept else ""
         if not self.num_runs:
             return f"Nothing is left to run{kept}."
-        each = ", ".join(f"{title} {in_words(seconds)}" for title, seconds in self.step_seconds.items())
+        each = ", ".join(f"{_together(titles)} {in_words(seconds)}" for titles, seconds in self.step_seconds.items())
         runs = f"{self.num_runs:,} run{'s' * (self.num_runs != 1)} of {'some ' * self.flow}{self.num_steps:,} {unit}s"
         return f"A {unit}: {each}. {runs}{kept}: about {in_words(self.seconds)}, and {self.besides}."
 
@@ -132,12 +138,12 @@ def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int]
     Cost: compilation, which the runs themselves then need not do, and some steps of each method.
     """
     workers = side_by_side(experiment)
-    groups = method_groups(experiment, num_seeds, workers) if kept is None else [(one,) for one in experiment.methods]
+    groups = method_groups(experiment, num_seeds, workers, kept=kept is not None)
     left = {group: num_seeds - (kept or {}).get(group[0], 0) for group in groups}
     runs = {group: count for group, count in left.items() if count}
     return Cost(
         step_seconds=_step_seconds(experiment, list(runs), workers) if runs else {},
-        runs={_title(group): count for group, count in runs.items()},
+        runs={_titles(group): count for group, count in runs.items()},
         num_steps=experiment.num_steps if experiment.until is None else FLOW_GRADIENTS,
         num_kept=sum((kept or {}).values()),
         workers=workers,
@@ -145,13 +151,17 @@ def measure_cost(experiment: Experiment, num_seeds: int, kept: dict[Method, int]
     )
 
 
-def _title(group: Group) -> str:
+def _titles(group: Group) -> tuple[str, ...]:
+    return tuple(method.title for method in group)
+
+
+def _together(titles: Sequence[str]) -> str:
     """What steps together, in words."""
-    *others, last = [method.title for method in group]
+    *others, last = titles
     return f"{', '.join(others)} and {last} together" if others else last
 
 
-def _step_seconds(experiment: Experiment, groups: list[Group], workers: int) -> dict[str, float]:
+def _step_seconds(experiment: Experiment, groups: list[Group], workers: int) -> dict[tuple[str, ...], float]:
     """Seconds of a step, by title, while `workers` descents go side by side: they share memory, and so slow each other."""
     dataset, seconds = experiment.sample(None if experiment.is_population else 0), {}
     with ThreadPoolExecutor(workers) as threads:
@@ -163,5 +173,5 @@ def _step_seconds(experiment: Experiment, groups: list[Group], workers: int) -> 
                 trial = partial(time_step_together, dataset, experiment.network, group)
             trial()  # compiles
             trials = [threads.submit(trial) for _ in range(workers)]
-            seconds[_title(group)] = max(job.result() for job in trials)
+            seconds[_titles(group)] = max(job.result() for job in trials)
     return seconds

@@ -108,11 +108,11 @@ def evaluate_all(problem: Problem, coefficients: Any) -> Point:
     data, network = problem.data, problem.network
     probabilities = getattr(data, "probabilities", None)
     scores, projections = jax.vmap(lambda at: data.scores(at, network))(coefficients)
-    found = [
+    results = [
         call_loss(method.raw_loss_and_gradient, scores[index], data.labels, probabilities)
         for index, method in enumerate(problem.methods)
     ]
-    losses, by_score = (jnp.stack(parts) for parts in zip(*found, strict=True))
+    losses, by_score = (jnp.stack(parts) for parts in zip(*results, strict=True))
     gradients = jax.vmap(lambda slopes, seen: data.gradient(slopes, seen, network))(by_score, projections)
     return Point(coefficients, losses, gradients)
 

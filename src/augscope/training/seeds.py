@@ -55,7 +55,7 @@ def run_seeds(
         new, interrupted = _in_batches(work, left)
     else:
         workers = workers or side_by_side(experiment)
-        groups = method_groups(experiment, len(seeds), workers) if kept is None else [(m,) for m in experiment.methods]
+        groups = method_groups(experiment, len(seeds), workers, kept=kept is not None)
         of_seeds = ([(seed, method) for method in group] for seed in seeds for group in groups)
         together = [jobs for jobs in of_seeds if jobs[0] not in earlier]  # what is kept is kept of single methods
         new, interrupted = _in_threads(work, together, min(workers, max(1, len(together))))
@@ -68,12 +68,13 @@ def side_by_side(experiment: Experiment) -> int:
     return min(os.cpu_count() or 1, _fitting(experiment))
 
 
-def method_groups(experiment: Experiment, num_seeds: int, workers: int) -> list[Group]:
-    """Return the methods in groups whose descents from a seed step together, for which each step reads the data once.
+def method_groups(experiment: Experiment, num_seeds: int, workers: int, *, kept: bool = False) -> list[Group]:
+    """Return the methods in groups whose descents from a seed step together on a CPU: each step reads the data once for all.
 
-    They do where there are seeds for all workers; flows, limits, drawn steps and losses of projections go one by one.
+    They do where there are seeds for all workers. Runs that are kept, flows, limits (which have no matrix to read), drawn steps and
+    losses of projections go one by one.
     """
-    together = _is_plain(experiment) and num_seeds >= workers
+    together = jax.default_backend() == "cpu" and _is_plain(experiment) and num_seeds >= workers and not kept
     group = tuple(method for method in experiment.methods if together and not method.of_projections)
     alone = [(method,) for method in experiment.methods if method not in group]
     return [group, *alone] if group else alone

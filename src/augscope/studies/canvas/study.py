@@ -98,7 +98,7 @@ class Study:
 def study_cost(settings: CanvasSettings, seeds: Sequence[int]) -> Cost:
     """Return what a study will take, measured on some steps of each method. Cost: the drawing of one seed, and compilation."""
     training, _ = spans_of(settings, seeds[0], draw_canvases(settings, seeds[0]))
-    step_seconds = {title: time_step(settings, training, title) for title in methods_of(settings)}
+    step_seconds = {(title,): time_step(settings, training, title) for title in methods_of(settings)}
     return Cost(
         step_seconds=step_seconds,
         runs=dict.fromkeys(step_seconds, len(seeds)),
