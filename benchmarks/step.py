@@ -12,7 +12,7 @@ from augscope.training.coefficients import geometry
 from augscope.training.problem import Problem
 
 STEPS = 10_000  # timed together: a whole training, whose early steps are the dearest of CutMix
-AT_LEAST, AIM = 60, 100  # times faster than PyTorch enumerating every pair and subset
+AT_LEAST = 60  # times faster than PyTorch enumerating every pair and subset
 EXPONENTIALS = {
     "ERM": 1,
     "Cutout": 3,

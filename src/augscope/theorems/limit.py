@@ -151,7 +151,6 @@ def judge_limit(theorem: Theorem, method: Method, terms: Terms) -> tuple[LimitVe
     Cost: at `presets.theorem` less than a second a method once compiled.
     """
     experiment = terms.experiment.with_judged_steps().in_population((method,))
-    experiment.check_memory()
     dataset = experiment.sample(None)
     assert isinstance(dataset, Limit)
     watcher = Watcher(dataset, lambda rows: _all_true(theorem, terms, rows))

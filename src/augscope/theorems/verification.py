@@ -234,7 +234,9 @@ class Verification:
         own, interrupted = run_own_limits(self.terms.experiment, self._wanted_limits(verdict), progress)
         return judged(interrupted, seconds=time.perf_counter() - start, own_limits=own)
 
-    def _run_beside_limits(self, progress: Callable[[str, float], Any] | None) -> tuple[Any, list[SeedRun], bool]:
+    def _run_beside_limits(
+        self, progress: Callable[[str, float], Any] | None
+    ) -> tuple[dict[Method, tuple[LimitVerdict, SeedRun]] | None, list[SeedRun], bool]:
         """Judge the limit in a thread of its own while the runs are made; an error of either ends both, Ctrl-C gives the limit up."""
 
         def report(label: str, share: float) -> None:

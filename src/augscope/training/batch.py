@@ -139,7 +139,7 @@ def steps_of_methods(problem: Problem, states: State, num_steps: Any) -> State:
 
 
 class SeveralDescents(Descent):
-    """SeedDescents side by side, as one stepper of `loop.Loop`; what they share and what each has of its own, subclasses say.
+    """Descents side by side, as one stepper of `loop.Loop`; what they share and what each has of its own, subclasses say.
 
     Attributes:
         state: of those that are still in the arrays, stacked.
@@ -212,7 +212,7 @@ class SeveralDescents(Descent):
 
 
 class SeedDescents(SeveralDescents):
-    """SeedDescents of one method, whose geometries are stacked in the problem's data."""
+    """Descents of one method from many seeds, whose geometries are stacked in the problem's data."""
 
     def _count(self) -> int:
         return len(self.problem.data.labels)
@@ -238,7 +238,7 @@ def _observe_methods(data: Any, network: BaseNetwork, points: Point) -> tuple[An
 
 
 class MethodDescents(SeveralDescents):
-    """SeedDescents of the problem's methods, which share its data."""
+    """Descents of the problem's methods, which share its data."""
 
     def _count(self) -> int:
         return len(self.problem.methods)

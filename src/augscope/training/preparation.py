@@ -116,11 +116,9 @@ class Cost:
         """Expected wall time of training, without compilation and measuring."""
         work = sum(self.step_seconds[titles] * count for titles, count in self.runs.items())
         count = sum(self.runs.values())
-        rounds, shortest = (
-            ceil(count / self.workers),
-            min((self.step_seconds[titles] for titles in self.runs), default=0),
-        )
-        return self.num_steps * max(work / max(1, min(self.workers, count)), rounds * shortest)
+        shortest = min((self.step_seconds[titles] for titles in self.runs), default=0)
+        in_rounds = ceil(count / self.workers) * shortest  # what is left over takes a round of its own
+        return self.num_steps * max(work / max(1, min(self.workers, count)), in_rounds)
 
     def __str__(self) -> str:
         unit = "gradient" if self.flow else "step"
@@ -162,7 +160,7 @@ def _together(titles: Sequence[str]) -> str:
 
 
 def _step_seconds(experiment: Experiment, groups: list[Group], workers: int) -> dict[tuple[str, ...], float]:
-    """Seconds of a step, by title, while `workers` descents go side by side: they share memory, and so slow each other."""
+    """Seconds of a step, by titles, while `workers` descents go side by side: they share memory, and so slow each other."""
     dataset, seconds = experiment.sample(None if experiment.is_population else 0), {}
     with ThreadPoolExecutor(workers) as threads:
         for group in groups:

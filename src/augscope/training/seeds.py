@@ -57,8 +57,8 @@ def run_seeds(
         workers = workers or side_by_side(experiment)
         groups = method_groups(experiment, len(seeds), workers, kept=kept is not None)
         of_seeds = ([(seed, method) for method in group] for seed in seeds for group in groups)
-        together = [jobs for jobs in of_seeds if jobs[0] not in earlier]  # what is kept is kept of single methods
-        new, interrupted = _in_threads(work, together, min(workers, max(1, len(together))))
+        pieces = [jobs for jobs in of_seeds if jobs[0] not in earlier]  # what is kept is kept of single methods
+        new, interrupted = _in_threads(work, pieces, min(workers, max(1, len(pieces))))
     done = earlier | new
     return [done[job] for job in jobs if job in done], interrupted
 
